@@ -1,0 +1,109 @@
+//! The same plan as a batch: everything in the source up to now, with the operators of the stream, on the caller's thread.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use plan::Plan;
+use polars::prelude::*;
+
+use crate::clock::{Clock, SystemClock};
+use crate::pipeline::{Mode, Pipeline};
+use crate::query::OpenSource;
+use crate::result::{LiveResult, Status};
+use crate::source::{DeadLetter, Offsets, SourceError};
+
+/// Rows read at a time.
+const BATCH_ROWS: usize = 500_000;
+/// How long a source may give nothing before its end was reached.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What a batch gave.
+#[derive(Debug)]
+pub struct Collected {
+    /// The rows; those of an aggregation sorted by its keys and the time, others in the order they were read.
+    pub frame: DataFrame,
+    /// Records that could not be decoded.
+    pub dead_letters: Vec<DeadLetter>,
+    /// The range that was read.
+    pub offsets: (Offsets, Offsets),
+}
+
+/// Why a batch gave nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum CollectError {
+    /// The source cannot be read.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// Polars refuses the rows.
+    #[error(transparent)]
+    Polars(#[from] PolarsError),
+    /// The caller asked to stop.
+    #[error("the batch was interrupted after {rows} rows")]
+    Interrupted {
+        /// Rows read until then.
+        rows: u64,
+    },
+}
+
+/// Reads everything up to now and runs the plan over it. `go_on` is asked between batches, with the rows read so far.
+///
+/// # Errors
+/// When the source cannot be read, an expression fails on the rows, or `go_on` says no.
+pub fn collect(plan: &Plan, open: &OpenSource, mut go_on: impl FnMut(u64) -> bool) -> Result<Collected, CollectError> {
+    let mut source = open(&plan.source_columns())?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+    let mut pipeline = Pipeline::new(plan, &source.schema(), Mode::Batch, &clock)?;
+    let result = LiveResult::with_rows_held(plan.schema().clone(), Status::default(), usize::MAX);
+    let start = source.start()?;
+    let end = source.latest()?;
+    let (mut from, mut rows, mut dead_letters) = (start.clone(), 0u64, Vec::new());
+    let mut progressed = clock.now();
+    while from.distance_to(&end) > 0 {
+        if !go_on(rows) {
+            return Err(CollectError::Interrupted { rows });
+        }
+        let reached = source.available(&from, BATCH_ROWS, Duration::from_millis(200))?;
+        let to = up_to(&reached, &from, &end);
+        if to == from {
+            if clock.now().saturating_sub(progressed) > PATIENCE {
+                return Err(stalled(&from, &end).into());
+            }
+            continue;
+        }
+        progressed = clock.now();
+        let batch = source.read(&from, &to)?;
+        rows += batch.parts.iter().map(|part| part.rows.height() as u64).sum::<u64>();
+        dead_letters.extend(batch.dead_letters);
+        result.apply(&pipeline.execute(batch.parts)?.changes, |_| {})?;
+        from = to;
+    }
+    let frame = in_order(plan, result.frame())?;
+    Ok(Collected { frame, dead_letters, offsets: (start, end) })
+}
+
+/// As far as was reached, but not past the end.
+fn up_to(reached: &Offsets, from: &Offsets, end: &Offsets) -> Offsets {
+    let bounded = |(partition, at): (&i32, &i64)| {
+        let last = end.0.get(partition).or_else(|| from.0.get(partition)).copied().unwrap_or(*at);
+        let first = from.0.get(partition).copied().unwrap_or(0);
+        (*partition, (*at).min(last).max(first))
+    };
+    Offsets(reached.0.iter().map(bounded).collect())
+}
+
+/// Sorts an aggregation by those of its keys and its time that are still there.
+fn in_order(plan: &Plan, frame: DataFrame) -> PolarsResult<DataFrame> {
+    let Some((aggregate, schema)) = plan.aggregate() else { return Ok(frame) };
+    let by: Vec<PlSmallStr> =
+        schema.iter_names().take(aggregate.keys.len() + 1).filter(|name| frame.schema().contains(name)).cloned().collect();
+    if by.is_empty() { Ok(frame) } else { frame.sort(by, SortMultipleOptions::default().with_maintain_order(true)) }
+}
+
+fn stalled(from: &Offsets, end: &Offsets) -> SourceError {
+    SourceError {
+        fact: "the source stopped giving rows before its end".to_owned(),
+        detail: format!("{} records were still to come", from.distance_to(end)),
+        hint: "See whether the broker is well, and run the cell again.".to_owned(),
+        retry: true,
+    }
+}

@@ -1,0 +1,21 @@
+//! How a plan runs: the query loop, the operators with their state, and the result they keep.
+//!
+//! Rows come from a [`Source`] and go as [`Changes`] to a [`LiveResult`]; what stands behind a source is no concern of
+//! this crate, and neither is the page that looks at a result.
+
+mod batch;
+mod change;
+mod clock;
+mod operator;
+mod pipeline;
+mod query;
+mod result;
+mod source;
+
+pub use batch::{CollectError, Collected, collect};
+pub use change::Changes;
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use pipeline::{Mode, Output, Pipeline};
+pub use query::{OpenSource, Options, Query, fingerprint};
+pub use result::{LiveResult, Page, ROWS_HELD, State, Status};
+pub use source::{DeadLetter, Offsets, PartitionRows, Source, SourceBatch, SourceError};

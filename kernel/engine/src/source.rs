@@ -1,0 +1,91 @@
+//! The seam to what rows come from. The engine chooses offset ranges; a source gives the rows of a range.
+//! Knows nothing of Kafka, files or sockets: those stand behind [`Source`] in `connectors`.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use polars::prelude::{DataFrame, SchemaRef};
+
+/// A position in a partitioned log: for each partition the offset of the next record to read.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Offsets(pub BTreeMap<i32, i64>);
+
+impl Offsets {
+    /// Records between `self` and `to`, counted as offsets (gaps in the log count too).
+    #[must_use]
+    pub fn distance_to(&self, to: &Offsets) -> u64 {
+        to.0.iter().map(|(p, end)| (end - self.0.get(p).copied().unwrap_or(0)).max(0).unsigned_abs()).sum()
+    }
+}
+
+/// A log that can be read twice.
+///
+/// Contract: `read(from, to)` gives the same rows in the same order however often it is called, as long as the log
+/// retains them. A record that cannot be decoded becomes a [`DeadLetter`], never an error. An implementation is used
+/// by one thread at a time and may block only as long as it is told to.
+pub trait Source: Send {
+    /// The columns of every batch, in order.
+    fn schema(&self) -> SchemaRef;
+
+    /// Where a query without a checkpoint begins.
+    fn start(&mut self) -> Result<Offsets, SourceError>;
+
+    /// The end of the log now, as the log itself says: what a batch query reads up to.
+    fn latest(&mut self) -> Result<Offsets, SourceError>;
+
+    /// How far can be read at once, beyond `from` by about `max_rows` at the most. Returns as soon as anything lies
+    /// beyond `from`; when nothing came within `wait`, returns `from`.
+    fn available(&mut self, from: &Offsets, max_rows: usize, wait: Duration) -> Result<Offsets, SourceError>;
+
+    /// The rows of `[from, to)`, partition by partition.
+    fn read(&mut self, from: &Offsets, to: &Offsets) -> Result<SourceBatch, SourceError>;
+}
+
+/// What one offset range held.
+#[derive(Debug, Default)]
+pub struct SourceBatch {
+    /// One entry a partition that had records in the range.
+    pub parts: Vec<PartitionRows>,
+    /// Records that could not be decoded.
+    pub dead_letters: Vec<DeadLetter>,
+}
+
+/// The rows of one partition in offset order.
+#[derive(Debug)]
+pub struct PartitionRows {
+    /// The partition.
+    pub partition: i32,
+    /// The rows, with the source's schema.
+    pub rows: DataFrame,
+    /// The newest record timestamp (Kafka's, milliseconds since the epoch): when the newest row was produced.
+    pub newest_ms: Option<i64>,
+}
+
+/// A record that could not be decoded, with the place to find it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// The topic or file.
+    pub topic: String,
+    /// The partition.
+    pub partition: i32,
+    /// The record's offset.
+    pub offset: i64,
+    /// Why it could not be decoded.
+    pub reason: String,
+    /// The record's first bytes, at most 200, as text with what is not UTF-8 replaced.
+    pub excerpt: String,
+}
+
+/// A source that cannot go on, told to the notebook's reader: the fact, the detail, the hint.
+#[derive(Debug, thiserror::Error)]
+#[error("{fact}: {detail}. {hint}")]
+pub struct SourceError {
+    /// What happened, with the topic or broker by name.
+    pub fact: String,
+    /// What the library below said.
+    pub detail: String,
+    /// What the reader can do.
+    pub hint: String,
+    /// Whether the same call may succeed later (a broker that is away), or never will (a topic that was deleted).
+    pub retry: bool,
+}

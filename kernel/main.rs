@@ -1,0 +1,2 @@
+//! The command `corriente`.
+fn main() {}

@@ -1,0 +1,16 @@
+//! What a `StreamFrame` says: pure data and its checks. A [`Plan`] knows its schema, so a column that is not there is
+//! told when the frame is made; how a plan runs is the engine's concern, and where its rows come from the connectors'.
+
+mod aggregate;
+mod error;
+mod explain;
+mod expr;
+mod node;
+mod projection;
+mod window;
+
+pub use aggregate::{Accumulator, Aggregate, Function};
+pub use error::PlanError;
+pub use expr::near_matches;
+pub use node::{Node, Plan, Step, Watermark};
+pub use window::{Window, tumbling};

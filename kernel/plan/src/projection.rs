@@ -1,0 +1,57 @@
+//! Which of the source's columns a plan needs: the others are not even decoded.
+
+use std::collections::BTreeSet;
+
+use polars::prelude::*;
+use polars_plan::utils::expr_to_leaf_column_names;
+
+use crate::node::{Plan, Step};
+
+impl Plan {
+    /// The source's columns that the result depends on, in the source's order.
+    #[must_use]
+    pub fn source_columns(&self) -> Vec<PlSmallStr> {
+        let (_, schema, steps) = self.steps();
+        // `None` stands for all of them.
+        let mut needed: Option<BTreeSet<PlSmallStr>> = None;
+        for step in steps.into_iter().rev() {
+            needed = before(step, needed);
+        }
+        schema.iter_names().filter(|name| needed.as_ref().is_none_or(|set| set.contains(*name))).cloned().collect()
+    }
+}
+
+fn before(step: &Step, after: Option<BTreeSet<PlSmallStr>>) -> Option<BTreeSet<PlSmallStr>> {
+    match step {
+        Step::Filter(predicate) => Some(&after? | &leaves([predicate])?),
+        Step::WithColumns(exprs) => Some(&after? | &leaves(exprs)?),
+        Step::Select(exprs) => leaves(exprs),
+        Step::Watermark(watermark) => {
+            let mut names = after?;
+            names.insert(watermark.column.clone());
+            Some(names)
+        }
+        Step::Aggregate(a) => {
+            let mut names = leaves(a.keys.iter().chain(a.accumulators.iter().map(|acc| &acc.input)))?;
+            names.insert(a.time.clone());
+            Some(names)
+        }
+    }
+}
+
+/// The columns that expressions read; `None` when a selector may stand for any.
+fn leaves<'a>(exprs: impl IntoIterator<Item = &'a Expr>) -> Option<BTreeSet<PlSmallStr>> {
+    let mut names = BTreeSet::new();
+    for expr in exprs {
+        if expr.into_iter().any(|e| matches!(e, Expr::Selector(_))) {
+            return None;
+        }
+        for name in expr_to_leaf_column_names(expr) {
+            if name.as_str() == "*" || name.starts_with('^') {
+                return None;
+            }
+            names.insert(name);
+        }
+    }
+    Some(names)
+}
