@@ -45,24 +45,28 @@ impl StreamFrame {
 
     /// Keeps the rows for which `predicate` is true, as Polars' `filter`.
     #[must_use]
+    #[track_caller]
     pub fn filter(&self, predicate: Expr) -> StreamFrame {
         self.with(self.plan.filter(predicate))
     }
 
     /// Puts `exprs` in the place of all columns, as Polars' `select`.
     #[must_use]
+    #[track_caller]
     pub fn select<E: AsRef<[Expr]>>(&self, exprs: E) -> StreamFrame {
         self.with(self.plan.select(exprs.as_ref()))
     }
 
     /// Adds or replaces columns, as Polars' `with_columns`.
     #[must_use]
+    #[track_caller]
     pub fn with_columns<E: AsRef<[Expr]>>(&self, exprs: E) -> StreamFrame {
         self.with(self.plan.with_columns(exprs.as_ref()))
     }
 
     /// Adds or replaces one column, as Polars' `with_column`.
     #[must_use]
+    #[track_caller]
     pub fn with_column(&self, expr: Expr) -> StreamFrame {
         self.with_columns([expr])
     }
@@ -71,6 +75,7 @@ impl StreamFrame {
     /// window's end and `delay` further in every partition, the window is closed, and later rows of it are counted as
     /// late. Without a watermark nothing is late, and every window is kept.
     #[must_use]
+    #[track_caller]
     pub fn with_watermark(&self, column: &str, delay: &str) -> StreamFrame {
         self.with(self.plan.with_watermark(column, delay))
     }
@@ -103,6 +108,7 @@ impl StreamFrame {
         self.plan.explain()
     }
 
+    #[track_caller]
     fn with(&self, plan: Result<Plan, PlanError>) -> StreamFrame {
         match plan {
             Ok(plan) => StreamFrame { plan, open: Arc::clone(&self.open) },
@@ -124,6 +130,7 @@ impl StreamGroupBy {
     /// Aggregates each group. `len`, `count`, `sum`, `mean`, `min` and `max` are kept up to date as rows arrive, and so
     /// is arithmetic on them.
     #[must_use]
+    #[track_caller]
     pub fn agg<E: AsRef<[Expr]>>(&self, aggs: E) -> StreamFrame {
         self.frame.with(self.frame.plan.group_by_dynamic(&self.time, &self.keys, &self.window, aggs.as_ref()))
     }

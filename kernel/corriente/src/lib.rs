@@ -1,1 +1,12 @@
-//! corriente
+//! What a notebook sees: the streaming frame, the way to Kafka, the demo bank, and the cell process's side of the
+//! kernel. Built as the one library that every cell links to, so that its statics exist once.
+
+pub mod cell;
+mod frame;
+pub mod prelude;
+mod shown;
+
+pub use frame::{StreamFrame, StreamGroupBy};
+pub use polars;
+pub use serde_json;
+pub use shown::StreamChart;

@@ -16,6 +16,7 @@ use crate::cell::{self, Show};
 impl StreamFrame {
     /// The frame as a live chart, as in `spend.chart(line("event_time", "total").by("category"))`.
     #[must_use]
+    #[track_caller]
     pub fn chart(&self, chart: Chart) -> StreamChart {
         if let Err(error) = chart.check(&self.schema()) {
             cell::fail("ChartError", &error.to_string());
@@ -75,11 +76,11 @@ fn views() -> &'static Views {
     static VIEWS: OnceLock<Views> = OnceLock::new();
     VIEWS.get_or_init(|| {
         let views = Views::new(Arc::new(LinkPort));
-        cell::set_comm_handler(Box::new(|event| match event {
+        cell::set_comm_handler(|event| match event {
             cell::CommEvent::Open { id, data, .. } => self::views().open(&id, &data),
-            cell::CommEvent::Message { id, data, buffers } => self::views().message(&id, &data, &buffers),
+            cell::CommEvent::Message { id, data, buffers } => self::views().message(&id, data, buffers),
             cell::CommEvent::Close { id, .. } => self::views().closed(&id),
-        }));
+        });
         views
     })
 }

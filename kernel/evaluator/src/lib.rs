@@ -1,1 +1,129 @@
-//! evaluator
+//! Cell text to running Rust. A session on evcxr, in a thread of its own; cells are compiled against the one dylib by a
+//! stand-in `cargo`, and run in a cell process that the [`link`] reaches. Knows nothing of Jupyter.
+
+mod diagnostics;
+mod error;
+mod place;
+mod process;
+mod session;
+mod source;
+mod stand_in;
+mod toolchain;
+
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
+
+pub use error::EvaluatorError;
+use link::{Channel, Framed, ToCell, ToKernel};
+pub use place::{Place, env};
+use process::CellProcess;
+use session::Wish;
+pub use source::{Completeness, is_complete};
+pub use stand_in::answer_as_tool;
+pub use toolchain::Toolchain;
+
+/// Must be the first thing `main` calls: in the processes that evcxr and its analyzer start from this binary it never
+/// returns.
+pub fn runtime_hook() {
+    evcxr::runtime_hook();
+    if let Some(code) = stand_in::answer_as_tool() {
+        std::process::exit(code);
+    }
+}
+
+/// What comes out of a session.
+#[derive(Debug)]
+pub enum Event {
+    /// Text that the cell process printed.
+    Stream {
+        /// Where to.
+        channel: Channel,
+        /// What.
+        text: String,
+    },
+    /// An output or a comm message of the cell process.
+    FromCell(Framed<ToKernel>),
+    /// A cell has ended; everything it put out came before.
+    Finished {
+        /// The cell.
+        id: u64,
+        /// How.
+        outcome: Outcome,
+    },
+    /// The cell process died while no cell ran, and was started anew.
+    ProcessLost {
+        /// What happened and what is gone, in words.
+        message: String,
+    },
+    /// The session is ready for cells, or is not going to be.
+    Ready(Result<(), EvaluatorError>),
+}
+
+/// How a cell ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// As it should.
+    Ok,
+    /// With an error, as Jupyter shows one.
+    Error {
+        /// Its name, such as `CompileError` or `Panic`.
+        name: String,
+        /// One line.
+        value: String,
+        /// Lines, with ANSI colours.
+        traceback: Vec<String>,
+    },
+}
+
+/// A handle to the session; all its methods return at once.
+pub struct Evaluator {
+    wishes: Sender<Wish>,
+    process: Arc<CellProcess>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Evaluator {
+    /// Starts a session in `place`; `events` is called from the session's threads. Loading takes seconds and goes on in
+    /// the background: cells wait for it, and [`Event::Ready`] tells.
+    ///
+    /// # Errors
+    /// When the machine gives no thread or no socket.
+    pub fn start(place: &Place, toolchain: Toolchain, events: impl Fn(Event) + Send + Sync + 'static) -> Result<Evaluator, EvaluatorError> {
+        let events: Arc<dyn Fn(Event) + Send + Sync> = Arc::new(events);
+        let (wishes, wished) = channel();
+        let process = CellProcess::listen(place, Arc::clone(&events), wishes.clone())?;
+        let thread = session::spawn(place, toolchain, wished, Arc::clone(&process), events)?;
+        Ok(Evaluator { wishes, process, thread: Some(thread) })
+    }
+
+    /// Runs a cell after those that were sent before; [`Event::Finished`] tells its end.
+    pub fn execute(&self, id: u64, code: String) {
+        self.wish(Wish::Execute { id, code });
+    }
+
+    /// Asks the running cell to end. The first time, everything in it that waits gives up; when it goes on all the same,
+    /// a message says so, and asking again ends the cell process.
+    pub fn interrupt(&self) {
+        self.process.interrupt();
+    }
+
+    /// Sends a frame to the cell process; lost when there is none.
+    pub fn send(&self, frame: Framed<ToCell>) {
+        self.process.send(&frame);
+    }
+
+    /// Ends the session, whatever a cell is doing.
+    pub fn shutdown(&mut self) {
+        self.wish(Wish::Shutdown);
+        self.process.kill();
+        if let Some(thread) = self.thread.take() {
+            // The session's thread ends with its own message; a panic in it was reported there.
+            let _ = thread.join();
+        }
+    }
+
+    fn wish(&self, wish: Wish) {
+        // A session that is gone has said so, and the kernel is going down.
+        let _ = self.wishes.send(wish);
+    }
+}

@@ -1,0 +1,26 @@
+//! Lists the files of the JupyterLab extension, so that the command carries them.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+fn main() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("kernel/display/labextension");
+    println!("cargo:rerun-if-changed={}", folder.display());
+    let mut list = String::from("&[\n");
+    for file in files(&folder) {
+        let name = file.strip_prefix(&folder).unwrap_or(&file).to_string_lossy().into_owned();
+        let _ = writeln!(list, "({name:?}, include_str!({:?})),", file.display().to_string());
+    }
+    list.push(']');
+    let out = std::env::var_os("OUT_DIR").map(PathBuf::from).unwrap_or_default();
+    if let Err(error) = std::fs::write(out.join("labextension.rs"), list) {
+        println!("cargo:warning=the extension's files cannot be listed: {error}");
+    }
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut found: Vec<PathBuf> = entries.flat_map(|e| if e.path().is_dir() { files(&e.path()) } else { vec![e.path()] }).collect();
+    found.sort();
+    found
+}

@@ -1,0 +1,151 @@
+//! A JSON value to a cell of its column's type, and the words for one that does not fit. Functions of values.
+
+use super::scan::{Number, Text, Value};
+use super::text::unescape;
+use crate::format::Malformed;
+use crate::format::rows::{Cell, Kind};
+use crate::format::time::{DateText, InstantText};
+
+/// The letters of a value that a message shows.
+const SHOWN: usize = 40;
+
+/// The cell that `value` is in a column of `kind`; what it is instead if it does not fit.
+#[inline]
+pub(super) fn convert(value: Value, kind: Kind, record: &str, scratch: &mut String) -> Result<Cell, Value> {
+    let cell = match (kind, value) {
+        (_, Value::Null) => Some(Cell::Null),
+        (Kind::Text, Value::Text(text)) => Some(text_cell(text, record, scratch)),
+        (Kind::Text, Value::Nested(span)) => Some(Cell::Text(span.from, span.to)),
+        (Kind::Text, Value::Number(number)) => Some(Cell::Text(number.span.from, number.span.to)),
+        (Kind::Text, Value::Bool(value)) => Some(word_cell(value, scratch)),
+        (Kind::Int(low, high), Value::Number(number)) => integer(number).filter(|value| (low..=high).contains(value)).map(Cell::Int),
+        (Kind::Float, Value::Number(number)) => float(number, record).map(Cell::Float),
+        (Kind::Decimal { precision, scale }, Value::Number(number)) => decimal(number, precision, scale, record).map(Cell::Decimal),
+        (Kind::Bool, Value::Bool(value)) => Some(Cell::Bool(value)),
+        (Kind::Instant(_) | Kind::Date, Value::Number(number)) => {
+            integer(number).filter(|days| kind != Kind::Date || i32::try_from(*days).is_ok()).map(Cell::Int)
+        }
+        (Kind::Instant(per_second), Value::Text(text)) => InstantText::parse(text.span.of(record), per_second).map(Cell::Int),
+        (Kind::Date, Value::Text(text)) => DateText::parse(text.span.of(record)).map(Cell::Int),
+        _ => None,
+    };
+    cell.ok_or(value)
+}
+
+#[inline]
+fn text_cell(text: Text, record: &str, scratch: &mut String) -> Cell {
+    if !text.escaped {
+        return Cell::Text(text.span.from, text.span.to);
+    }
+    let from = scratch.len();
+    unescape(text.span.of(record), scratch);
+    Cell::Scratch(from, scratch.len())
+}
+
+fn word_cell(value: bool, scratch: &mut String) -> Cell {
+    let from = scratch.len();
+    scratch.push_str(if value { "true" } else { "false" });
+    Cell::Scratch(from, scratch.len())
+}
+
+#[inline]
+pub(crate) fn integer(number: Number) -> Option<i64> {
+    if !number.whole || !number.exact {
+        return None;
+    }
+    if number.negative { 0i64.checked_sub_unsigned(number.digits) } else { i64::try_from(number.digits).ok() }
+}
+
+/// Powers of ten that a float holds exactly.
+const TENS: [f64; 23] =
+    [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22];
+
+/// The nearest float; None if the number is beyond all of them.
+#[inline]
+fn float(number: Number, record: &str) -> Option<f64> {
+    // Two numbers that floats hold exactly, and one division, which rounds once: the result is the nearest float.
+    // (W. D. Clinger, How to Read Floating Point Numbers Accurately, 1990.)
+    const EXACT: u64 = 1 << 53;
+    if number.exact && number.digits <= EXACT && number.decimals < TENS.len() {
+        #[allow(clippy::cast_precision_loss, reason = "exact up to 2^53")]
+        let value = number.digits as f64 / TENS[number.decimals];
+        return Some(if number.negative { -value } else { value });
+    }
+    number.span.of(record).parse::<f64>().ok().filter(|value| value.is_finite())
+}
+
+/// The number times ten to the `scale`, exactly; None if it has more digits than the column.
+#[inline]
+fn decimal(number: Number, precision: usize, scale: usize, record: &str) -> Option<i128> {
+    if number.exact && number.decimals <= scale {
+        let value = i128::from(number.digits).checked_mul(ten_to(scale - number.decimals)?)?;
+        return signed(value, number.negative, precision);
+    }
+    decimal_from_text(number, precision, scale, record)
+}
+
+/// The way for exponents, for many digits, and for more decimals than the column has.
+#[cold]
+fn decimal_from_text(number: Number, precision: usize, scale: usize, record: &str) -> Option<i128> {
+    let written = number.span.of(record);
+    let (mantissa, exponent) = written.split_once(['e', 'E']).unwrap_or((written, "0"));
+    let exponent: i64 = exponent.parse().ok()?;
+    let (whole, fraction) = mantissa.trim_start_matches('-').split_once('.').unwrap_or((mantissa.trim_start_matches('-'), ""));
+    let digits = format!("{whole}{fraction}");
+    let digits = digits.trim_start_matches('0');
+    let significant = digits.trim_end_matches('0');
+    if significant.is_empty() {
+        return Some(0);
+    }
+    // digits · 10^(exponent - decimals), and trailing zeros moved into the power.
+    let zeros = digits.len() - significant.len();
+    let power = exponent.checked_add(i64::try_from(zeros).ok()?)?.checked_sub(i64::try_from(fraction.len()).ok()?)?;
+    let shift = power.checked_add(i64::try_from(scale).ok()?)?;
+    let value = significant.parse::<i128>().ok()?.checked_mul(ten_to(usize::try_from(shift).ok()?)?)?;
+    signed(value, number.negative, precision)
+}
+
+fn signed(value: i128, negative: bool, precision: usize) -> Option<i128> {
+    (value < ten_to(precision)?).then_some(if negative { -value } else { value })
+}
+
+#[inline]
+fn ten_to(power: usize) -> Option<i128> {
+    const POWERS: [i128; 39] = {
+        let mut powers = [1i128; 39];
+        let mut i = 1;
+        while i < 39 {
+            powers[i] = powers[i - 1] * 10;
+            i += 1;
+        }
+        powers
+    };
+    POWERS.get(power).copied()
+}
+
+/// The dead letter's reason: field, expected, found.
+#[cold]
+pub(super) fn wrong_type(key: &str, kind: Kind, found: Value, record: &str) -> Malformed {
+    let mut field = String::new();
+    unescape(key, &mut field);
+    Malformed::WrongType { field, expected: kind.words(), found: describe(found, record) }
+}
+
+/// A value in words, with its first letters.
+pub(super) fn describe(value: Value, record: &str) -> String {
+    match value {
+        Value::Null => "null".to_owned(),
+        Value::Bool(value) => value.to_string(),
+        Value::Number(number) => format!("the number {}", shortened(number.span.of(record))),
+        Value::Text(text) => format!("the text \"{}\"", shortened(text.span.of(record))),
+        Value::Nested(span) if span.of(record).starts_with('{') => format!("the object {}", shortened(span.of(record))),
+        Value::Nested(span) => format!("the array {}", shortened(span.of(record))),
+    }
+}
+
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}

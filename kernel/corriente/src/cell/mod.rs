@@ -1,0 +1,78 @@
+//! The cell process's side of the kernel: it joins the link, sends what cells put out, and hears comms and interrupts.
+//! Everything here is for the kernel's own code and for the prelude; a notebook has no need of it.
+
+mod client;
+mod failure;
+mod output;
+mod show;
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use link::{Bundle, Framed, ToKernel};
+use serde_json::Value;
+
+pub use client::CommEvent;
+pub use failure::fail;
+pub use show::{Show, Shown, via};
+
+/// Joins the kernel's link. Called once in each process, before the first cell.
+pub fn init() {
+    if let Err(error) = client::join() {
+        eprintln!("the cell process cannot join the kernel: {error}");
+    }
+}
+
+/// Says that the cell's last line was reached.
+pub fn completed() {
+    client::send(ToKernel::Completed.into());
+}
+
+/// Says that an error ended the cell through a `?`.
+pub fn early_return<T: std::fmt::Display>(error: &T) {
+    client::send(ToKernel::EarlyReturn { message: error.to_string() }.into());
+}
+
+/// Shows an output beside the cell's result; `display_id` is the name under which it can be updated.
+pub fn display(bundle: Bundle, display_id: Option<String>) {
+    client::send(ToKernel::Display { bundle, display_id, update: false }.into());
+}
+
+/// Puts an output in the place of those shown under `display_id`.
+pub fn update_display(bundle: Bundle, display_id: String) {
+    client::send(ToKernel::Display { bundle, display_id: Some(display_id), update: true }.into());
+}
+
+/// Shows the cell's result; an empty bundle is nothing to show.
+pub fn result(bundle: Bundle) {
+    if !bundle.data.is_empty() {
+        client::send(ToKernel::Result { bundle }.into());
+    }
+}
+
+/// Sends a message on a comm.
+pub fn send_comm(id: &str, data: Value, buffers: Vec<Vec<u8>>) {
+    client::send(Framed { frame: ToKernel::CommMessage { id: id.to_owned(), data }, buffers });
+}
+
+/// Closes a comm.
+pub fn close_comm(id: &str, data: Value) {
+    client::send(ToKernel::CommClose { id: id.to_owned(), data }.into());
+}
+
+/// Has `handler` take the page's comm messages, on the link's thread; those that came before wait for it.
+pub fn set_comm_handler(handler: impl Fn(CommEvent) + Send + Sync + 'static) {
+    client::set_comm_handler(Box::new(handler));
+}
+
+/// Whether the running cell was asked to end.
+#[must_use]
+pub fn interrupted() -> bool {
+    client::INTERRUPTED.load(Ordering::SeqCst)
+}
+
+/// Sleeps, unless the cell is interrupted; says whether it slept to the end.
+#[must_use]
+pub fn sleep(time: Duration) -> bool {
+    client::sleep(time)
+}

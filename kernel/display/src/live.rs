@@ -1,0 +1,163 @@
+//! Live views: results that a page looks at while they change. This file keeps who is who; each attached page has a
+//! session with a thread of its own. How messages reach a page is the [`Port`]'s business.
+
+pub mod protocol;
+mod session;
+mod view;
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread;
+use std::time::Duration;
+
+use engine::LiveResult;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::bundle::Bundle;
+use crate::chart::{Chart, ChartError};
+use protocol::{Opening, VERSION};
+use session::{Ending, Event, Session};
+use view::{Kind, View};
+
+/// Views that can be attached to. With more, those that no page has looked at for longest are forgotten.
+const MAX_VIEWS: usize = 200;
+/// A page that says nothing for so long is let go; it opens its comm again when it is back.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The way to the pages. Behind it stands the link to the kernel; in tests a list.
+///
+/// Contract: called from several threads, returns at once, and drops what it cannot deliver.
+pub trait Port: Send + Sync {
+    /// Sends a message on a comm.
+    fn send(&self, comm_id: &str, data: Value, buffers: Vec<Vec<u8>>);
+    /// Closes a comm.
+    fn close(&self, comm_id: &str, data: Value);
+}
+
+/// All live views of this process. Cloning gives another handle.
+#[derive(Clone)]
+pub struct Views(Arc<Shared>);
+
+struct Shared {
+    port: Arc<dyn Port>,
+    patience: Duration,
+    registry: Mutex<Registry>,
+}
+
+#[derive(Default)]
+struct Registry {
+    views: HashMap<String, Arc<View>>,
+    /// The least recently attached first.
+    order: VecDeque<String>,
+    sessions: HashMap<String, Sender<Event>>,
+}
+
+impl Views {
+    /// No views yet.
+    #[must_use]
+    pub fn new(port: Arc<dyn Port>) -> Views {
+        Views::with_patience(port, PATIENCE)
+    }
+
+    fn with_patience(port: Arc<dyn Port>, patience: Duration) -> Views {
+        Views(Arc::new(Shared { port, patience, registry: Mutex::default() }))
+    }
+
+    /// A live table of a result, as a cell's output. Waits a moment for the first rows, so that a notebook that is run
+    /// without a page, or saved at once, shows data too.
+    #[must_use]
+    pub fn add_table(&self, result: LiveResult) -> Bundle {
+        let bundle = self.add(View::new(result, Kind::Table));
+        bundle.unwrap_or_else(|error| Bundle::of(error.to_string(), crate::html::message(&error.to_string(), "")))
+    }
+
+    /// A live chart of a result, as a cell's output.
+    ///
+    /// # Errors
+    /// When the chart does not fit the result's columns.
+    pub fn add_chart(&self, result: LiveResult, chart: Chart) -> Result<Bundle, ChartError> {
+        chart.check(&result.schema())?;
+        self.add(View::new(result, Kind::Chart(chart)))
+    }
+
+    /// A page has opened a comm on [`protocol::TARGET`].
+    pub fn open(&self, comm_id: &str, data: &Value) {
+        let refuse = |reason: &str, text: &str| self.0.port.close(comm_id, json!({"reason": reason, "text": text}));
+        let Ok(opening) = Opening::deserialize(data) else {
+            return refuse("failed", "the page's first message is not understood");
+        };
+        if opening.version != VERSION {
+            return refuse("failed", "the page's extension and the kernel are of different versions; run `./install/demo` and reload the page");
+        }
+        let mut registry = self.registry();
+        let Some(view) = registry.views.get(&opening.view).cloned() else {
+            drop(registry);
+            return refuse("unknown", "This view is of an earlier run. Run the cell again.");
+        };
+        registry.order.retain(|id| *id != opening.view);
+        registry.order.push_back(opening.view);
+        let (sender, events) = channel();
+        registry.sessions.insert(comm_id.to_owned(), sender.clone());
+        drop(registry);
+        let session = Session::new(view, comm_id.to_owned(), Arc::clone(&self.0.port));
+        let shared = Arc::downgrade(&self.0);
+        let (comm, patience) = (comm_id.to_owned(), self.0.patience);
+        let run = move || {
+            let ending = session.run(&events, &sender, patience);
+            end(&shared, &comm, ending);
+        };
+        if thread::Builder::new().name("live-view".to_owned()).spawn(run).is_err() {
+            self.registry().sessions.remove(comm_id);
+            refuse("failed", "the machine gives no more threads");
+        }
+    }
+
+    /// A page has said something on a comm.
+    pub fn message(&self, comm_id: &str, data: Value, _buffers: Vec<Vec<u8>>) {
+        let session = self.registry().sessions.get(comm_id).cloned();
+        let heard = session.is_some_and(|session| session.send(Event::Message(data)).is_ok());
+        if !heard {
+            self.0.port.close(comm_id, json!({"reason": "quiet", "text": "the view was let go"}));
+        }
+    }
+
+    /// A comm is gone.
+    pub fn closed(&self, comm_id: &str) {
+        if let Some(session) = self.registry().sessions.remove(comm_id) {
+            let _gone_already = session.send(Event::Closed);
+        }
+    }
+
+    fn add(&self, view: View) -> Result<Bundle, ChartError> {
+        view.await_rows();
+        let bundle = view.bundle(None)?;
+        let mut registry = self.registry();
+        registry.order.push_back(view.id.clone());
+        registry.views.insert(view.id.clone(), Arc::new(view));
+        while registry.views.len() > MAX_VIEWS {
+            let Some(oldest) = registry.order.pop_front() else { break };
+            registry.views.remove(&oldest);
+        }
+        Ok(bundle)
+    }
+
+    fn registry(&self) -> MutexGuard<'_, Registry> {
+        self.0.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A session's thread has come to its end.
+fn end(shared: &Weak<Shared>, comm_id: &str, ending: std::io::Result<Ending>) {
+    let Some(shared) = shared.upgrade() else { return };
+    shared.registry.lock().unwrap_or_else(PoisonError::into_inner).sessions.remove(comm_id);
+    match ending {
+        Ok(Ending::Closed) => {}
+        Ok(Ending::Quiet) => shared.port.close(comm_id, json!({"reason": "quiet", "text": "the page was quiet"})),
+        Err(error) => shared.port.close(comm_id, json!({"reason": "failed", "text": error.to_string()})),
+    }
+}
+
+#[cfg(test)]
+mod tests;

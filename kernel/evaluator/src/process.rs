@@ -1,0 +1,209 @@
+//! The kernel's side of the cell process: its link, its death, and interrupts. A thread `link` waits for each new process
+//! and a thread `link <pid>` hears it; the session's thread waits here for barriers.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use link::{Channel, Framed, Listener, ToCell, ToKernel};
+
+use crate::session::Wish;
+use crate::{EvaluatorError, Event, Place};
+
+/// How long a cell may go on after an interrupt before a message says how to end it.
+const GRACE: Duration = Duration::from_secs(3);
+/// How long output may take to arrive after a cell.
+const BARRIER: Duration = Duration::from_secs(10);
+/// What the cell process writes to its standard error at a barrier; followed by the number.
+const MARK: &str = "\u{0}CORRIENTE-BARRIER ";
+
+/// The cell process, whichever it is now.
+pub(crate) struct CellProcess {
+    sender: Mutex<Option<link::Sender<ToCell>>>,
+    handle: Mutex<Option<Arc<Mutex<std::process::Child>>>>,
+    events: Arc<dyn Fn(Event) + Send + Sync>,
+    running: AtomicBool,
+    interrupted: AtomicBool,
+    cells: AtomicU64,
+    barriers: AtomicU64,
+    reports: (Mutex<Sender<Report>>, Mutex<Receiver<Report>>),
+}
+
+/// What the session must know of a cell beside its outputs.
+#[derive(Debug)]
+pub(crate) enum Report {
+    Panicked { name: String, message: String, file: Option<String>, line: u32 },
+    EarlyReturn(String),
+    Completed,
+    Barrier(u64),
+    StderrBarrier(u64),
+    Gone,
+}
+
+impl CellProcess {
+    /// Listens for cell processes.
+    pub(crate) fn listen(place: &Place, events: Arc<dyn Fn(Event) + Send + Sync>, wishes: Sender<Wish>) -> Result<Arc<CellProcess>, EvaluatorError> {
+        let failed = |detail: String| EvaluatorError::Machine { what: "listen for the cell process", detail };
+        let listener = Listener::bind(&place.socket()).map_err(|error| failed(error.to_string()))?;
+        let (report, reported) = channel();
+        let process = Arc::new(CellProcess {
+            sender: Mutex::default(),
+            handle: Mutex::default(),
+            events,
+            running: AtomicBool::new(false),
+            interrupted: AtomicBool::new(false),
+            cells: AtomicU64::new(0),
+            barriers: AtomicU64::new(0),
+            reports: (Mutex::new(report), Mutex::new(reported)),
+        });
+        let accepting = Arc::clone(&process);
+        let thread = std::thread::Builder::new().name("link".into()).spawn(move || {
+            while let Ok((sender, receiver)) = listener.accept() {
+                *lock(&accepting.sender) = Some(sender);
+                accepting.hear(receiver, wishes.clone());
+            }
+        });
+        thread.map_err(|error| failed(error.to_string()))?;
+        Ok(process)
+    }
+
+    /// Hears one process on a thread of its own, until it is gone.
+    fn hear(self: &Arc<Self>, mut receiver: link::Receiver<ToKernel>, wishes: Sender<Wish>) {
+        let process = Arc::clone(self);
+        let heard = std::thread::Builder::new().name("link process".into()).spawn(move || {
+            loop {
+                match receiver.receive() {
+                    Ok(Some(framed)) => process.take(framed),
+                    Ok(None) => break,
+                    Err(error) => {
+                        (process.events)(Event::Stream { channel: Channel::Stderr, text: format!("{error}\n") });
+                        break;
+                    }
+                }
+            }
+            process.report(Report::Gone);
+            // An idle session looks after the process at once; a busy one has noticed by itself.
+            let _ = wishes.send(Wish::LookAfter);
+        });
+        if let Err(error) = heard {
+            (self.events)(Event::Stream { channel: Channel::Stderr, text: format!("the cell process cannot be heard: {error}\n") });
+        }
+    }
+
+    fn take(&self, framed: Framed<ToKernel>) {
+        match framed.frame {
+            ToKernel::Hello { .. } => {}
+            ToKernel::Stream { channel, text } => (self.events)(Event::Stream { channel, text }),
+            ToKernel::Panicked { name, message, file, line } => self.report(Report::Panicked { name, message, file, line }),
+            ToKernel::EarlyReturn { message } => self.report(Report::EarlyReturn(message)),
+            ToKernel::Completed => self.report(Report::Completed),
+            ToKernel::BarrierReached { number } => self.report(Report::Barrier(number)),
+            frame => (self.events)(Event::FromCell(Framed { frame, buffers: framed.buffers })),
+        }
+    }
+
+    /// Takes a line that the process wrote to its standard error.
+    pub(crate) fn stderr_line(&self, line: &str) {
+        let mut text = line.to_owned();
+        if let Some(at) = text.find(MARK) {
+            if let Ok(number) = text[at + MARK.len()..].trim().parse() {
+                self.report(Report::StderrBarrier(number));
+            }
+            text.truncate(at);
+            if text.is_empty() {
+                return;
+            }
+        }
+        text.push('\n');
+        (self.events)(Event::Stream { channel: Channel::Stderr, text });
+    }
+
+    /// Remembers the handle that evcxr gives; it stays valid across restarts.
+    pub(crate) fn hold(&self, handle: Arc<Mutex<std::process::Child>>) {
+        *lock(&self.handle) = Some(handle);
+    }
+
+    pub(crate) fn send(&self, frame: &Framed<ToCell>) {
+        if let Some(sender) = lock(&self.sender).as_mut() {
+            // A process that is gone is noticed by the thread that hears it.
+            let _ = sender.send(frame);
+        }
+    }
+
+    /// Says that a cell begins.
+    pub(crate) fn begin(&self) {
+        while lock(&self.reports.1).try_recv().is_ok() {}
+        self.interrupted.store(false, Ordering::SeqCst);
+        self.running.store(true, Ordering::SeqCst);
+        let number = self.cells.fetch_add(1, Ordering::SeqCst) + 1;
+        self.send(&ToCell::CellStarted { number }.into());
+    }
+
+    /// Waits until all that the cell put out has been passed on, and gives what was reported of it.
+    pub(crate) fn end(&self) -> Vec<Report> {
+        let number = self.barriers.fetch_add(1, Ordering::SeqCst) + 1;
+        self.send(&ToCell::Barrier { number }.into());
+        let reported = lock(&self.reports.1);
+        let (mut reports, mut out, mut err) = (Vec::new(), false, false);
+        while !(out && err) {
+            match reported.recv_timeout(BARRIER) {
+                Ok(Report::Barrier(n)) => out |= n == number,
+                Ok(Report::StderrBarrier(n)) => err |= n == number,
+                Ok(Report::Gone) | Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
+                Ok(report) => reports.push(report),
+            }
+        }
+        self.running.store(false, Ordering::SeqCst);
+        reports
+    }
+
+    /// Whether the process lives.
+    pub(crate) fn is_alive(&self) -> bool {
+        lock(&self.handle).as_ref().is_some_and(|handle| matches!(lock(handle).try_wait(), Ok(None)))
+    }
+
+    pub(crate) fn was_interrupted(&self) -> bool {
+        self.interrupted.load(Ordering::SeqCst)
+    }
+
+    /// Asks the running cell to end; the second time, ends its process.
+    pub(crate) fn interrupt(self: &Arc<Self>) {
+        if !self.running.load(Ordering::SeqCst) {
+            return;
+        }
+        if self.interrupted.swap(true, Ordering::SeqCst) {
+            self.kill();
+            return;
+        }
+        self.send(&ToCell::Interrupt.into());
+        let (process, cell) = (Arc::clone(self), self.cells.load(Ordering::SeqCst));
+        let waiting = std::thread::Builder::new().name("interrupt".into()).spawn(move || {
+            // Not for an order: the time is what a person is given to wait.
+            std::thread::park_timeout(GRACE);
+            let same = process.cells.load(Ordering::SeqCst) == cell;
+            if same && process.running.load(Ordering::SeqCst) {
+                let text = "The cell does not stop by itself. Interrupt once more to end the cell process: its variables and running queries are then lost, what it defined (functions, types, use) stays.\n";
+                (process.events)(Event::Stream { channel: Channel::Stderr, text: text.to_owned() });
+            }
+        });
+        drop(waiting);
+    }
+
+    /// Ends the process.
+    pub(crate) fn kill(&self) {
+        if let Some(handle) = lock(&self.handle).as_ref() {
+            // One that has ended by itself is as good.
+            let _ = lock(handle).kill();
+        }
+    }
+
+    fn report(&self, report: Report) {
+        // The receiving end lives as long as this value.
+        let _ = lock(&self.reports.0).send(report);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,66 @@
+//! The crates that a user asks for with `:dep`: built by the real cargo, in a crate of their own without the prelude, and
+//! given to the compiler as `--extern`.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use serde_json::Value;
+
+use super::{Cell, real};
+use crate::toolchain::{CARGO, RUSTC};
+
+/// The dependencies in a cell's manifest.
+pub(super) fn of(settings: &toml::Table) -> toml::Table {
+    settings.get("dependencies").and_then(toml::Value::as_table).cloned().unwrap_or_default()
+}
+
+/// Writes the crate that has only the user's dependencies; `None` when there are none.
+pub(super) fn write_crate(cell: &Cell, settings: &toml::Table) -> Result<Option<PathBuf>, String> {
+    let dependencies = of(settings);
+    if dependencies.is_empty() {
+        return Ok(None);
+    }
+    let folder = cell.folder.with_file_name("dependencies");
+    let failed = |error: std::io::Error| format!("the folder for dependencies cannot be made: {error}");
+    std::fs::create_dir_all(folder.join("src")).map_err(failed)?;
+    let lines: String = dependencies.iter().map(|(name, value)| format!("{name} = {value}\n")).collect();
+    let manifest = format!("[package]\nname = \"cell-dependencies\"\nversion = \"1.0.0\"\nedition = \"2024\"\n\n[workspace]\n\n[dependencies]\n{lines}");
+    let path = folder.join("Cargo.toml");
+    if std::fs::read_to_string(&path).ok().as_deref() != Some(manifest.as_str()) {
+        std::fs::write(&path, manifest).map_err(failed)?;
+    }
+    let library = folder.join("src/lib.rs");
+    if !library.exists() {
+        std::fs::write(library, "").map_err(failed)?;
+    }
+    Ok(Some(folder))
+}
+
+/// Builds the user's dependencies; gives the compiler's arguments for them.
+pub(super) fn build(cell: &Cell, settings: &toml::Table) -> Result<Vec<String>, String> {
+    let Some(folder) = write_crate(cell, settings)? else { return Ok(Vec::new()) };
+    let mut cargo = real(CARGO);
+    cargo.current_dir(&folder).env("RUSTC", RUSTC).env_remove("RUSTFLAGS").env_remove("RUSTC_WRAPPER");
+    cargo.env("CARGO_TARGET_DIR", folder.join("target")).env_remove("CARGO_BUILD_BUILD_DIR");
+    let output = cargo.args(["build", "--message-format=json"]).stderr(Stdio::piped()).output();
+    let output = output.map_err(|error| format!("cargo cannot be started: {error}"))?;
+    let log = String::from_utf8_lossy(&output.stderr);
+    if !output.status.success() {
+        return Err(format!("the dependencies cannot be built:\n{log}"));
+    }
+    let wanted: BTreeSet<String> = of(settings).keys().map(|name| name.replace('-', "_")).collect();
+    let mut arguments = vec!["-L".to_owned(), format!("dependency={}", folder.join("target/debug/deps").display())];
+    for message in String::from_utf8_lossy(&output.stdout).lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
+        let name = message["target"]["name"].as_str().unwrap_or("").replace('-', "_");
+        if message["reason"] != "compiler-artifact" || !wanted.contains(&name) {
+            continue;
+        }
+        let files = message["filenames"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        let linkable = |path: &&str| path.ends_with(".rlib") || path.ends_with(std::env::consts::DLL_SUFFIX);
+        if let Some(path) = files.filter(linkable).next_back() {
+            arguments.extend(["--extern".to_owned(), format!("{name}={path}")]);
+        }
+    }
+    Ok(arguments)
+}

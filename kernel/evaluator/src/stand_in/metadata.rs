@@ -1,0 +1,102 @@
+//! What the analyzer is told of the cell's crate: the prelude and the crates whose types cells name, and none of the
+//! hundreds below them. The full answer costs the analyzer gigabytes and seconds; this one has all it needs to name
+//! the type of a variable.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::{Cell, dependencies, real, say};
+use crate::toolchain::{CARGO, WORKSPACE};
+
+/// The crates kept of our own workspace's graph.
+const KEPT: &[&str] = &[
+    "corriente", "plan", "engine", "display", "connectors", "broker", "link", "polars", "polars-core", "polars-lazy", "polars-plan",
+    "polars-error", "polars-schema", "polars-dtype",
+];
+
+pub(super) fn run(cell: &Cell) -> Result<i32, String> {
+    let ours = ask(Path::new(WORKSPACE), true).or_else(|_| ask(Path::new(WORKSPACE), false))?;
+    let mut packages = kept(&ours["packages"], |package| &package["name"], KEPT);
+    let ids: Vec<String> = packages.iter().filter_map(|package| package["id"].as_str().map(str::to_owned)).collect();
+    let mut nodes = nodes(&ours, &ids);
+    let corriente = packages.iter().find(|package| package["name"] == "corriente").map(|package| package["id"].clone());
+    let mut direct = vec![edge("corriente", &corriente.ok_or("the workspace has no prelude")?)];
+
+    let settings = cell.settings()?;
+    if let Some(folder) = dependencies::write_crate(cell, &settings)? {
+        let theirs = ask(&folder, false)?;
+        let root = theirs["resolve"]["root"].clone();
+        packages.extend(theirs["packages"].as_array().into_iter().flatten().filter(|package| package["id"] != root).cloned());
+        for node in theirs["resolve"]["nodes"].as_array().into_iter().flatten() {
+            if node["id"] == root {
+                direct.extend(node["deps"].as_array().into_iter().flatten().cloned());
+            } else {
+                nodes.push(node.clone());
+            }
+        }
+    }
+
+    let id = format!("path+file://{}#ctx@1.0.0", cell.folder.display());
+    packages.push(package(cell, &id));
+    let dependencies: Vec<Value> = direct.iter().map(|edge| edge["pkg"].clone()).collect();
+    nodes.push(json!({"id": id, "dependencies": dependencies, "deps": direct, "features": []}));
+    let answer = json!({
+        "packages": packages, "workspace_members": [id], "workspace_default_members": [id],
+        "resolve": {"nodes": nodes, "root": id}, "target_directory": cell.folder.join("target"),
+        "build_directory": cell.folder.join("target"), "version": 1, "workspace_root": cell.folder, "metadata": null,
+    });
+    say(&answer.to_string());
+    Ok(0)
+}
+
+/// What the real cargo says of a folder's crate.
+fn ask(folder: &Path, offline: bool) -> Result<Value, String> {
+    let mut cargo = real(CARGO);
+    cargo.current_dir(folder).args(["metadata", "--format-version", "1"]).env_remove("RUSTC_WRAPPER").env_remove("RUSTFLAGS");
+    if offline {
+        cargo.args(["--offline", "--locked"]);
+    }
+    let output = cargo.output().map_err(|error| format!("cargo cannot be started: {error}"))?;
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+    }
+    serde_json::from_slice(&output.stdout).map_err(|error| format!("cargo's metadata does not read: {error}"))
+}
+
+fn kept(list: &Value, name: impl Fn(&Value) -> &Value, names: &[&str]) -> Vec<Value> {
+    let wanted = |item: &&Value| name(item).as_str().is_some_and(|name| names.contains(&name));
+    list.as_array().into_iter().flatten().filter(wanted).cloned().collect()
+}
+
+/// The graph's nodes for `ids`, with no edge to anything else.
+fn nodes(metadata: &Value, ids: &[String]) -> Vec<Value> {
+    let known = |id: &Value| id.as_str().is_some_and(|id| ids.iter().any(|known| known == id));
+    let mut nodes: Vec<Value> = metadata["resolve"]["nodes"].as_array().into_iter().flatten().filter(|node| known(&node["id"])).cloned().collect();
+    for node in &mut nodes {
+        if let Some(deps) = node["deps"].as_array_mut() {
+            deps.retain(|dep| known(&dep["pkg"]));
+        }
+        if let Some(dependencies) = node["dependencies"].as_array_mut() {
+            dependencies.retain(known);
+        }
+    }
+    nodes
+}
+
+fn edge(name: &str, id: &Value) -> Value {
+    json!({"name": name, "pkg": id, "dep_kinds": [{"kind": null, "target": null}]})
+}
+
+fn package(cell: &Cell, id: &str) -> Value {
+    json!({
+        "name": "ctx", "version": "1.0.0", "id": id, "license": null, "license_file": null, "description": null, "source": null,
+        "dependencies": [], "features": {}, "manifest_path": cell.manifest(), "metadata": null, "publish": null, "authors": [],
+        "categories": [], "keywords": [], "readme": null, "repository": null, "homepage": null, "documentation": null,
+        "edition": "2024", "links": null, "default_run": null, "rust_version": null,
+        "targets": [{
+            "kind": ["cdylib"], "crate_types": ["cdylib"], "name": "ctx", "src_path": cell.folder.join("src/lib.rs"),
+            "edition": "2024", "doc": true, "doctest": false, "test": true,
+        }],
+    })
+}

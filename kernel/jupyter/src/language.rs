@@ -1,0 +1,119 @@
+//! The seam to what runs cells.
+
+use serde_json::{Map, Value};
+
+use crate::Cell;
+
+/// What runs cells.
+///
+/// Contract: every method returns at once, so that the shell serves comms while a cell runs. A cell that was started is
+/// finished through its [`Cell`], once.
+pub trait Language: Send + 'static {
+    /// What the language is.
+    fn info(&self) -> LanguageInfo;
+    /// Starts a cell; no other is started before this one has finished.
+    fn start_execute(&mut self, request: ExecuteRequest, cell: Cell);
+    /// Whether a text is a whole cell.
+    fn is_complete(&mut self, code: &str) -> Completeness;
+    /// Asks the running cell to end.
+    fn interrupt(&mut self);
+    /// The page does something with a comm.
+    fn comm(&mut self, event: CommEvent);
+    /// The kernel ends; a restart follows or not.
+    fn shutdown(&mut self, _restart: bool) {}
+}
+
+/// What `kernel_info` says.
+#[derive(Clone, Debug, Default)]
+pub struct LanguageInfo {
+    /// The kernel's name.
+    pub implementation: String,
+    /// The kernel's version.
+    pub implementation_version: String,
+    /// What a console shows at the start.
+    pub banner: String,
+    /// The protocol's `language_info`.
+    pub language_info: Value,
+}
+
+/// A cell to run.
+#[derive(Clone, Debug, Default)]
+pub struct ExecuteRequest {
+    /// Its text.
+    pub code: String,
+    /// Whether it leaves no trace.
+    pub silent: bool,
+    /// Its number.
+    pub execution_count: u64,
+}
+
+/// Whether a text is a whole cell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Completeness {
+    /// It can run.
+    Complete,
+    /// More must follow; the next line begins with this.
+    Incomplete {
+        /// Spaces.
+        indent: String,
+    },
+    /// Nothing that follows makes it right.
+    Invalid,
+}
+
+/// How a cell ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// As it should.
+    Ok,
+    /// With an error.
+    Error {
+        /// Its name.
+        ename: String,
+        /// One line.
+        evalue: String,
+        /// Lines, with ANSI colours.
+        traceback: Vec<String>,
+    },
+}
+
+/// Representations of one output by MIME type.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Bundle {
+    /// Content by MIME type.
+    pub data: Map<String, Value>,
+    /// Metadata.
+    pub metadata: Map<String, Value>,
+}
+
+/// What the page does with a comm.
+#[derive(Clone, Debug, PartialEq)]
+pub enum CommEvent {
+    /// It opens one.
+    Open {
+        /// The comm.
+        id: String,
+        /// What it is for.
+        target: String,
+        /// The first message.
+        data: Value,
+        /// Its buffers.
+        buffers: Vec<Vec<u8>>,
+    },
+    /// It sends a message.
+    Message {
+        /// The comm.
+        id: String,
+        /// The message.
+        data: Value,
+        /// Its buffers.
+        buffers: Vec<Vec<u8>>,
+    },
+    /// It closes one.
+    Close {
+        /// The comm.
+        id: String,
+        /// The last message.
+        data: Value,
+    },
+}

@@ -1,0 +1,147 @@
+//! Messages as frames: identities, a delimiter, the signature, four JSON parts, buffers. Functions of bytes; the socket
+//! is elsewhere.
+
+use bytes::Bytes;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use serde_json::{Map, Value};
+use sha2::Sha256;
+
+use crate::message::{Header, Message};
+use crate::{Frames, JupyterError};
+
+const DELIMITER: &[u8] = b"<IDS|MSG>";
+/// Bytes the JSON parts of a message may have.
+const MAX_JSON: usize = 64 << 20;
+
+/// Signs and checks messages with the connection's key; without a key it does neither.
+#[derive(Clone)]
+pub struct Signer(Option<Hmac<Sha256>>);
+
+impl Signer {
+    /// A signer for `key`.
+    #[must_use]
+    pub fn new(key: &str) -> Signer {
+        // HMAC takes a key of any length, so that only the empty one gives none.
+        Signer(if key.is_empty() { None } else { Hmac::new_from_slice(key.as_bytes()).ok() })
+    }
+
+    fn sign(&self, parts: &[Bytes]) -> String {
+        let Some(mac) = &self.0 else { return String::new() };
+        let mut mac = mac.clone();
+        parts.iter().for_each(|part| mac.update(part));
+        hex::encode(mac.finalize().into_bytes())
+    }
+
+    fn check(&self, signature: &[u8], parts: &[Bytes]) -> Result<(), JupyterError> {
+        let Some(mac) = &self.0 else { return Ok(()) };
+        let mut mac = mac.clone();
+        parts.iter().for_each(|part| mac.update(part));
+        let signature = hex::decode(signature).map_err(|_| JupyterError::Signature)?;
+        // In constant time.
+        mac.verify_slice(&signature).map_err(|_| JupyterError::Signature)
+    }
+
+    /// A message's frames.
+    #[must_use]
+    pub fn encode(&self, message: &Message) -> Frames {
+        let json = |value: Value| Bytes::from(value.to_string());
+        let header = |header: &Header| serde_json::to_value(header).unwrap_or_default();
+        let parts = [
+            json(header(&message.header)),
+            json(message.parent.as_ref().map_or_else(|| Value::Object(Map::new()), header)),
+            json(Value::Object(message.metadata.clone())),
+            json(message.content.clone()),
+        ];
+        let mut frames = message.identities.clone();
+        frames.push(Bytes::from_static(DELIMITER));
+        frames.push(Bytes::from(self.sign(&parts)));
+        frames.extend(parts);
+        frames.extend(message.buffers.iter().cloned());
+        frames
+    }
+
+    /// The message in frames.
+    ///
+    /// # Errors
+    /// When they are no message, or the signature is wrong.
+    pub fn decode(&self, mut frames: Frames) -> Result<Message, JupyterError> {
+        let malformed = |detail: &str| JupyterError::Malformed { detail: detail.to_owned() };
+        let at = frames.iter().position(|f| f.as_ref() == DELIMITER).ok_or_else(|| malformed("it has no delimiter"))?;
+        let rest = frames.split_off(at);
+        let [_, signature, header, parent, metadata, content, buffers @ ..] = rest.as_slice() else {
+            return Err(malformed("parts are missing"));
+        };
+        let parts = [header.clone(), parent.clone(), metadata.clone(), content.clone()];
+        if parts.iter().map(Bytes::len).sum::<usize>() > MAX_JSON {
+            return Err(malformed("it is larger than 64 MiB"));
+        }
+        self.check(signature, &parts)?;
+        let bad = |error: serde_json::Error| JupyterError::Malformed { detail: error.to_string() };
+        let parent: Value = serde_json::from_slice(parent).map_err(bad)?;
+        Ok(Message {
+            identities: frames,
+            header: serde_json::from_slice(header).map_err(bad)?,
+            parent: serde_json::from_value(parent).ok(),
+            metadata: serde_json::from_slice(metadata).map_err(bad)?,
+            content: serde_json::from_slice(content).map_err(bad)?,
+            buffers: buffers.to_vec(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn message() -> Message {
+        Message {
+            identities: vec![Bytes::from_static(b"page")],
+            header: Header::new("execute_request", "s"),
+            parent: Some(Header::new("x", "s")),
+            content: serde_json::json!({"code": "1"}),
+            buffers: vec![Bytes::from_static(&[0, 1, 2])],
+            ..Message::default()
+        }
+    }
+
+    #[test]
+    fn a_message_comes_back_as_it_went() {
+        let (signer, message) = (Signer::new("key"), message());
+        assert_eq!(signer.decode(signer.encode(&message)).unwrap(), message);
+    }
+
+    #[test]
+    fn a_wrong_signature_is_refused() {
+        let frames = Signer::new("other").encode(&message());
+        assert!(matches!(Signer::new("key").decode(frames), Err(JupyterError::Signature)));
+        let mut frames = Signer::new("key").encode(&message());
+        frames[2] = Bytes::from_static(b"not hex");
+        assert!(matches!(Signer::new("key").decode(frames), Err(JupyterError::Signature)));
+        let mut frames = Signer::new("key").encode(&message());
+        frames[6] = Bytes::from_static(b"{\"code\":\"2\"}");
+        assert!(matches!(Signer::new("key").decode(frames), Err(JupyterError::Signature)));
+    }
+
+    #[test]
+    fn without_a_key_nothing_is_signed() {
+        let frames = Signer::new("").encode(&message());
+        assert!(frames[2].is_empty());
+        assert!(Signer::new("").decode(frames).is_ok());
+    }
+
+    #[test]
+    fn garbage_is_an_error() {
+        let signer = Signer::new("");
+        let delimiter = Bytes::from_static(DELIMITER);
+        for frames in [
+            vec![],
+            vec![Bytes::from_static(b"garbage")],
+            vec![delimiter.clone()],
+            vec![delimiter.clone(), Bytes::new(), Bytes::new(), Bytes::new(), Bytes::new(), Bytes::new()],
+            vec![delimiter, Bytes::new(), Bytes::from_static(b"[]"), Bytes::from_static(b"{}"), Bytes::from_static(b"{}"), Bytes::from_static(b"{}")],
+        ] {
+            assert!(matches!(signer.decode(frames), Err(JupyterError::Malformed { .. })));
+        }
+    }
+}

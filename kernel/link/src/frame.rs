@@ -1,0 +1,149 @@
+//! What the two processes say to each other.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// Representations of one output by MIME type, with their metadata.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Bundle {
+    /// Content by MIME type.
+    pub data: Map<String, Value>,
+    /// Metadata; by MIME type, or of the whole output.
+    #[serde(default)]
+    pub metadata: Map<String, Value>,
+}
+
+/// Which of the process's streams a text was written to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Channel {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+/// What the cell process says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ToKernel {
+    /// The first frame.
+    Hello {
+        /// The cell process.
+        pid: u32,
+    },
+    /// The value of the cell's last expression.
+    Result {
+        /// How it looks.
+        bundle: Bundle,
+    },
+    /// An output beside the result.
+    Display {
+        /// How it looks.
+        bundle: Bundle,
+        /// The name under which it can be updated.
+        display_id: Option<String>,
+        /// Whether it takes the place of those shown under that name.
+        update: bool,
+    },
+    /// Text that was printed.
+    Stream {
+        /// Where to.
+        channel: Channel,
+        /// What.
+        text: String,
+    },
+    /// A message on a comm; its buffers are the frame's.
+    CommMessage {
+        /// The comm.
+        id: String,
+        /// The message.
+        data: Value,
+    },
+    /// A comm ends.
+    CommClose {
+        /// The comm.
+        id: String,
+        /// The last message.
+        data: Value,
+    },
+    /// The cell panicked, or a word of the prelude refused.
+    Panicked {
+        /// The error's name: `Panic`, or the prelude's, such as `PlanError`.
+        name: String,
+        /// What it said.
+        message: String,
+        /// Source file, as the compiler was given it.
+        file: Option<String>,
+        /// Line in that file, from one.
+        line: u32,
+    },
+    /// A `?` ended the cell early.
+    EarlyReturn {
+        /// The error, with its causes.
+        message: String,
+    },
+    /// The cell's last line was reached.
+    Completed,
+    /// Everything sent before [`ToCell::Barrier`] with this number was taken care of.
+    BarrierReached {
+        /// The barrier's number.
+        number: u64,
+    },
+}
+
+/// What the kernel says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ToCell {
+    /// A cell is about to be compiled and run; an interrupt from before does not count any more.
+    CellStarted {
+        /// Its number.
+        number: u64,
+    },
+    /// Everything that waits in the cell is to give up.
+    Interrupt,
+    /// Answered by [`ToKernel::BarrierReached`] once all output so far is on its way.
+    Barrier {
+        /// Its number.
+        number: u64,
+    },
+    /// The page opens a comm; its buffers are the frame's.
+    CommOpen {
+        /// The comm.
+        id: String,
+        /// What it is for.
+        target: String,
+        /// The first message.
+        data: Value,
+    },
+    /// A message on a comm; its buffers are the frame's.
+    CommMessage {
+        /// The comm.
+        id: String,
+        /// The message.
+        data: Value,
+    },
+    /// The page closes a comm.
+    CommClose {
+        /// The comm.
+        id: String,
+        /// The last message.
+        data: Value,
+    },
+}
+
+/// A frame with its binary buffers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Framed<T> {
+    /// What is said.
+    pub frame: T,
+    /// Buffers of a comm message; none for other frames.
+    pub buffers: Vec<Vec<u8>>,
+}
+
+impl<T> From<T> for Framed<T> {
+    fn from(frame: T) -> Framed<T> {
+        Framed { frame, buffers: Vec::new() }
+    }
+}

@@ -1,0 +1,102 @@
+"""What a cell can do to its process, and what is left afterwards: the kernel always."""
+
+import os
+import signal
+import time
+
+import psutil
+import pytest
+from kernel import Kernel, temporary_files
+
+
+def test_a_killed_cell_process_is_reported_and_the_next_cell_runs(fresh):
+    fresh.ok("let account_balance = 100;\nfn helper() -> i32 { 7 }")
+    request = fresh.start("loop { std::thread::sleep(std::time::Duration::from_millis(10)); }")
+    fresh.iopub(lambda message: message["msg_type"] == "execute_input")
+    os.kill(cell_process(fresh), signal.SIGKILL)
+    said = fresh.wait(request)
+    assert said.reply["status"] == "error"
+    assert "account_balance" in said.everything, f"it must say which variables were lost; {said}"
+    # Items are kept, variables are not, and the kernel works.
+    assert fresh.ok("helper()").plain == "7"
+    assert fresh.run("account_balance").reply["status"] == "error"
+
+
+def test_a_process_killed_between_two_cells_is_reported_too(fresh):
+    fresh.ok("let forgotten = 1;")
+    os.kill(cell_process(fresh), signal.SIGKILL)
+    told = fresh.iopub(lambda message: "forgotten" in str(message["content"]), within=20)
+    assert told["msg_type"] in ("stream", "error", "display_data")
+    assert fresh.ok("40 + 2").plain == "42"
+
+
+@pytest.mark.parametrize("code", ["std::process::abort();", "std::process::exit(3);"])
+def test_a_cell_that_ends_its_own_process_does_not_end_the_kernel(fresh, code):
+    assert fresh.run(code).reply["status"] == "error"
+    assert fresh.ok("6 * 7").plain == "42"
+
+
+def test_an_endless_loop_is_interrupted_and_the_next_cell_runs(fresh):
+    fresh.ok("let before_the_loop = 1;\nfn helper() -> i32 { 7 }")
+    request = fresh.start("loop { std::hint::spin_loop(); }")
+    fresh.iopub(lambda message: message["msg_type"] == "execute_input")
+    # The first one asks the cell to end, so that nothing is lost; a bare loop does not listen, and the page says so.
+    fresh.manager.interrupt_kernel()
+    fresh.iopub(lambda message: "Interrupt once more" in str(message["content"]), within=10)
+    fresh.manager.interrupt_kernel()
+    began = time.monotonic()
+    said = fresh.wait(request, within=30)
+    assert time.monotonic() - began < 10
+    assert said.reply["status"] == "error", str(said)
+    assert "interrupted" in said.error and "before_the_loop" in said.error
+    assert fresh.ok("helper()").plain == "7"
+
+
+def test_a_cell_that_waits_for_a_stream_ends_at_the_first_interrupt(fresh):
+    fresh.ok('let bank = demo::bank()?;\nlet txns = read_kafka(bank.bootstrap()).topic("transactions").json()?;')
+    request = fresh.start("loop { txns.collect()?; }")
+    fresh.iopub(lambda message: message["msg_type"] == "execute_input")
+    time.sleep(1)
+    fresh.manager.interrupt_kernel()
+    said = fresh.wait(request, within=15)
+    assert said.reply["status"] == "error", str(said)
+    assert "interrupt" in said.error.lower()
+    assert fresh.ok("bank.produced() > 0").plain == "true", "nothing was lost"
+
+
+def test_an_interrupt_while_nothing_runs_changes_nothing(fresh):
+    fresh.ok("let untouched = 9;")
+    fresh.manager.interrupt_kernel()
+    assert fresh.ok("untouched").plain == "9"
+
+
+def test_a_shutdown_leaves_no_process_and_no_file(tmp_path):
+    before = temporary_files()
+    kernel = Kernel(folder=tmp_path)
+    try:
+        kernel.ok("let bank = demo::bank()?;")
+        processes = kernel.processes()
+        assert len(processes) >= 2, "the kernel and the cell process"
+    finally:
+        kernel.stop()
+    _, alive = psutil.wait_procs(processes, timeout=10)
+    assert not alive, [process.cmdline() for process in alive]
+    assert temporary_files() - before == set()
+
+
+def test_a_restart_starts_afresh(fresh):
+    fresh.ok("let gone = 1;")
+    fresh.client.shutdown(restart=True)
+    fresh.until(lambda: not fresh.manager.is_alive(), what="the end of the kernel")
+    fresh.manager.restart_kernel(now=True)
+    fresh.client.wait_for_ready(timeout=60)
+    assert fresh.run("gone").reply["status"] == "error"
+    assert fresh.ok("1").plain == "1"
+
+
+def cell_process(kernel):
+    """The child of the kernel that runs the cells: the one with the kernel's own program, found from outside."""
+    program = psutil.Process(kernel.pid).exe()
+    cells = [child for child in kernel.processes()[1:] if child.exe() == program]
+    assert len(cells) == 1, [process.cmdline() for process in kernel.processes()]
+    return cells[0].pid

@@ -1,0 +1,134 @@
+"""The groups of tests: what each tests, what it needs beside the build's own tools, and how it runs."""
+
+import shutil
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Callable
+
+import build
+import counts
+import environment
+import machine
+from counts import Counts
+from places import CHECKOUT
+from programs import run
+
+TESTS = CHECKOUT / "tests"
+CARGO_TEST = ["cargo", "test", "--release", "--workspace", "--locked"]
+
+# A program, what it is for, and the packages that bring it.
+NODE = ("node", "Node.js runs the tests of the front end's JavaScript", "nodejs")
+JAVA = ("java", "a Java runtime runs Apache Kafka", "default-jdk-headless")
+MAVEN = ("mvn", "Maven fetches Apache Kafka", "maven")
+CHROMIUM = ("chromium", "Chromium opens the notebooks", "chromium fonts-dejavu-core")
+
+
+@dataclass(frozen=True)
+class Group:
+    """`run` returns the counts; it is called only when nothing of `needs` is missing."""
+
+    name: str
+    about: str
+    run: Callable
+    needs: tuple = ()
+
+    def missing(self):
+        """None, or what is missing with the command that enables the group."""
+        lacking = [need for need in self.needs if find(need[0]) is None]
+        if not lacking:
+            return None
+        reasons = "; ".join(f"{program} is not installed ({reason})" for program, reason, _ in lacking)
+        packages = " ".join(package for _, _, package in lacking)
+        return f"Skipped: {reasons}. On Debian or Ubuntu:  sudo apt-get install -y {packages}"
+
+
+def find(program):
+    names = ["chromium", "chromium-browser", "google-chrome"] if program == "chromium" else [program]
+    return next((path for path in map(shutil.which, names) if path), None)
+
+
+def lint():
+    formatted, _ = run(["cargo", "fmt", "--all", "--check"], minutes=2)
+    clippy = ["cargo", "clippy", "--release", "--workspace", "--all-targets", "--locked", "--quiet"]
+    clean, _ = run([*clippy, "--", "-D", "warnings"], minutes=40)
+    return counts.of_check(formatted) + counts.of_check(clean)
+
+
+def docs():
+    return python_tests("docs", minutes=2)
+
+
+def scripts():
+    return python_tests("scripts", minutes=2)
+
+
+def unit():
+    machine.check()
+    code, output = run(CARGO_TEST, minutes=60, keep_output=True)
+    return counts.of_cargo(output, code)
+
+
+def front():
+    folders = sorted(str(path) for path in (CHECKOUT / "kernel" / "display").glob("**/*.test.*js"))
+    code, output = run(["node", "--test", "--test-reporter=tap", *folders], minutes=5, keep_output=True)
+    return counts.of_node(output, code)
+
+
+def protocol():
+    return kernel_tests("protocol", minutes=20)
+
+
+def kafka():
+    sys.path.insert(0, str(TESTS / "kafka"))
+    import cluster
+
+    machine.check()
+    try:
+        with cluster.Kafka() as real:
+            print(f"Apache Kafka {cluster.VERSION} listens on {real.bootstrap}", flush=True)
+            code, output = run(
+                [*CARGO_TEST, "--test", "kafka*"], minutes=40, keep_output=True, CORRIENTE_TEST_KAFKA=real.bootstrap
+            )
+    except cluster.Failed as problem:
+        print(problem, flush=True)
+        return Counts(failed=1)
+    return counts.of_cargo(output, code)
+
+
+def notebook():
+    return kernel_tests("browser", minutes=20, CORRIENTE_CHROMIUM=find("chromium"))
+
+
+def kernel_tests(folder, minutes, **variables):
+    """Python tests that drive the kernel just built."""
+    machine.check()
+    build.build()
+    return python_tests(folder, minutes, with_kernel=True, **variables)
+
+
+def python_tests(folder, minutes, with_kernel=False, **variables):
+    python = environment.environment("tests", TESTS / "requirements.txt")
+    if with_kernel:
+        environment.install_kernel(python)
+    # Short, because sockets live below it; and empty at the start, so that what stays behind can be seen.
+    with tempfile.TemporaryDirectory(prefix="ct-") as scratch:
+        report = Path(scratch) / "report.xml"
+        temporary = Path(scratch) / "tmp"
+        temporary.mkdir()
+        command = [python / "bin" / "python", "-B", "-m", "pytest", TESTS / folder, "-q", "-p", "no:cacheprovider"]
+        code, _ = run([*command, f"--junitxml={report}"], minutes, TMPDIR=str(temporary), **variables)
+        return counts.of_pytest(report, code)
+
+
+GROUPS = (
+    Group("docs", "what README.md names exists; the crates know only whom the design lets them know", docs),
+    Group("scripts", "install/ and tests/run themselves", scripts),
+    Group("lint", "formatting, and clippy without warnings", lint),
+    Group("unit", "the Rust tests of every crate: units, properties, the source on the embedded broker", unit),
+    Group("front", "the front end's JavaScript without a browser", front, (NODE,)),
+    Group("protocol", "the installed kernel, driven over the Jupyter protocol: cells, errors, streams", protocol),
+    Group("kafka", "the source on a real Apache Kafka", kafka, (JAVA, MAVEN)),
+    Group("notebook", "the notebooks in a real Chromium, set up by install/demo", notebook, (CHROMIUM,)),
+)

@@ -1,0 +1,102 @@
+"""What install/demo tells a person whose machine lacks something, and what it does with their notebooks."""
+
+import json
+import socket
+
+import lab
+import machine
+import notebooks
+import pytest
+
+
+@pytest.fixture
+def debian(monkeypatch):
+    monkeypatch.setattr(machine.platform, "system", lambda: "Linux")
+    monkeypatch.setattr(machine.os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(machine.shutil, "which", lambda program, path=None: "/usr/bin/apt-get" if program == "apt-get" else None)
+
+
+@pytest.fixture
+def fedora(monkeypatch, debian):
+    monkeypatch.setattr(machine.shutil, "which", lambda program, path=None: "/usr/bin/dnf" if program == "dnf" else None)
+
+
+@pytest.fixture
+def mac(monkeypatch):
+    monkeypatch.setattr(machine.platform, "system", lambda: "Darwin")
+
+
+def test_debian_gets_one_command(debian):
+    command = machine.cure({"rustup", "compiler", "python"})
+    assert command.startswith("sudo apt-get update && sudo apt-get install -y build-essential curl python3-venv && curl ")
+    assert "\n" not in command and command.endswith("-y")
+
+
+def test_fedora_gets_one_command(fedora):
+    assert machine.cure({"compiler"}) == "sudo dnf install -y gcc gcc-c++ make"
+
+
+def test_macos_gets_one_command(mac):
+    assert machine.cure({"compiler", "rustup"}).startswith("xcode-select --install && curl ")
+
+
+def test_an_old_toolchain_is_updated_by_rustup(debian):
+    assert machine.cure({"toolchain"}) == "rustup toolchain install stable && rustup default stable"
+
+
+def test_everything_missing_is_told_at_once(debian, monkeypatch):
+    monkeypatch.setattr(machine, "rust_version", lambda path: None)
+    monkeypatch.setattr(machine, "has_venv", lambda: False)
+    with pytest.raises(machine.Missing) as told:
+        machine.check()
+    for word in ("rustup", "C compiler", "virtual environments", "Install it with"):
+        assert word in str(told.value)
+
+
+def test_an_old_rust_is_named(debian, monkeypatch):
+    monkeypatch.setattr(machine, "rust_version", lambda path: (1, 70))
+    monkeypatch.setattr(machine.shutil, "which", lambda program, path=None: f"/usr/bin/{program}")
+    with pytest.raises(machine.Missing, match="Rust is 1.70, and 1.95 or newer"):
+        machine.check()
+
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch):
+    monkeypatch.setattr(notebooks, "CHECKOUT", tmp_path)
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "notebooks" / "01.ipynb").write_text("first")
+    return tmp_path
+
+
+def test_a_notebook_is_copied_and_follows_the_checkout_until_it_is_edited(checkout):
+    mine = checkout / "mine"
+    assert notebooks.lay_out(mine) == []
+    (checkout / "notebooks" / "01.ipynb").write_text("second")
+    assert notebooks.lay_out(mine) == []
+    assert (mine / "01.ipynb").read_text() == "second"
+    (mine / "01.ipynb").write_text("edited")
+    assert notebooks.lay_out(mine) == []
+    (checkout / "notebooks" / "01.ipynb").write_text("third")
+    assert notebooks.lay_out(mine) == ["01.ipynb"]
+    assert (mine / "01.ipynb").read_text() == "edited"
+    assert notebooks.lay_out(mine) == [], "told once, not at every start"
+
+
+def test_a_deleted_notebook_comes_back(checkout):
+    mine = checkout / "mine"
+    notebooks.lay_out(mine)
+    (mine / "01.ipynb").unlink()
+    notebooks.lay_out(mine)
+    assert (mine / "01.ipynb").read_text() == "first"
+    assert json.loads((mine / notebooks.RECORD).read_text())
+
+
+def test_a_taken_port_is_refused_when_it_was_asked_for_and_avoided_when_not(monkeypatch):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(lab.PortInUse, match=f"Port {port} .*in use"):
+            lab.choose_port(port)
+        monkeypatch.setattr(lab, "USUAL_PORT", port)
+        assert lab.choose_port(None) not in (None, port)
