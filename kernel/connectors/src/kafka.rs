@@ -16,6 +16,7 @@ pub use sample::sample_schema;
 pub use source::KafkaSource;
 pub use topics::{Topic, check_topic, create_topic, topics};
 
-pub(crate) use client::{Context, LastWords};
+pub(crate) use client::Context;
 pub(crate) use error::from_kafka;
 pub(crate) use options::producer_config;
+pub(crate) use topics::create;

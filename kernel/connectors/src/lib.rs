@@ -5,6 +5,7 @@
 //! - `schema`: what columns a topic has, told from a sample
 //! - [`bank`]: card transactions to play with
 
+pub mod bank;
 mod format;
 mod kafka;
 mod schema;

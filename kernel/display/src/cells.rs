@@ -93,7 +93,9 @@ fn cell(value: &AnyValue<'_>, places: &Places) -> Option<String> {
         AnyValue::Float64(v) => float(*v, places.float),
         AnyValue::Float32(v) => float(f64::from(*v), places.float),
         AnyValue::Decimal(v, _, scale) => decimal(*v, *scale),
-        AnyValue::Datetime(v, unit, None) | AnyValue::DatetimeOwned(v, unit, None) => moment(*v, *unit, places.subsecond),
+        AnyValue::Datetime(v, unit, None) | AnyValue::DatetimeOwned(v, unit, None) => {
+            moment(*v, *unit, places.subsecond)
+        }
         AnyValue::Time(ns) => time(*ns),
         // Integers, dates, durations, times with a zone, lists, structs and binaries read as polars writes them.
         other => cut(&other.to_string()),
@@ -156,7 +158,8 @@ fn time(ns: i64) -> String {
 
 /// One line of at most [`MAX_CHARS`] characters.
 fn cut(text: &str) -> String {
-    let mut line: String = text.chars().take(MAX_CHARS).map(|c| if c == '\n' || c == '\r' || c == '\t' { ' ' } else { c }).collect();
+    let mut line: String =
+        text.chars().take(MAX_CHARS).map(|c| if c == '\n' || c == '\r' || c == '\t' { ' ' } else { c }).collect();
     if text.chars().nth(MAX_CHARS).is_some() {
         line.push('…');
     }

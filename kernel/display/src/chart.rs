@@ -8,6 +8,7 @@ mod ink;
 mod pixels;
 mod ranges;
 mod series;
+mod thin;
 
 use std::time::Duration;
 
@@ -109,7 +110,11 @@ impl Chart {
             return Err(ChartError::NoAxis { column: self.x.clone(), dtype: x.to_string() });
         };
         if !series::is_measure(y) {
-            return Err(ChartError::NotNumeric { column: self.y.clone(), dtype: y.to_string(), numeric: numeric_columns(schema) });
+            return Err(ChartError::NotNumeric {
+                column: self.y.clone(),
+                dtype: y.to_string(),
+                numeric: numeric_columns(schema),
+            });
         }
         if self.last.is_some() {
             self.span()?;
@@ -122,7 +127,10 @@ impl Chart {
 
     /// The time range asked for.
     pub(crate) fn span(&self) -> Result<Option<Duration>, ChartError> {
-        self.last.as_deref().map(|text| ranges::parse(text).ok_or_else(|| ChartError::Span { text: text.to_owned() })).transpose()
+        self.last
+            .as_deref()
+            .map(|text| ranges::parse(text).ok_or_else(|| ChartError::Span { text: text.to_owned() }))
+            .transpose()
     }
 }
 
@@ -138,7 +146,10 @@ pub enum ChartError {
         hint: String,
     },
     /// The y column is no number.
-    #[error("the chart cannot draw \"{column}\" as a height: its type is {dtype}. {}", any_of("Numeric columns", numeric))]
+    #[error(
+        "the chart cannot draw \"{column}\" as a height: its type is {dtype}. {}",
+        any_of("Numeric columns", numeric)
+    )]
     NotNumeric {
         /// The column asked for.
         column: String,
@@ -148,7 +159,9 @@ pub enum ChartError {
         numeric: Vec<String>,
     },
     /// The x column has no order on an axis.
-    #[error("the chart cannot lay \"{column}\" out on an axis: its type is {dtype}. A time, a number, a text or a boolean would do")]
+    #[error(
+        "the chart cannot lay \"{column}\" out on an axis: its type is {dtype}. A time, a number, a text or a boolean would do"
+    )]
     NoAxis {
         /// The column asked for.
         column: String,
@@ -156,7 +169,9 @@ pub enum ChartError {
         dtype: String,
     },
     /// A time range over something that is no time.
-    #[error("`last` needs times on the x axis, but \"{column}\" is {dtype}. Leave `last` out, or draw over a date or datetime column")]
+    #[error(
+        "`last` needs times on the x axis, but \"{column}\" is {dtype}. Leave `last` out, or draw over a date or datetime column"
+    )]
     NoTime {
         /// The x column.
         column: String,
@@ -164,7 +179,9 @@ pub enum ChartError {
         dtype: String,
     },
     /// A time range that cannot be read.
-    #[error("the time range \"{text}\" cannot be read. Write a number and a unit (ms, s, m, h, d, w), as in \"10m\" or \"1h30m\"")]
+    #[error(
+        "the time range \"{text}\" cannot be read. Write a number and a unit (ms, s, m, h, d, w), as in \"10m\" or \"1h30m\""
+    )]
     Span {
         /// What was written.
         text: String,
@@ -184,7 +201,9 @@ impl From<PolarsError> for ChartError {
 }
 
 fn dtype_of<'a>(schema: &'a Schema, column: &str) -> Result<&'a DataType, ChartError> {
-    schema.get(column).ok_or_else(|| ChartError::UnknownColumn { column: column.to_owned(), hint: near(schema, column) })
+    schema
+        .get(column)
+        .ok_or_else(|| ChartError::UnknownColumn { column: column.to_owned(), hint: near(schema, column) })
 }
 
 fn near(schema: &Schema, column: &str) -> String {
@@ -192,7 +211,8 @@ fn near(schema: &Schema, column: &str) -> String {
     let mut names: Vec<(f64, &str)> =
         schema.iter_names().map(|name| (strsim::jaro_winkler(&wanted, &name.to_lowercase()), name.as_str())).collect();
     names.sort_by(|a, b| b.0.total_cmp(&a.0));
-    let close: Vec<String> = names.iter().filter(|(likeness, _)| *likeness > 0.8).take(3).map(|(_, name)| (*name).to_owned()).collect();
+    let close: Vec<String> =
+        names.iter().filter(|(likeness, _)| *likeness > 0.8).take(3).map(|(_, name)| (*name).to_owned()).collect();
     if close.is_empty() {
         let all: Vec<String> = schema.iter_names().map(ToString::to_string).collect();
         any_of("Its columns", &all)

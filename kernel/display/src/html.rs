@@ -44,7 +44,10 @@ pub(crate) fn table(columns: &[ColumnText], gap: Option<usize>, foot: &str) -> S
     let rows = columns.first().map_or(0, |column| column.cells.len());
     for row in 0..rows {
         if gap == Some(row) {
-            row_of(&mut html, columns.iter().map(|column| (side(column), "<span style=\"color:#7a7a7a\">…</span>".to_owned())));
+            row_of(
+                &mut html,
+                columns.iter().map(|column| (side(column), "<span style=\"color:#7a7a7a\">…</span>".to_owned())),
+            );
         }
         row_of(&mut html, columns.iter().map(|column| (side(column), cell(column.cells[row].as_deref()))));
     }
@@ -63,7 +66,11 @@ pub(crate) fn picture(png: &str, (width, height): (u32, u32), alt: &str, foot: &
 
 /// A message in place of a result.
 pub(crate) fn message(text: &str, foot: &str) -> String {
-    format!("<div style=\"{FRAME}\"><div style=\"padding:6px 10px;border-left:3px solid #d55e00\">{}</div>{}</div>", escape(text), foot_line(foot))
+    format!(
+        "<div style=\"{FRAME}\"><div style=\"padding:6px 10px;border-left:3px solid #d55e00\">{}</div>{}</div>",
+        escape(text),
+        foot_line(foot)
+    )
 }
 
 fn row_of(html: &mut String, cells: impl Iterator<Item = (&'static str, String)>) {
@@ -83,7 +90,11 @@ fn side(column: &ColumnText) -> &'static str {
 }
 
 fn foot_line(foot: &str) -> String {
-    if foot.is_empty() { String::new() } else { format!("<div style=\"{MUTED};padding:6px 12px 2px\">{}</div>", escape(foot)) }
+    if foot.is_empty() {
+        String::new()
+    } else {
+        format!("<div style=\"{MUTED};padding:6px 12px 2px\">{}</div>", escape(foot))
+    }
 }
 
 #[cfg(test)]
@@ -91,13 +102,19 @@ mod tests {
     use super::*;
 
     fn column(name: &str, cells: &[Option<&str>]) -> ColumnText {
-        ColumnText { name: name.to_owned(), dtype: "str".to_owned(), right: false, cells: cells.iter().map(|cell| cell.map(str::to_owned)).collect() }
+        ColumnText {
+            name: name.to_owned(),
+            dtype: "str".to_owned(),
+            right: false,
+            cells: cells.iter().map(|cell| cell.map(str::to_owned)).collect(),
+        }
     }
 
     #[test]
     fn text_from_outside_is_escaped_everywhere() {
         let evil = "<img src=x onerror=\"alert('1')\">&";
-        let html = table(&[column(evil, &[Some(evil)])], None, evil) + &picture("", (1, 1), evil, evil) + &message(evil, evil);
+        let html =
+            table(&[column(evil, &[Some(evil)])], None, evil) + &picture("", (1, 1), evil, evil) + &message(evil, evil);
         assert!(!html.contains("<img src=x"), "{html}");
         assert!(!html.contains("onerror=\"alert"));
         assert_eq!(html.matches("&lt;img src=x onerror=&quot;alert(&#39;1&#39;)&quot;&gt;&amp;").count(), 7);

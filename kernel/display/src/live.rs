@@ -89,7 +89,10 @@ impl Views {
             return refuse("failed", "the page's first message is not understood");
         };
         if opening.version != VERSION {
-            return refuse("failed", "the page's extension and the kernel are of different versions; run `./install/demo` and reload the page");
+            return refuse(
+                "failed",
+                "the page's extension and the kernel are of different versions; run `./install/demo` and reload the page",
+            );
         }
         let mut registry = self.registry();
         let Some(view) = registry.views.get(&opening.view).cloned() else {

@@ -1,18 +1,17 @@
 // One view's line to the kernel: a comm that is opened when there is a kernel and someone looks, dropped when the
 // kernel goes, and opened again when it is back. Gives credit about once a second. Knows nothing of what is drawn.
 
+import { Credit } from './credit.js';
 import { TARGET, VERSION, readMessage } from './protocol.js';
 
-/** Frames that may be under way beyond the last one seen: a second and a half at thirty a second. */
-const AHEAD = 45;
 /** A view off the screen is kept fresh at a few frames a second, so that scrolling to it shows what is. */
 const AHEAD_ASIDE = 8;
-/** The share of a beat that drawing may take; a page that draws slowly asks for fewer frames. */
-const BUSY_MS = 600;
 const BEAT_MS = 1000;
 const SNAPSHOT_MS = 8000;
 const SNAPSHOT_ASIDE_MS = 20_000;
 const FIRST_SNAPSHOT_MS = 2000;
+/** A live process says something every other second or so to who gives it credit. */
+const SILENCE_MS = 8000;
 
 /** How much anybody looks at a view: not at all, it is off the screen, it is on it. */
 export const NONE = 0;
@@ -20,17 +19,18 @@ export const ASIDE = 1;
 export const FULL = 2;
 
 export class Connection {
-  /** `listener` hears `message(checked)`, `attached()` and `detached(reason)`. */
+  /** `listener` hears `message(checked)`, `attached()`, `detached(reason, text)` and `silent()`. */
   constructor(sessionContext) {
     this._context = sessionContext;
     this._comm = null;
     this._kernel = null;
     this._attention = NONE;
     this._over = null;
-    this._seen = 0;
-    this._cost = 0;
+    this._credit = new Credit();
     this._lastSnapshot = 0;
     this._beat = null;
+    this._reading = 0;
+    this._heard = 0;
     this._check = () => this._settle();
   }
 
@@ -48,15 +48,15 @@ export class Connection {
     const more = attention > this._attention;
     this._attention = attention;
     if (more) {
+      this._heard = Date.now();
       this._settle();
       this._tick();
     }
   }
 
-  /** What reading and drawing a frame took; slow ones count at once and are forgotten slowly. */
+  /** Drawing a frame took this long. */
   spent(ms) {
-    const cost = ms + (this._reading ?? 0);
-    this._cost = Math.max(0.8 * this._cost, 0.5 * this._cost + 0.5 * cost);
+    this._credit.spent(ms + this._reading);
   }
 
   /** Whether a comm is open. */
@@ -127,7 +127,8 @@ export class Connection {
     };
     this._comm = comm;
     this._kernel = kernel;
-    this._seen = 0;
+    this._credit = new Credit();
+    this._heard = Date.now();
     this._lastSnapshot = Date.now() - SNAPSHOT_ASIDE_MS + FIRST_SNAPSHOT_MS;
     comm.open({ version: VERSION, view: this._view });
     this._beat = setInterval(() => this._tick(), BEAT_MS);
@@ -139,8 +140,9 @@ export class Connection {
     if (!message) {
       return;
     }
+    this._heard = Date.now();
     if (message.type === 'frame') {
-      this._seen = Math.max(this._seen, message.frame);
+      this._credit.arrived(message.frame, message.sentMs, Date.now());
     }
     this._listener.message(message);
   }
@@ -149,9 +151,11 @@ export class Connection {
     if (!this._comm || this._attention === NONE) {
       return;
     }
+    if (Date.now() - this._heard > SILENCE_MS) {
+      this._listener.silent();
+    }
     const full = this._attention === FULL;
-    const ahead = Math.min(full ? AHEAD : AHEAD_ASIDE, Math.max(2, Math.floor((BUSY_MS * 1.5) / Math.max(this._cost, 1))));
-    this.say({ type: 'credit', until: this._seen + ahead });
+    this.say({ type: 'credit', until: this._credit.until(full ? undefined : AHEAD_ASIDE) });
     if (Date.now() - this._lastSnapshot >= (full ? SNAPSHOT_MS : SNAPSHOT_ASIDE_MS)) {
       this._lastSnapshot = Date.now();
       this.say({ type: 'snapshot' });

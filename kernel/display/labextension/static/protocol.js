@@ -68,7 +68,7 @@ export function readMessage(data, buffers) {
     case 'frame': {
       const part = data.table ? readTable(data.table, buffers) : readChart(data.chart, buffers);
       return part && isCount(data.frame)
-        ? { type: 'frame', frame: data.frame, status: readStatus(data.status), ...part }
+        ? { type: 'frame', frame: data.frame, sentMs: finite(data.sent_ms), status: readStatus(data.status), ...part }
         : null;
     }
     case 'status':

@@ -16,7 +16,7 @@ const WHY = {
   none: 'No kernel: this is the last state that was saved. Run the cell to see it live.',
   gone: 'The kernel has stopped: this is the last state it showed. Run the cell again to see it live.',
   unknown: 'This is the last state of an earlier run. Run the cell again to see it live.',
-  quiet: ''
+  silent: 'Nothing is heard from the cell process: this is the last state it showed. If it has ended, run the cell again.'
 };
 
 export class LiveView {
@@ -36,7 +36,7 @@ export class LiveView {
       this._state('error', 'This output cannot be shown: it is of another version of Corriente.');
       return;
     }
-    this._build(this._output.kind, this._output.name);
+    this._build(this._output.kind, '');
     this._showSaved();
     this._watch();
     connection.start(this._output.view, this);
@@ -90,6 +90,10 @@ export class LiveView {
     this._state('static', text && reason === 'unknown' ? text : WHY[reason]);
   }
 
+  silent() {
+    this._state('static', WHY.silent);
+  }
+
   message(message) {
     switch (message.type) {
       case 'frame':
@@ -136,7 +140,7 @@ export class LiveView {
     const { table, picture, status, takenMs } = this._output;
     this._body.drawSaved(table ?? picture);
     this._showStatus(status);
-    this._state('static', '');
+    this._state('static', status.state === 'failed' ? status.message : '');
     if (takenMs !== null) {
       this._facts.append(this._fact('as of', `${moment(Math.floor(takenMs / 1000) * 1000)} UTC`));
     }
@@ -144,8 +148,10 @@ export class LiveView {
 
   _showStatus(status) {
     this.node.dataset.rows = String(status.rows);
-    if (status.name && !this._name.textContent) {
-      this._name.textContent = status.name;
+    // A query without a name of its own has a number; its topic says more.
+    const title = /^\d*$/.test(status.name) ? status.topic : status.name;
+    if (title && this._name.textContent !== title) {
+      this._name.textContent = title;
     }
     const facts = [this._fact('', counted(status.rows, 'row'))];
     if (status.droppedRows > 0) {

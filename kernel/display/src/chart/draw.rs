@@ -49,7 +49,8 @@ pub(super) fn draw<DB: DrawingBackend>(
     scale: u32,
 ) -> Result<Plot, ChartError> {
     let sink = if ink.paper.is_some() { 1.5 } else { 0.0 };
-    let canvas = Canvas { area, ink, scale: f64::from(scale), sink, width: f64::from(size.0), height: f64::from(size.1) };
+    let canvas =
+        Canvas { area, ink, scale: f64::from(scale), sink, width: f64::from(size.0), height: f64::from(size.1) };
     if let Some(paper) = &ink.paper {
         area.fill(paper).map_err(refused)?;
     }
@@ -57,7 +58,13 @@ pub(super) fn draw<DB: DrawingBackend>(
     let (plot, x_ticks, y_ticks) = canvas.layout(picture, top);
     canvas.grid(&plot, &x_ticks, &y_ticks, picture)?;
     match picture.mark {
-        _ if picture.series.is_empty() => canvas.text("no rows yet", (canvas.width / 2.0, plot.y + plot.height / 2.0), LABEL, &ink.muted, HPos::Center)?,
+        _ if picture.series.is_empty() => canvas.text(
+            "no rows yet",
+            (canvas.width / 2.0, plot.y + plot.height / 2.0),
+            LABEL,
+            &ink.muted,
+            HPos::Center,
+        )?,
         Mark::Line => canvas.lines(picture, &plot)?,
         Mark::Area => canvas.areas(picture, &plot)?,
         Mark::Bar => canvas.bars(picture, &plot)?,
@@ -152,9 +159,19 @@ impl<DB: DrawingBackend> Canvas<'_, DB> {
         let each = (widest.min(120.0) * picture.categories.len() as f64 / width).ceil().max(1.0) as usize;
         let room = (width / picture.categories.len().max(1) as f64 * each as f64 / 6.5).max(4.0) as usize;
         let fit = |name: &str| {
-            if name.chars().count() <= room { name.to_owned() } else { name.chars().take(room - 1).chain(['…']).collect() }
+            if name.chars().count() <= room {
+                name.to_owned()
+            } else {
+                name.chars().take(room - 1).chain(['…']).collect()
+            }
         };
-        picture.categories.iter().enumerate().step_by(each).map(|(i, name)| Tick { at: i as f64, label: fit(name), below: None }).collect()
+        picture
+            .categories
+            .iter()
+            .enumerate()
+            .step_by(each)
+            .map(|(i, name)| Tick { at: i as f64, label: fit(name), below: None })
+            .collect()
     }
 
     fn grid(&self, plot: &Plot, x_ticks: &[Tick], y_ticks: &[Tick], picture: &Picture) -> Result<(), ChartError> {
@@ -197,7 +214,8 @@ impl<DB: DrawingBackend> Canvas<'_, DB> {
 
     /// Areas lie on top of each other; a series without a value at some x has none there.
     fn areas(&self, picture: &Picture, plot: &Plot) -> Result<(), ChartError> {
-        let xs: BTreeSet<u64> = picture.series.iter().flat_map(|series| series.points.iter().map(|point| ordered(point.0))).collect();
+        let xs: BTreeSet<u64> =
+            picture.series.iter().flat_map(|series| series.points.iter().map(|point| ordered(point.0))).collect();
         let mut floor: BTreeMap<u64, f64> = xs.into_iter().map(|x| (x, 0.0)).collect();
         for series in &picture.series {
             let colour = self.ink.series[series.colour];
@@ -216,7 +234,13 @@ impl<DB: DrawingBackend> Canvas<'_, DB> {
     }
 
     /// A line with a dot at its end. Windows that the watermark has not passed can still grow: their stretch is faint.
-    fn path(&self, picture: &Picture, points: &[(f64, f64)], path: &[(f64, f64)], colour: RGBColor) -> Result<(), ChartError> {
+    fn path(
+        &self,
+        picture: &Picture,
+        points: &[(f64, f64)],
+        path: &[(f64, f64)],
+        colour: RGBColor,
+    ) -> Result<(), ChartError> {
         let Some(last) = path.last() else { return Ok(()) };
         let open = picture.settled.map_or(path.len(), |edge| points.partition_point(|(x, _)| *x <= edge));
         let stroke = (1.8 * self.scale).round() as u32;

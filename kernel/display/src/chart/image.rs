@@ -104,7 +104,11 @@ mod tests {
     #[test]
     fn the_svg_has_the_size_asked_for_and_only_stand_in_colours() {
         let drawing = picture(&line("t", "v").by("k").title("a < b")).svg((640, 300)).unwrap();
-        assert!(drawing.svg.starts_with("<svg width=\"640\" height=\"300\" viewBox=\"0 0 2560 1200\""), "{}", &drawing.svg[..90]);
+        assert!(
+            drawing.svg.starts_with("<svg width=\"640\" height=\"300\" viewBox=\"0 0 2560 1200\""),
+            "{}",
+            &drawing.svg[..90]
+        );
         for (at, _) in drawing.svg.match_indices("=\"#") {
             let colour = &drawing.svg[at + 3..at + 9];
             assert!(colour.starts_with("01000") || colour.starts_with("02000"), "{colour}");
@@ -123,14 +127,23 @@ mod tests {
     #[test]
     fn the_plot_lies_inside_the_picture() {
         let plot = picture(&line("t", "v").by("k")).svg((640, 300)).unwrap().plot;
-        assert!(plot.x > 20.0 && plot.x + plot.width < 640.0 && plot.y > 10.0 && plot.y + plot.height < 300.0, "{plot:?}");
+        assert!(
+            plot.x > 20.0 && plot.x + plot.width < 640.0 && plot.y > 10.0 && plot.y + plot.height < 300.0,
+            "{plot:?}"
+        );
         assert_eq!(plot.x_from, 1_763_910_000_000.0);
         assert_eq!((plot.y_from, plot.y_to), (4_000.0, 8_000.0));
     }
 
     #[test]
     fn every_mark_draws_in_both_forms() {
-        for chart in [line("t", "v"), area("t", "v").by("k"), bar("k", "v").by("k"), bar("t", "v").by("k"), points("t", "v").by("k")] {
+        for chart in [
+            line("t", "v"),
+            area("t", "v").by("k"),
+            bar("k", "v").by("k"),
+            bar("t", "v").by("k"),
+            points("t", "v").by("k"),
+        ] {
             let picture = picture(&chart);
             assert!(picture.svg((500, 240)).unwrap().svg.ends_with("</svg>\n"));
             let file = picture.png_light((500, 240)).unwrap();

@@ -37,8 +37,16 @@ pub(crate) const LIGHT: Ink = Ink {
     axis: rgb(0xb5_b5b5),
     paper: Some(rgb(0xff_ffff)),
     series: [
-        rgb(0x00_72b2), rgb(0xd5_5e00), rgb(0x00_8f6b), rgb(0xb0_4f8f), rgb(0x2f_9bd8),
-        rgb(0xc9_8a00), rgb(0x88_2255), rgb(0x7d_7d20), rgb(0x4b_3fa7), rgb(0x70_7070),
+        rgb(0x00_72b2),
+        rgb(0xd5_5e00),
+        rgb(0x00_8f6b),
+        rgb(0xb0_4f8f),
+        rgb(0x2f_9bd8),
+        rgb(0xc9_8a00),
+        rgb(0x88_2255),
+        rgb(0x7d_7d20),
+        rgb(0x4b_3fa7),
+        rgb(0x70_7070),
     ],
 };
 
@@ -50,8 +58,16 @@ pub(crate) const DARK: Ink = Ink {
     axis: rgb(0x6b_6b6b),
     paper: Some(rgb(0x21_2121)),
     series: [
-        rgb(0x4b_a3e3), rgb(0xf2_8e4b), rgb(0x2c_c79a), rgb(0xdd_88bb), rgb(0x8f_d3ff),
-        rgb(0xf2_c14e), rgb(0xe0_7a9c), rgb(0xc9_c95e), rgb(0xa3_97f2), rgb(0xb5_b5b5),
+        rgb(0x4b_a3e3),
+        rgb(0xf2_8e4b),
+        rgb(0x2c_c79a),
+        rgb(0xdd_88bb),
+        rgb(0x8f_d3ff),
+        rgb(0xf2_c14e),
+        rgb(0xe0_7a9c),
+        rgb(0xc9_c95e),
+        rgb(0xa3_97f2),
+        rgb(0xb5_b5b5),
     ],
 };
 
@@ -63,8 +79,16 @@ pub(crate) const LIVE: Ink = Ink {
     axis: rgb(0x01_0003),
     paper: None,
     series: [
-        rgb(0x02_0000), rgb(0x02_0001), rgb(0x02_0002), rgb(0x02_0003), rgb(0x02_0004),
-        rgb(0x02_0005), rgb(0x02_0006), rgb(0x02_0007), rgb(0x02_0008), rgb(0x02_0009),
+        rgb(0x02_0000),
+        rgb(0x02_0001),
+        rgb(0x02_0002),
+        rgb(0x02_0003),
+        rgb(0x02_0004),
+        rgb(0x02_0005),
+        rgb(0x02_0006),
+        rgb(0x02_0007),
+        rgb(0x02_0008),
+        rgb(0x02_0009),
     ],
 };
 

@@ -42,7 +42,9 @@ fn indexed(pixels: &[u8]) -> (Vec<[u8; 3]>, Vec<u8>) {
     ranked.sort_unstable_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));
     let palette: Vec<[u8; 3]> = ranked.iter().take(256).map(|(colour, _)| *colour).collect();
     let near = |colour: &[u8; 3]| {
-        let distance = |other: &[u8; 3]| colour.iter().zip(other).map(|(a, b)| (i32::from(*a) - i32::from(*b)).pow(2)).sum::<i32>();
+        let distance = |other: &[u8; 3]| {
+            colour.iter().zip(other).map(|(a, b)| (i32::from(*a) - i32::from(*b)).pow(2)).sum::<i32>()
+        };
         (0..palette.len()).min_by_key(|place| distance(&palette[*place])).unwrap_or(0) as u8
     };
     let places: HashMap<[u8; 3], u8> = ranked.iter().map(|(colour, _)| (*colour, near(colour))).collect();

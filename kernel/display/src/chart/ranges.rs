@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-const UNITS: [(&str, u64); 6] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000), ("w", 604_800_000)];
+const UNITS: [(&str, u64); 6] =
+    [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000), ("w", 604_800_000)];
 
 /// A span, or `None` when the text is none or is zero.
 pub(super) fn parse(text: &str) -> Option<Duration> {

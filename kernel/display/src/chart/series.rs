@@ -1,5 +1,5 @@
-//! Rows into series: numbers on both axes, one list of points a series, thinned to what the pixels can show. Functions
-//! of a frame; draws nothing.
+//! Rows into series: numbers on both axes, one list of points a series. Functions of a
+//! frame; draws nothing.
 
 use std::collections::HashMap;
 
@@ -7,9 +7,6 @@ use polars::prelude::*;
 
 use super::ink::{Colours, SERIES};
 use super::{Chart, ChartError, Mark};
-
-/// Dots that a page can draw thirty times a second.
-const DOTS: usize = 2_000;
 
 /// What the x axis counts in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +24,9 @@ impl XKind {
     pub(crate) fn of(dtype: &DataType) -> Option<XKind> {
         match dtype {
             DataType::Datetime(..) | DataType::Date => Some(XKind::Time),
-            DataType::String | DataType::Boolean | DataType::Categorical(..) | DataType::Enum(..) => Some(XKind::Category),
+            DataType::String | DataType::Boolean | DataType::Categorical(..) | DataType::Enum(..) => {
+                Some(XKind::Category)
+            }
             other if is_measure(other) => Some(XKind::Number),
             _ => None,
         }
@@ -71,7 +70,12 @@ impl Chart {
     ///
     /// # Errors
     /// When a column is gone or polars cannot turn it into numbers.
-    pub(crate) fn picture(&self, frame: &DataFrame, settled_ms: Option<i64>, colours: &mut Colours) -> Result<Picture, ChartError> {
+    pub(crate) fn picture(
+        &self,
+        frame: &DataFrame,
+        settled_ms: Option<i64>,
+        colours: &mut Colours,
+    ) -> Result<Picture, ChartError> {
         let x = frame.column(&self.x)?;
         let kind = XKind::of(x.dtype())
             .ok_or_else(|| ChartError::NoAxis { column: self.x.clone(), dtype: x.dtype().to_string() })?;
@@ -117,30 +121,6 @@ impl Chart {
 }
 
 impl Picture {
-    /// Thins lines to what `width` pixels show: in each pixel's column the first, the last, the lowest and the highest
-    /// point of a series, which together draw the same line. Of too many dots, shows an even share. Stacks need every
-    /// x of every series.
-    pub(crate) fn thinned(mut self, width: u32) -> Picture {
-        match (self.mark, self.x_range()) {
-            (Mark::Line, Some((low, high))) => self.series.iter_mut().for_each(|series| thin(&mut series.points, low, high, width)),
-            (Mark::Points, Some(_)) => self.sample(),
-            _ => {}
-        }
-        self
-    }
-
-    /// Keeps one dot of two, of four, of eight. Which ones depends on the dots alone: none flickers from frame to frame.
-    fn sample(&mut self) {
-        let all: usize = self.series.iter().map(|series| series.points.len()).sum();
-        let share = all.div_ceil(DOTS).next_power_of_two() as u64;
-        if share > 1 {
-            for series in &mut self.series {
-                series.points.retain(|(x, y)| (x.to_bits().rotate_left(32) ^ y.to_bits()).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32 & (share - 1) == 0);
-            }
-            self.note = Some(format!("one dot of {share}"));
-        }
-    }
-
     /// The lowest and highest x.
     pub(crate) fn x_range(&self) -> Option<(f64, f64)> {
         range(self.series.iter().flat_map(|series| series.points.iter().map(|point| point.0)))
@@ -205,14 +185,18 @@ fn local_time(column: &Column) -> PolarsResult<Column> {
     }
     let name = column.name().clone();
     let frame = DataFrame::new(column.len(), vec![column.clone()])?;
-    let local = frame.lazy().select([col(name.clone()).dt().replace_time_zone(None, lit("raise"), NonExistent::Raise)]).collect()?;
+    let local = frame
+        .lazy()
+        .select([col(name.clone()).dt().replace_time_zone(None, lit("raise"), NonExistent::Raise)])
+        .collect()?;
     local.column(&name).cloned()
 }
 
 fn zone_shift(column: &Column, local_ms: &Column) -> PolarsResult<f64> {
     let DataType::Datetime(_, Some(_)) = column.dtype() else { return Ok(0.0) };
     let utc = column.cast(&DataType::Datetime(TimeUnit::Milliseconds, None))?.cast(&DataType::Int64)?;
-    let shift = utc.i64()?.iter().zip(local_ms.i64()?.iter()).filter_map(|(utc, local)| Some(local? - utc?)).next_back();
+    let shift =
+        utc.i64()?.iter().zip(local_ms.i64()?.iter()).filter_map(|(utc, local)| Some(local? - utc?)).next_back();
     Ok(shift.unwrap_or(0) as f64)
 }
 
@@ -224,7 +208,11 @@ fn numbers(column: &Column) -> PolarsResult<Values> {
 /// The values as names; a null is a name of its own.
 fn texts(column: &Column) -> PolarsResult<Vec<String>> {
     let text = column.cast(&DataType::String)?;
-    Ok(text.str()?.iter().map(|value| value.map_or_else(|| "null".to_owned(), |text| text.chars().take(60).collect())).collect())
+    Ok(text
+        .str()?
+        .iter()
+        .map(|value| value.map_or_else(|| "null".to_owned(), |text| text.chars().take(60).collect()))
+        .collect())
 }
 
 fn together(xs: &Values, ys: &Values, from: f64) -> Vec<(f64, f64)> {
@@ -269,35 +257,10 @@ fn sum_up(points: &mut Vec<(f64, f64)>) {
     });
 }
 
-fn thin(points: &mut Vec<(f64, f64)>, low: f64, high: f64, width: u32) {
-    let width = width.max(1) as usize;
-    if points.len() <= 4 * width || high <= low {
-        return;
-    }
-    let column = |x: f64| ((x - low) / (high - low) * width as f64) as usize;
-    let mut kept = Vec::with_capacity(4 * width);
-    let mut start = 0;
-    while start < points.len() {
-        let this = column(points[start].0);
-        let end = start + points[start..].iter().take_while(|point| column(point.0) == this).count();
-        let lowest = (start..end).min_by(|a, b| points[*a].1.total_cmp(&points[*b].1)).unwrap_or(start);
-        let highest = (start..end).max_by(|a, b| points[*a].1.total_cmp(&points[*b].1)).unwrap_or(start);
-        let mut four = [start, lowest, highest, end - 1];
-        four.sort_unstable();
-        for (place, index) in four.iter().enumerate() {
-            if place == 0 || four[place - 1] != *index {
-                kept.push(points[*index]);
-            }
-        }
-        start = end;
-    }
-    *points = kept;
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use super::super::{bar, line, points};
+    use super::super::{bar, line};
     use super::*;
 
     fn frame() -> DataFrame {
@@ -365,36 +328,11 @@ mod tests {
     }
 
     #[test]
-    fn too_many_dots_become_an_even_share_that_stays_the_same() {
-        let values = |to: i64| (0..to).map(|i| (i * 7_919 % 10_007) as f64).collect::<Vec<f64>>();
-        let dots = |to: i64| {
-            let frame = df!["x" => (0..to).collect::<Vec<_>>(), "v" => values(to)].unwrap();
-            points("x", "v").picture(&frame, None, &mut Colours::default()).unwrap().thinned(500)
-        };
-        let (fewer, more) = (dots(9_000), dots(9_500));
-        assert_eq!(fewer.note.as_deref(), Some("one dot of 8"));
-        assert!((800..1_500).contains(&fewer.series[0].points.len()), "{}", fewer.series[0].points.len());
-        assert!(more.series[0].points.starts_with(&fewer.series[0].points));
-    }
-
-    #[test]
     fn decimals_are_drawn_as_floats() {
         let mut frame = df!["t" => [1i64], "v" => ["12.50"]].unwrap();
         let money = frame.column("v").unwrap().cast(&DataType::Decimal(38, 2)).unwrap();
         frame.with_column(money).unwrap();
         let picture = line("t", "v").picture(&frame, None, &mut Colours::default()).unwrap();
         assert_eq!(picture.series[0].points, [(1.0, 12.5)]);
-    }
-
-    #[test]
-    fn a_thinned_line_keeps_its_extremes() {
-        let mut points: Vec<(f64, f64)> = (0..100_000).map(|i| (f64::from(i), f64::from(i % 100))).collect();
-        points[54_321].1 = 1e6;
-        thin(&mut points, 0.0, 99_999.0, 500);
-        assert!(points.len() <= 2_004, "{}", points.len());
-        assert!(points.iter().any(|point| point.1 == 1e6));
-        assert_eq!(points[0], (0.0, 0.0));
-        assert_eq!(points.last(), Some(&(99_999.0, 99.0)));
-        assert!(points.is_sorted_by(|a, b| a.0 <= b.0));
     }
 }

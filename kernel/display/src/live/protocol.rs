@@ -18,8 +18,9 @@
 //! - `{"type": "snapshot"}`: asks for an output to store in the notebook.
 //!
 //! ## The kernel says
-//! - `{"type": "frame", "frame": 7, "status": {…}, "table": {…}}`, or `"chart"` in place of `"table"`: the newest state,
-//!   at most thirty a second. A frame is complete in itself: a page that is late draws the last and drops the others.
+//! - `{"type": "frame", "frame": 7, "sent_ms": …, "status": {…}, "table": {…}}`, or `"chart"` in place of `"table"`: the
+//!   newest state, at most thirty a second. A frame is complete in itself: a page that is late draws the last and drops
+//!   the others, and asks for fewer while `sent_ms` falls behind its own clock.
 //!   - **table**: `{"columns": [{"name", "dtype", "right"}], "first": 0, "rows": 40, "total": 900, "height": 1200,
 //!     "sort": … }`. `total` is the number of rows after the filter, `height` that of rows ever held. For each column one
 //!     buffer: `rows` little-endian u32, the ends of the texts in bytes; `rows` bytes, 1 for a null; the texts, UTF-8.
@@ -28,7 +29,8 @@
 //!     "time" | "number" | "category", "categories": […], "x", "y", "series": [{"name", "colour", "points"}], "note"}`.
 //!     The first buffer is the SVG, UTF-8, in stand-in colours; then for each series its points, little-endian f64, x
 //!     and y in turn.
-//! - `{"type": "status", "status": {…}}`: the counts moved but the rows on screen did not.
+//! - `{"type": "status", "status": {…}}`: the counts moved but the rows on screen did not; also every other
+//!   second or so when nothing moves at all, so that a page can tell a quiet stream from a process that is gone.
 //! - `{"type": "snapshot", "bundle": {"data", "metadata"}}`: the output to store.
 //! - `{"type": "refused", "detail": "…"}`: a message made no sense; nothing else has changed.
 //!
@@ -195,11 +197,19 @@ mod tests {
     fn messages_of_the_page_are_read() {
         check(json!({"type": "credit", "until": 45}), Ok(FromPage::Credit { until: 45 }));
         check(json!({"type": "snapshot"}), Ok(FromPage::Snapshot));
-        let port = TablePort { first: 3, rows: 40, sort: Some(Sort { column: "a".into(), descending: true }), ..TablePort::default() };
+        let port = TablePort {
+            first: 3,
+            rows: 40,
+            sort: Some(Sort { column: "a".into(), descending: true }),
+            ..TablePort::default()
+        };
         let message = json!({"type": "viewport", "first": 3, "rows": 40, "sort": {"column": "a", "descending": true}, "filter": null, "paused": false});
         check(message, Ok(FromPage::Viewport(Viewport::Table(port))));
         let port = ChartPort { width: 760, height: 320, paused: true };
-        check(json!({"type": "viewport", "width": 760, "height": 320, "paused": true}), Ok(FromPage::Viewport(Viewport::Chart(port))));
+        check(
+            json!({"type": "viewport", "width": 760, "height": 320, "paused": true}),
+            Ok(FromPage::Viewport(Viewport::Chart(port))),
+        );
     }
 
     #[test]

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use super::Port;
 use super::protocol::{self, FromPage, Viewport};
 use super::view::{Frame, Kind, View};
+use crate::numbers::now_ms;
 
 /// Frames are at least this far apart: thirty a second.
 const FRAME_GAP: Duration = Duration::from_micros(33_300);
@@ -26,6 +27,8 @@ const STATUS_GAP: Duration = Duration::from_millis(250);
 const SNAPSHOT_GAP: Duration = Duration::from_millis(500);
 /// Credit that the page does not renew is void: a page that was reloaded or closed says no goodbye.
 const CREDIT_LASTS: Duration = Duration::from_secs(3);
+/// Silence after which a page that still gives credit is told that all is as it was.
+const SILENCE: Duration = Duration::from_secs(2);
 /// How long the watcher waits for a change before it looks at the counts.
 const WATCH: Duration = Duration::from_millis(250);
 
@@ -59,6 +62,8 @@ pub(super) struct Session {
     /// The version in the last frame.
     shown: Option<u64>,
     told: Option<Value>,
+    /// When the page was last sent anything.
+    spoke: Instant,
     /// The page's own wish changed since the last frame.
     asked: bool,
     watching: bool,
@@ -88,6 +93,7 @@ impl Session {
             credit: 0,
             shown: None,
             told: None,
+            spoke: now,
             asked: false,
             watching: false,
             snapshot: false,
@@ -96,7 +102,12 @@ impl Session {
     }
 
     /// Runs until the comm closes or the page is quiet for `patience`.
-    pub(super) fn run(mut self, events: &Receiver<Event>, itself: &Sender<Event>, patience: Duration) -> std::io::Result<Ending> {
+    pub(super) fn run(
+        mut self,
+        events: &Receiver<Event>,
+        itself: &Sender<Event>,
+        patience: Duration,
+    ) -> std::io::Result<Ending> {
         let (watch, go) = channel();
         watcher(self.view.result.clone(), go, itself.clone())?;
         let mut heard = Instant::now();
@@ -130,6 +141,9 @@ impl Session {
                 self.view.result.touch();
                 self.credit = until.min(self.frame + 300);
                 self.due.void = Instant::now() + CREDIT_LASTS;
+                if self.spoke.elapsed() > SILENCE {
+                    self.told = None;
+                }
             }
             Ok(FromPage::Snapshot) => self.snapshot = true,
             Err(detail) => self.refuse(&detail),
@@ -139,7 +153,8 @@ impl Session {
     fn look(&mut self, viewport: Viewport) {
         let paused = match (&viewport, &self.view.kind) {
             (Viewport::Table(port), Kind::Table) => {
-                if let Some(sort) = port.sort.as_ref().filter(|sort| !self.view.result.schema().contains(&sort.column)) {
+                if let Some(sort) = port.sort.as_ref().filter(|sort| !self.view.result.schema().contains(&sort.column))
+                {
                     return self.refuse(&format!("there is no column \"{}\" to sort by", sort.column));
                 }
                 port.paused
@@ -203,7 +218,9 @@ impl Session {
         // The version is read before the rows: a change in between makes one frame more, never one too few.
         let status = self.view.result.status();
         let made = match (&self.viewport, &self.view.kind) {
-            (Some(Viewport::Table(port)), Kind::Table) => self.view.rows(self.held.as_ref().unwrap_or(&self.view.result), port),
+            (Some(Viewport::Table(port)), Kind::Table) => {
+                self.view.rows(self.held.as_ref().unwrap_or(&self.view.result), port)
+            }
             (Some(Viewport::Chart(port)), Kind::Chart(chart)) => self.view.drawing(chart, port),
             _ => return,
         };
@@ -214,7 +231,7 @@ impl Session {
             Ok(Frame { kind, head, buffers }) => {
                 self.frame += 1;
                 let said = protocol::status(&status);
-                let mut message = json!({"type": "frame", "frame": self.frame, "status": said});
+                let mut message = json!({"type": "frame", "frame": self.frame, "sent_ms": now_ms(), "status": said});
                 message[kind] = head;
                 self.told = Some(said);
                 self.send(message, buffers);
@@ -237,11 +254,12 @@ impl Session {
         }
     }
 
-    fn refuse(&self, detail: &str) {
+    fn refuse(&mut self, detail: &str) {
         self.send(json!({"type": "refused", "detail": detail}), Vec::new());
     }
 
-    fn send(&self, data: Value, buffers: Vec<Vec<u8>>) {
+    fn send(&mut self, data: Value, buffers: Vec<Vec<u8>>) {
+        self.spoke = Instant::now();
         self.port.send(&self.comm_id, data, buffers);
     }
 }

@@ -66,7 +66,8 @@ impl List {
 }
 
 fn rows(count: i64) -> DataFrame {
-    df!["id" => (0..count).collect::<Vec<_>>(), "name" => (0..count).map(|i| format!("n{i}")).collect::<Vec<_>>()].unwrap()
+    df!["id" => (0..count).collect::<Vec<_>>(), "name" => (0..count).map(|i| format!("n{i}")).collect::<Vec<_>>()]
+        .unwrap()
 }
 
 fn setup(frame: DataFrame) -> (Arc<List>, Views, LiveResult, String) {
@@ -87,7 +88,8 @@ fn look(first: usize, rows: usize) -> Value {
 }
 
 fn unpack(buffer: &[u8], rows: usize) -> Vec<Option<String>> {
-    let ends: Vec<usize> = buffer[..4 * rows].chunks(4).map(|b| u32::from_le_bytes(b.try_into().unwrap()) as usize).collect();
+    let ends: Vec<usize> =
+        buffer[..4 * rows].chunks(4).map(|b| u32::from_le_bytes(b.try_into().unwrap()) as usize).collect();
     let texts = &buffer[5 * rows..];
     (0..rows)
         .map(|row| {
@@ -121,7 +123,10 @@ fn an_attached_page_gets_the_rows_it_asks_for() {
     assert_eq!(frame["frame"], 1);
     assert_eq!(frame["table"]["total"], 1_000);
     assert_eq!(unpack(&buffers[1], 3), [Some("n989".into()), Some("n988".into()), Some("n987".into())]);
-    say(&views, json!({"type": "viewport", "first": 0, "rows": 2, "sort": {"column": "id", "descending": false}, "filter": "N99"}));
+    say(
+        &views,
+        json!({"type": "viewport", "first": 0, "rows": 2, "sort": {"column": "id", "descending": false}, "filter": "N99"}),
+    );
     let (frame, buffers) = list.frame();
     assert_eq!(frame["table"]["total"], 11);
     assert_eq!(unpack(&buffers[0], 2), [Some("99".into()), Some("990".into())]);
@@ -187,13 +192,30 @@ fn credit_that_is_not_renewed_is_void() {
 }
 
 #[test]
+fn a_page_that_looks_at_a_quiet_stream_hears_that_it_is_alive() {
+    let (list, views, _result, id) = setup(rows(5));
+    views.open("c", &json!({"version": 1, "view": id}));
+    say(&views, look(0, 5));
+    say(&views, json!({"type": "credit", "until": 9}));
+    list.frame();
+    assert!(list.collect(Duration::from_millis(2_100)).is_empty());
+    say(&views, json!({"type": "credit", "until": 9}));
+    list.expect("status", |data| data["type"] == "status");
+}
+
+#[test]
 fn a_message_that_makes_no_sense_is_refused_and_loses_nothing() {
     let (list, views, _result, id) = setup(rows(9));
     views.open("c", &json!({"version": 1, "view": id}));
     say(&views, look(0, 4));
     say(&views, json!({"type": "credit", "until": 9}));
     list.frame();
-    for bad in [json!("?"), json!({"type": "viewport", "first": "a"}), json!({"type": "viewport", "width": 300, "height": 300}), json!({"type": "viewport", "first": 0, "rows": 4, "sort": {"column": "nope", "descending": false}})] {
+    for bad in [
+        json!("?"),
+        json!({"type": "viewport", "first": "a"}),
+        json!({"type": "viewport", "width": 300, "height": 300}),
+        json!({"type": "viewport", "first": 0, "rows": 4, "sort": {"column": "nope", "descending": false}}),
+    ] {
         say(&views, bad);
         list.expect("refusal", |data| data["type"] == "refused");
     }
@@ -280,7 +302,9 @@ fn a_chart_frame_has_the_picture_and_the_points_behind_it() {
     let frame = df!["x" => [1i64, 2, 1, 2], "k" => ["a", "a", "b", "b"], "y" => [1.0, 2.0, 3.0, 4.0]].unwrap();
     let bundle = views.add_chart(LiveResult::fixed(frame), line("x", "y").by("k")).unwrap();
     let saved = &bundle.data[LIVE_MIME]["snapshot"]["picture"];
-    assert!(saved["light"].as_str().unwrap().starts_with("iVBOR") && saved["dark"].as_str().unwrap().starts_with("iVBOR"));
+    assert!(
+        saved["light"].as_str().unwrap().starts_with("iVBOR") && saved["dark"].as_str().unwrap().starts_with("iVBOR")
+    );
     assert!(bundle.data[HTML_MIME].as_str().unwrap().contains("src=\"data:image/png;base64,iVBOR"));
     views.open("c", &json!({"version": 1, "view": bundle.data[LIVE_MIME]["view"]}));
     say(&views, json!({"type": "viewport", "width": 500, "height": 250}));

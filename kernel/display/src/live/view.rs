@@ -73,7 +73,8 @@ impl View {
             Some(anchor) if port.first > 0 && sort.is_none() && filter.is_none() => height.saturating_sub(anchor),
             _ => 0,
         };
-        let first = port.first.saturating_add(usize::try_from(moved).unwrap_or(usize::MAX)).min(status.rows.saturating_sub(1));
+        let first =
+            port.first.saturating_add(usize::try_from(moved).unwrap_or(usize::MAX)).min(status.rows.saturating_sub(1));
         let page = Page { offset: first, len: port.rows, sort, filter };
         let (total, frame) = result.page(&page).map_err(|error| format!("the rows cannot be sorted so: {error}"))?;
         let columns = cells::texts(&frame);
@@ -158,7 +159,12 @@ impl View {
         Ok((("table", saved), format!("{frame}\n{foot}"), html::table(&columns, None, foot)))
     }
 
-    fn saved_picture(&self, chart: &Chart, size: (u32, u32), foot: &str) -> Result<((&'static str, Value), String, String), ChartError> {
+    fn saved_picture(
+        &self,
+        chart: &Chart,
+        size: (u32, u32),
+        foot: &str,
+    ) -> Result<((&'static str, Value), String, String), ChartError> {
         let size = (size.0.min(MOST_SAVED.0), size.1.min(MOST_SAVED.1));
         let picture = self.picture(chart, size.0)?;
         let light = STANDARD.encode(picture.png_light(size)?);
@@ -209,7 +215,11 @@ fn foot(status: &Status, taken_ms: i64) -> String {
     }
     if let Some(topic) = &status.topic {
         let records: i64 = status.offsets.values().map(|(from, to)| to - from).sum();
-        parts.push(format!("{topic}, {} of {}", counted(usize::try_from(records).unwrap_or(0), "offset"), counted(status.offsets.len(), "partition")));
+        parts.push(format!(
+            "{topic}, {} of {}",
+            counted(usize::try_from(records).unwrap_or(0), "offset"),
+            counted(status.offsets.len(), "partition")
+        ));
     }
     parts.push(format!("as of {} UTC", stamp(taken_ms, "%Y-%m-%d %H:%M:%S")));
     parts.join(" · ")

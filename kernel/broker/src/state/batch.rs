@@ -1,0 +1,82 @@
+//! A record batch as it lies in the log: the producer's bytes, of which only the header is read. The layout is that of
+//! message format 2 (Kafka's documentation, "Record Batch").
+
+use bytes::{Bytes, BytesMut};
+use kafka_protocol::error::ResponseError;
+use kafka_protocol::records::{RecordBatchDecoder, RecordSet};
+
+const HEADER: usize = 61;
+
+/// One batch.
+#[derive(Clone, Debug)]
+pub(crate) struct Batch {
+    pub(crate) bytes: Bytes,
+    pub(crate) base: i64,
+    pub(crate) last: i64,
+    pub(crate) max_timestamp: i64,
+    pub(crate) producer: i64,
+    pub(crate) epoch: i16,
+    pub(crate) sequence: i32,
+    pub(crate) count: i32,
+}
+
+impl Batch {
+    /// Cuts the batches out of what a producer sent.
+    pub(crate) fn all(mut bytes: Bytes) -> Result<Vec<Batch>, ResponseError> {
+        let mut batches = Vec::new();
+        while !bytes.is_empty() {
+            let whole = int(&bytes, 8)?.checked_add(12).and_then(|n| usize::try_from(n).ok()).ok_or(ResponseError::CorruptMessage)?;
+            if whole < HEADER || whole > bytes.len() {
+                return Err(ResponseError::CorruptMessage);
+            }
+            batches.push(Batch::read(bytes.split_to(whole))?);
+        }
+        Ok(batches)
+    }
+
+    fn read(bytes: Bytes) -> Result<Batch, ResponseError> {
+        if bytes[16] != 2 {
+            return Err(ResponseError::UnsupportedForMessageFormat);
+        }
+        if crc32c::crc32c(&bytes[21..]) != int(&bytes, 17)?.cast_unsigned() {
+            return Err(ResponseError::CorruptMessage);
+        }
+        let (delta, count) = (int(&bytes, 23)?, int(&bytes, 57)?);
+        if delta < 0 || count < 1 || delta != count - 1 {
+            return Err(ResponseError::InvalidRecord);
+        }
+        Ok(Batch {
+            base: 0,
+            last: i64::from(delta),
+            max_timestamp: long(&bytes, 35)?,
+            producer: long(&bytes, 43)?,
+            epoch: i16::from_be_bytes([bytes[51], bytes[52]]),
+            sequence: int(&bytes, 53)?,
+            count,
+            bytes,
+        })
+    }
+
+    /// The same batch at its place in a log. Offset and leader epoch are outside what the checksum covers.
+    pub(crate) fn at(self, base: i64) -> Batch {
+        let mut bytes = BytesMut::from(&self.bytes[..]);
+        bytes[..8].copy_from_slice(&base.to_be_bytes());
+        bytes[12..16].copy_from_slice(&0i32.to_be_bytes());
+        Batch { bytes: bytes.freeze(), base, last: base + i64::from(self.count) - 1, ..self }
+    }
+
+    /// The first record whose timestamp is `from` or later: its timestamp and offset.
+    pub(crate) fn first_since(&self, from: i64) -> Option<(i64, i64)> {
+        let sets: Vec<RecordSet> = RecordBatchDecoder::decode_all(&mut self.bytes.clone()).ok()?;
+        let mut records = sets.into_iter().flat_map(|set| set.records);
+        records.find(|record| record.timestamp >= from).map(|record| (record.timestamp, record.offset))
+    }
+}
+
+fn int(bytes: &[u8], at: usize) -> Result<i32, ResponseError> {
+    bytes.get(at..at + 4).and_then(|b| b.try_into().ok()).map(i32::from_be_bytes).ok_or(ResponseError::CorruptMessage)
+}
+
+fn long(bytes: &[u8], at: usize) -> Result<i64, ResponseError> {
+    bytes.get(at..at + 8).and_then(|b| b.try_into().ok()).map(i64::from_be_bytes).ok_or(ResponseError::CorruptMessage)
+}

@@ -1,0 +1,124 @@
+//! Where the tests run: on the embedded broker, or, with CORRIENTE_TEST_KAFKA=host:port, on the Kafka that is there.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+#[derive(Default)] struct Config; struct Broker; impl Broker { fn start(_: Config) -> Result<Broker, ()> { Err(()) } fn bootstrap(&self) -> String { String::new() } }
+use connectors::bank::{ProduceConfig, Producer};
+use connectors::{KafkaOptions, KafkaSource, create_topic, sample_schema};
+use engine::{DeadLetter, Offsets, PartitionRows, Source as _};
+use polars::prelude::{DataFrame, SchemaRef};
+use rdkafka::ClientConfig;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+
+/// When the bank's records of these tests are.
+pub const START_MS: i64 = 1_795_446_000_000;
+
+/// The broker's address.
+pub fn bootstrap() -> String {
+    static EMBEDDED: OnceLock<Broker> = OnceLock::new();
+    std::env::var("CORRIENTE_TEST_KAFKA").unwrap_or_else(|_| EMBEDDED.get_or_init(|| Broker::start(Config::default()).unwrap()).bootstrap())
+}
+
+/// A topic's name that no other test or run has.
+pub fn fresh(name: &str) -> String {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    let moment = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis();
+    format!("{name}-{moment}-{}", NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+pub fn options(topic: &str) -> KafkaOptions {
+    KafkaOptions { bootstrap: bootstrap(), topic: topic.to_owned(), ..KafkaOptions::default() }
+}
+
+/// A topic of `count` transactions, and how many of them are malformed.
+pub fn bank_topic(name: &str, count: u64) -> (String, u64) {
+    let topic = fresh(name);
+    let config = ProduceConfig {
+        bootstrap: bootstrap(),
+        topic: topic.clone(),
+        rate: 0.0,
+        count: Some(count),
+        start_ms: Some(START_MS),
+        ..ProduceConfig::default()
+    };
+    let mut producer = Producer::start(config).unwrap();
+    assert_eq!(producer.wait(), count, "{:?}", producer.error());
+    (topic, producer.malformed())
+}
+
+/// A topic with one partition and these values.
+pub fn topic_of(name: &str, values: &[&str]) -> String {
+    let topic = fresh(name);
+    assert!(create_topic(&bootstrap(), &topic, 1).unwrap());
+    send(&topic, values);
+    topic
+}
+
+/// Writes values to partition 0.
+pub fn send(topic: &str, values: &[&str]) {
+    let producer: BaseProducer = ClientConfig::new().set("bootstrap.servers", bootstrap()).create().unwrap();
+    for value in values {
+        producer.send(BaseRecord::<(), str>::to(topic).partition(0).payload(value)).map_err(|(error, _)| error).unwrap();
+    }
+    producer.flush(Duration::from_secs(10)).unwrap();
+}
+
+pub fn schema(topic: &str) -> SchemaRef {
+    sample_schema(&options(topic)).unwrap().schema
+}
+
+pub fn open(topic: &str, schema: &SchemaRef) -> KafkaSource {
+    KafkaSource::open(options(topic), schema.clone(), None).unwrap()
+}
+
+/// What was read of a topic.
+#[derive(Default)]
+pub struct Read {
+    pub parts: Vec<PartitionRows>,
+    pub dead: Vec<DeadLetter>,
+    pub ranges: Vec<(Offsets, Offsets)>,
+}
+
+impl Read {
+    pub fn rows(&self) -> usize {
+        self.parts.iter().map(|part| part.rows.height()).sum()
+    }
+
+    /// All rows of a partition, in the order they were read.
+    pub fn partition(&self, partition: i32) -> Option<DataFrame> {
+        let mut parts = self.parts.iter().filter(|part| part.partition == partition);
+        let mut all = parts.next()?.rows.clone();
+        for part in parts {
+            all.vstack_mut(&part.rows).unwrap();
+        }
+        Some(all)
+    }
+}
+
+/// Reads from `from` up to `end`, with about `max_rows` a batch.
+pub fn read_up_to(source: &mut KafkaSource, mut from: Offsets, end: &Offsets, max_rows: usize) -> Read {
+    let mut read = Read::default();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while from.distance_to(end) > 0 {
+        assert!(Instant::now() < deadline, "at {from:?} of {end:?} after {} rows", read.rows());
+        let reached = source.available(&from, max_rows, Duration::from_millis(200)).unwrap();
+        let to = Offsets(reached.0.iter().map(|(partition, at)| (*partition, (*at).min(end.0[partition]))).collect());
+        if to == from {
+            continue;
+        }
+        let batch = source.read(&from, &to).unwrap();
+        read.parts.extend(batch.parts);
+        read.dead.extend(batch.dead_letters);
+        read.ranges.push((from, to.clone()));
+        from = to;
+    }
+    read
+}
+
+/// Everything in the topic now.
+pub fn read_all(source: &mut KafkaSource, max_rows: usize) -> Read {
+    let (start, end) = (source.start().unwrap(), source.latest().unwrap());
+    read_up_to(source, start, &end, max_rows)
+}
