@@ -78,7 +78,10 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Kernel { file } => commands::kernel::run(&file),
         Command::Install { prefix, .. } => commands::install::run(prefix),
-        Command::Broker { .. } | Command::Produce(_) => Ok(()),
+        Command::Broker { listen, memory } => commands::broker::run(listen, memory),
+        Command::Produce(Produce::Bank { bootstrap, topic, rate, count, seed }) => {
+            commands::produce::bank(commands::produce::Wanted { bootstrap, topic, rate, count, seed })
+        }
         Command::Demo => commands::doctor::demo(),
         Command::Doctor => commands::doctor::run(),
     };

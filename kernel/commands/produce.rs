@@ -35,7 +35,7 @@ pub(crate) fn bank(wanted: Wanted) -> anyhow::Result<()> {
                 _ = terminate.recv() => return Ok(()),
                 _ = second.tick() => {
                     eprint!("\r{} transactions in \"{topic}\"", producer.produced());
-                    if producer.is_finished() {
+                    if producer.is_done() {
                         return Ok(());
                     }
                 }
@@ -45,7 +45,7 @@ pub(crate) fn bank(wanted: Wanted) -> anyhow::Result<()> {
     let produced = producer.stop();
     eprintln!();
     println!("produced {produced} transactions into \"{topic}\"");
-    match producer.failure() {
+    match producer.error() {
         Some(error) => Err(error.into()),
         None => Ok(()),
     }

@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use bytes::{Buf as _, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages::{ApiKey, RequestHeader, RequestKind, ResponseHeader, ResponseKind};
 use kafka_protocol::protocol::{Decodable as _, Encodable as _};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -144,9 +144,6 @@ async fn respond(mut bytes: Bytes, host: &str, asks: &mpsc::Sender<Ask>) -> Resu
     let bad = |error: &dyn std::fmt::Display| Error::NotKafka { detail: format!("a {api:?} request does not read: {error}") };
     let header = RequestHeader::decode(&mut bytes, api.request_header_version(version)).map_err(|e| bad(&e))?;
     let body = RequestKind::decode(api, &mut bytes, version).map_err(|e| bad(&e))?;
-    if bytes.has_remaining() {
-        return Err(bad(&"bytes are left over"));
-    }
     let client = header.client_id.map(|id| id.to_string()).unwrap_or_default();
     let (reply, answered) = oneshot::channel();
     let request = Request { body, version, host: host.to_owned(), client };

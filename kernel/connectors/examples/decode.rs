@@ -13,7 +13,7 @@ const ROUNDS: usize = 10;
 
 fn main() -> PolarsResult<()> {
     let mut generator = Generator::new(1);
-    let records: Vec<Vec<u8>> = (0..RECORDS).map(|n| generator.next(1_795_446_000_000 + n)).map(|record| record.value.to_vec()).collect();
+    let records: Vec<Vec<u8>> = (0..RECORDS).map(|n| generator.next(1_795_446_000_000 + n).value.to_vec()).collect();
     let text = |name: &'static str| (PlSmallStr::from(name), DataType::String);
     let schema: Schema = [
         text("txn_id"), text("account_id"), text("card_type"), text("merchant"), text("category"),

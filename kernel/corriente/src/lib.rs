@@ -2,11 +2,14 @@
 //! kernel. Built as the one library that every cell links to, so that its statics exist once.
 
 pub mod cell;
+pub mod demo;
 mod frame;
 pub mod prelude;
+mod read;
 mod shown;
 
 pub use frame::{StreamFrame, StreamGroupBy};
 pub use polars;
+pub use read::{KafkaReader, read_kafka};
 pub use serde_json;
 pub use shown::StreamChart;

@@ -2,7 +2,10 @@
 
 pub use polars::prelude::*;
 
+pub use crate::demo;
 pub use crate::frame::{StreamFrame, StreamGroupBy};
+pub use crate::read::{KafkaReader, read_kafka};
 pub use crate::shown::StreamChart;
+pub use connectors::StartingOffsets;
 pub use display::{Chart, area, bar, line, points};
 pub use plan::{Window, tumbling};

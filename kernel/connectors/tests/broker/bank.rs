@@ -1,13 +1,11 @@
 //! The producer: even, countable, and repeatable. On the embedded broker, or on CORRIENTE_TEST_KAFKA.
-#![allow(clippy::unwrap_used, missing_docs)]
-
-mod place;
 
 use std::time::{Duration, Instant};
 
 use connectors::bank::{ProduceConfig, Producer};
 use engine::Source as _;
-use place::*;
+
+use crate::place::*;
 
 fn config(topic: &str) -> ProduceConfig {
     ProduceConfig { bootstrap: bootstrap(), topic: topic.to_owned(), ..ProduceConfig::default() }
@@ -52,7 +50,7 @@ fn a_history_comes_first_in_order_and_up_to_now() {
     let read = read_all(&mut source, 10_000);
     for partition in 0..4 {
         let rows = read.partition(partition).unwrap();
-        let ids: Vec<&str> = rows.column("txn_id").unwrap().str().unwrap().into_no_null_iter().collect();
+        let ids: Vec<&str> = rows.column("txn_id").unwrap().str().unwrap().iter().flatten().collect();
         assert!(ids.is_sorted());
     }
     let newest = read.parts.iter().filter_map(|part| part.newest_ms).max().unwrap();

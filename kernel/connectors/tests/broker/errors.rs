@@ -1,7 +1,4 @@
 //! What a reader is told when something is not there, and how soon. On the embedded broker, or on CORRIENTE_TEST_KAFKA.
-#![allow(clippy::unwrap_used, missing_docs)]
-
-mod place;
 
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
@@ -9,8 +6,9 @@ use std::time::{Duration, Instant};
 use connectors::bank::{ProduceConfig, Producer};
 use connectors::{KafkaOptions, KafkaSource, check_topic, create_topic, sample_schema, topics};
 use engine::{Source as _, SourceError};
-use place::*;
 use polars::prelude::{DataType, Schema, SchemaRef};
+
+use crate::place::*;
 
 fn schema_x() -> SchemaRef {
     Schema::from_iter([("x".into(), DataType::Int64)]).into()

@@ -1,8 +1,5 @@
 //! The source on a broker: exact ranges, whatever the cuts. Each test runs on the embedded broker, and with
 //! CORRIENTE_TEST_KAFKA=host:port on that one.
-#![allow(clippy::unwrap_used, missing_docs)]
-
-mod place;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -10,10 +7,11 @@ use std::time::{Duration, Instant};
 use connectors::bank::Generator;
 use connectors::{KafkaOptions, KafkaSource, StartingOffsets, create_topic, sample_schema, topics};
 use engine::{Offsets, Source as _};
-use place::*;
 use polars::prelude::*;
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+
+use crate::place::*;
 
 const COUNT: u64 = 20_000;
 
@@ -44,7 +42,7 @@ fn the_bank_is_read_back_whole_and_its_schema_is_told() {
     }
     for partition in 0..4 {
         let rows = read.partition(partition).unwrap();
-        let ids: Vec<&str> = rows.column("txn_id").unwrap().str().unwrap().into_no_null_iter().collect();
+        let ids: Vec<&str> = rows.column("txn_id").unwrap().str().unwrap().iter().flatten().collect();
         assert!(ids.is_sorted());
         let amounts = rows.column("amount").unwrap().cast(&DataType::String).unwrap();
         let times = rows.column("event_time").unwrap().to_physical_repr().i64().unwrap().clone();

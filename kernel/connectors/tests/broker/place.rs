@@ -13,27 +13,27 @@ use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
 /// When the bank's records of these tests are.
-pub const START_MS: i64 = 1_795_446_000_000;
+pub(crate) const START_MS: i64 = 1_795_446_000_000;
 
 /// The broker's address.
-pub fn bootstrap() -> String {
+pub(crate) fn bootstrap() -> String {
     static EMBEDDED: OnceLock<Broker> = OnceLock::new();
     std::env::var("CORRIENTE_TEST_KAFKA").unwrap_or_else(|_| EMBEDDED.get_or_init(|| Broker::start(Config::default()).unwrap()).bootstrap())
 }
 
 /// A topic's name that no other test or run has.
-pub fn fresh(name: &str) -> String {
+pub(crate) fn fresh(name: &str) -> String {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     let moment = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis();
     format!("{name}-{moment}-{}", NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-pub fn options(topic: &str) -> KafkaOptions {
+pub(crate) fn options(topic: &str) -> KafkaOptions {
     KafkaOptions { bootstrap: bootstrap(), topic: topic.to_owned(), ..KafkaOptions::default() }
 }
 
 /// A topic of `count` transactions, and how many of them are malformed.
-pub fn bank_topic(name: &str, count: u64) -> (String, u64) {
+pub(crate) fn bank_topic(name: &str, count: u64) -> (String, u64) {
     let topic = fresh(name);
     let config = ProduceConfig {
         bootstrap: bootstrap(),
@@ -49,7 +49,7 @@ pub fn bank_topic(name: &str, count: u64) -> (String, u64) {
 }
 
 /// A topic with one partition and these values.
-pub fn topic_of(name: &str, values: &[&str]) -> String {
+pub(crate) fn topic_of(name: &str, values: &[&str]) -> String {
     let topic = fresh(name);
     assert!(create_topic(&bootstrap(), &topic, 1).unwrap());
     send(&topic, values);
@@ -57,7 +57,7 @@ pub fn topic_of(name: &str, values: &[&str]) -> String {
 }
 
 /// Writes values to partition 0.
-pub fn send(topic: &str, values: &[&str]) {
+pub(crate) fn send(topic: &str, values: &[&str]) {
     let producer: BaseProducer = ClientConfig::new().set("bootstrap.servers", bootstrap()).create().unwrap();
     for value in values {
         producer.send(BaseRecord::<(), str>::to(topic).partition(0).payload(value)).map_err(|(error, _)| error).unwrap();
@@ -65,29 +65,29 @@ pub fn send(topic: &str, values: &[&str]) {
     producer.flush(Duration::from_secs(10)).unwrap();
 }
 
-pub fn schema(topic: &str) -> SchemaRef {
+pub(crate) fn schema(topic: &str) -> SchemaRef {
     sample_schema(&options(topic)).unwrap().schema
 }
 
-pub fn open(topic: &str, schema: &SchemaRef) -> KafkaSource {
+pub(crate) fn open(topic: &str, schema: &SchemaRef) -> KafkaSource {
     KafkaSource::open(options(topic), schema.clone(), None).unwrap()
 }
 
 /// What was read of a topic.
 #[derive(Default)]
-pub struct Read {
-    pub parts: Vec<PartitionRows>,
-    pub dead: Vec<DeadLetter>,
-    pub ranges: Vec<(Offsets, Offsets)>,
+pub(crate) struct Read {
+    pub(crate) parts: Vec<PartitionRows>,
+    pub(crate) dead: Vec<DeadLetter>,
+    pub(crate) ranges: Vec<(Offsets, Offsets)>,
 }
 
 impl Read {
-    pub fn rows(&self) -> usize {
+    pub(crate) fn rows(&self) -> usize {
         self.parts.iter().map(|part| part.rows.height()).sum()
     }
 
     /// All rows of a partition, in the order they were read.
-    pub fn partition(&self, partition: i32) -> Option<DataFrame> {
+    pub(crate) fn partition(&self, partition: i32) -> Option<DataFrame> {
         let mut parts = self.parts.iter().filter(|part| part.partition == partition);
         let mut all = parts.next()?.rows.clone();
         for part in parts {
@@ -98,7 +98,7 @@ impl Read {
 }
 
 /// Reads from `from` up to `end`, with about `max_rows` a batch.
-pub fn read_up_to(source: &mut KafkaSource, mut from: Offsets, end: &Offsets, max_rows: usize) -> Read {
+pub(crate) fn read_up_to(source: &mut KafkaSource, mut from: Offsets, end: &Offsets, max_rows: usize) -> Read {
     let mut read = Read::default();
     let deadline = Instant::now() + Duration::from_secs(60);
     while from.distance_to(end) > 0 {
@@ -118,7 +118,7 @@ pub fn read_up_to(source: &mut KafkaSource, mut from: Offsets, end: &Offsets, ma
 }
 
 /// Everything in the topic now.
-pub fn read_all(source: &mut KafkaSource, max_rows: usize) -> Read {
+pub(crate) fn read_all(source: &mut KafkaSource, max_rows: usize) -> Read {
     let (start, end) = (source.start().unwrap(), source.latest().unwrap());
     read_up_to(source, start, &end, max_rows)
 }

@@ -1,0 +1,8 @@
+//! Tests that need a broker. They run on the embedded one; with CORRIENTE_TEST_KAFKA=host:port the very same run on the
+//! Kafka that is there.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod bank;
+mod errors;
+mod place;
+mod source;
