@@ -1,5 +1,6 @@
 //! Joins the protocol and the evaluator: cells go one way, outputs and comms the other. The only place that knows both.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use evaluator::{Evaluator, EvaluatorError, Event, Place, Toolchain};
@@ -16,7 +17,7 @@ pub(crate) struct Bridge {
 
 impl Bridge {
     pub(crate) fn new(publisher: Publisher, place: Option<&Place>, toolchain: Result<Toolchain, EvaluatorError>) -> Bridge {
-        let pages = Arc::new(Pages { publisher, cell: Mutex::default() });
+        let pages = Arc::new(Pages { publisher, cell: Mutex::default(), comms: Mutex::default() });
         let evaluator = toolchain.and_then(|toolchain| {
             let place = place.ok_or_else(|| EvaluatorError::Evcxr { detail: "it has no folder".to_owned() })?;
             let heard = Arc::clone(&pages);
@@ -69,6 +70,7 @@ impl Language for Bridge {
 
     fn comm(&mut self, event: CommEvent) {
         let Ok(evaluator) = &self.evaluator else { return };
+        self.pages.note(&event);
         evaluator.send(match event {
             CommEvent::Open { id, target, data, buffers } => Framed { frame: ToCell::CommOpen { id, target, data }, buffers },
             CommEvent::Message { id, data, buffers } => Framed { frame: ToCell::CommMessage { id, data }, buffers },
@@ -87,6 +89,8 @@ impl Language for Bridge {
 struct Pages {
     publisher: Publisher,
     cell: Mutex<Option<(u64, Cell)>>,
+    /// Comms that pages have open with the cell process.
+    comms: Mutex<BTreeSet<String>>,
 }
 
 impl Pages {
@@ -96,6 +100,7 @@ impl Pages {
             Event::FromCell(framed) => self.from_cell(framed),
             Event::Finished { id, outcome } => self.finished(id, outcome),
             Event::ProcessLost { message } => self.stream(Stream::Stderr, &format!("{message}\n")),
+            Event::ProcessGone => self.close_comms(),
             Event::Ready(Err(error)) => self.stream(Stream::Stderr, &format!("{error}\n")),
             Event::Ready(Ok(())) => {}
         }
@@ -113,6 +118,22 @@ impl Pages {
             // The evaluator keeps the other frames to itself.
             _ => {}
         }
+    }
+
+    fn note(&self, event: &CommEvent) {
+        let mut comms = self.comms.lock().unwrap_or_else(PoisonError::into_inner);
+        match event {
+            CommEvent::Open { id, .. } => drop(comms.insert(id.clone())),
+            CommEvent::Close { id, .. } => drop(comms.remove(id)),
+            CommEvent::Message { .. } => {}
+        }
+    }
+
+    /// Tells the pages that what they looked at is gone, so that they show its last state.
+    fn close_comms(&self) {
+        let open = std::mem::take(&mut *self.comms.lock().unwrap_or_else(PoisonError::into_inner));
+        let reason = json!({"reason": "unknown", "text": "The cell process has ended. Run the cell again."});
+        open.iter().for_each(|id| self.publisher.comm_close(id, reason.clone()));
     }
 
     fn finished(&self, id: u64, outcome: evaluator::Outcome) {

@@ -7,7 +7,10 @@ pub(crate) fn run() -> anyhow::Result<()> {
     Toolchain::find()?;
     println!("the library and the compiler of cells belong together");
     let linker = std::process::Command::new("cc").arg("--version").output();
-    anyhow::ensure!(linker.is_ok_and(|o| o.status.success()), "there is no C compiler `cc`, which links cells; on Debian: apt-get install gcc");
+    anyhow::ensure!(
+        linker.is_ok_and(|o| o.status.success()),
+        "there is no C compiler `cc`, which links cells; on Debian: apt-get install gcc"
+    );
     println!("a linker is there");
     Ok(())
 }

@@ -28,7 +28,8 @@ pub(crate) struct Server {
 impl Server {
     pub(crate) fn start(config: Config) -> Result<Server, Error> {
         let threads = |error: std::io::Error| Error::Threads { detail: error.to_string() };
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("broker").enable_all().build().map_err(threads)?;
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("broker").enable_all().build().map_err(threads)?;
         let listening = |error: std::io::Error| Error::Listen { listen: config.listen.clone(), detail: error.to_string() };
         let listener = runtime.block_on(TcpListener::bind(&config.listen)).map_err(listening)?;
         let address = listener.local_addr().map_err(listening)?;

@@ -145,7 +145,12 @@ fn offsets_are_found_by_time() {
 fn garbage_closes_its_connection_and_no_other() {
     let broker = broker();
     create_topic(&broker, "t", 1);
-    for garbage in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0, 0, 0, 9, 0, 99, 0, 0, 0, 0, 0, 1, 0], &[0x7f, 0xff, 0xff, 0xff], &[0, 0, 0, 10, 0, 0, 0, 7, 0, 0, 0, 1, 9, 9]] {
+    for garbage in [
+        &b"GET / HTTP/1.1\r\n\r\n"[..],
+        &[0, 0, 0, 9, 0, 99, 0, 0, 0, 0, 0, 1, 0],
+        &[0x7f, 0xff, 0xff, 0xff],
+        &[0, 0, 0, 10, 0, 0, 0, 7, 0, 0, 0, 1, 9, 9],
+    ] {
         let mut stream = TcpStream::connect(broker.address()).unwrap();
         stream.set_read_timeout(Some(DEADLINE)).unwrap();
         stream.write_all(garbage).unwrap();

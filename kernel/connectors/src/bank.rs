@@ -5,6 +5,7 @@
 mod category;
 mod generator;
 mod producer;
+mod schedule;
 mod world;
 
 pub use generator::{Generator, Record};

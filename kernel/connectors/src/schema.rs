@@ -22,7 +22,7 @@ use std::collections::HashMap;
 
 use polars::prelude::{DataType, Schema, SchemaRef, TimeUnit, TimeZone};
 
-use crate::format::json::scan::{self, Number, Value};
+use crate::format::json::scan::{self, Fields, Number, Text, Value};
 use crate::format::json::{unescape, whole};
 use crate::format::{InstantText, Malformed};
 
@@ -57,19 +57,15 @@ impl Inference {
     /// Takes a record in.
     pub(crate) fn add(&mut self, record: &[u8]) {
         self.records += 1;
-        let mut fields = Vec::new();
         let read = match std::str::from_utf8(record) {
-            Ok(text) => scan::object(text, |_, key, value| {
-                let mut name = String::new();
-                unescape(key.span.of(text), &mut name);
-                fields.push((name, value));
-                Ok(())
-            })
-            .map(|()| text),
+            Ok(text) => {
+                let mut fields = Collected { text, fields: Vec::new() };
+                scan::object(text, &mut fields).map(|()| fields)
+            }
             Err(error) => Err(Malformed::NotUtf8 { at: error.valid_up_to() }),
         };
         match read {
-            Ok(text) => {
+            Ok(Collected { text, fields }) => {
                 for (name, value) in fields {
                     self.field(name).add(value, text);
                 }
@@ -104,6 +100,46 @@ impl Inference {
             next
         });
         &mut self.fields[at]
+    }
+}
+
+/// The fields of one record, of which nothing may count before its end was seen.
+struct Collected<'a> {
+    text: &'a str,
+    fields: Vec<(String, Value)>,
+}
+
+impl Collected<'_> {
+    fn set(&mut self, value: Value) -> bool {
+        if let Some(field) = self.fields.last_mut() {
+            field.1 = value;
+        }
+        true
+    }
+}
+
+impl Fields for Collected<'_> {
+    fn key(&mut self, _position: usize, key: Text) {
+        let mut name = String::new();
+        unescape(key.span.of(self.text), &mut name);
+        self.fields.push((name, Value::Null));
+    }
+
+    fn text(&mut self, text: Text) -> bool {
+        self.set(Value::Text(text))
+    }
+
+    fn number(&mut self, number: Number) -> bool {
+        self.set(Value::Number(number))
+    }
+
+    fn other(&mut self, value: Value) -> bool {
+        self.set(value)
+    }
+
+    fn refuse(&self, _value: Value) -> Malformed {
+        // Never asked: every value will do.
+        Malformed::Empty
     }
 }
 

@@ -97,7 +97,10 @@ impl StreamFrame {
         let dead = collected.dead_letters.len();
         if let Some(last) = collected.dead_letters.last() {
             let records = if dead == 1 { "record" } else { "records" };
-            eprintln!("{dead} {records} could not be decoded; the last: {} [{}] offset {}: {}", last.topic, last.partition, last.offset, last.reason);
+            eprintln!(
+                "{dead} {records} could not be decoded; the last: {} [{}] offset {}: {}",
+                last.topic, last.partition, last.offset, last.reason
+            );
         }
         Ok(collected.frame)
     }

@@ -13,3 +13,9 @@ pub use polars;
 pub use read::{KafkaReader, read_kafka};
 pub use serde_json;
 pub use shown::StreamChart;
+
+/// Joins the kernel and listens to its pages. Called once in each process, before the first cell.
+pub fn init() {
+    cell::init();
+    shown::listen();
+}

@@ -1,8 +1,7 @@
 //! What a cell's last expression shows: a frame as a live table, a chart as a live chart, a DataFrame as a table. Showing
 //! a frame starts a query; the views in a page look at its result.
 
-use std::sync::{Mutex, OnceLock, PoisonError};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use display::{Chart, Port, Views};
 use engine::{LiveResult, Options, Query};
@@ -11,7 +10,7 @@ use polars::prelude::DataFrame;
 use serde_json::Value;
 
 use crate::StreamFrame;
-use crate::cell::{self, Show};
+use crate::cell::{self, CommEvent, Show};
 
 impl StreamFrame {
     /// The frame as a live chart, as in `spend.chart(line("event_time", "total").by("category"))`.
@@ -64,25 +63,26 @@ impl Show for DataFrame {
 fn start(frame: &StreamFrame) -> std::io::Result<LiveResult> {
     static RUNNING: Mutex<Vec<Query>> = Mutex::new(Vec::new());
     let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
-    let name = format!("{}", running.len() + 1);
-    let query = Query::start(&name, &frame.plan, Arc::clone(&frame.open), Options::default())?;
+    let query = Query::start(&frame.plan.title(), &frame.plan, Arc::clone(&frame.open), Options::default())?;
     let result = query.result().clone();
     running.push(query);
     Ok(result)
 }
 
-/// The process's views, joined to the page's comms when the first is made.
+/// Lets the pages' comms reach the views. From the start of the process, so that a page of an earlier one is told that its
+/// view is gone.
+pub(crate) fn listen() {
+    cell::set_comm_handler(|event| match event {
+        CommEvent::Open { id, data, .. } => views().open(&id, &data),
+        CommEvent::Message { id, data, buffers } => views().message(&id, data, buffers),
+        CommEvent::Close { id, .. } => views().closed(&id),
+    });
+}
+
+/// The process's views.
 fn views() -> &'static Views {
     static VIEWS: OnceLock<Views> = OnceLock::new();
-    VIEWS.get_or_init(|| {
-        let views = Views::new(Arc::new(LinkPort));
-        cell::set_comm_handler(|event| match event {
-            cell::CommEvent::Open { id, data, .. } => self::views().open(&id, &data),
-            cell::CommEvent::Message { id, data, buffers } => self::views().message(&id, data, buffers),
-            cell::CommEvent::Close { id, .. } => self::views().closed(&id),
-        });
-        views
-    })
+    VIEWS.get_or_init(|| Views::new(Arc::new(LinkPort)))
 }
 
 struct LinkPort;

@@ -193,7 +193,8 @@ impl Run {
 
     fn begin(&self, source: &mut dyn Source) -> Result<(Pipeline, Offsets), Halt> {
         let from = source.start().map_err(Halt::Source)?;
-        let mut pipeline = Pipeline::new(&self.plan, &source.schema(), Mode::Stream, &self.clock).map_err(|e| Halt::Failed(e.to_string()))?;
+        let mut pipeline =
+            Pipeline::new(&self.plan, &source.schema(), Mode::Stream, &self.clock).map_err(|e| Halt::Failed(e.to_string()))?;
         pipeline.expect(from.0.keys().copied());
         self.result.set_status(|status| status.offsets = from.0.iter().map(|(p, at)| (*p, (*at, *at))).collect());
         Ok((pipeline, from))

@@ -139,7 +139,8 @@ impl LiveResult {
         let total = frame.height();
         frame = match &page.sort {
             Some((column, descending)) => {
-                let options = SortMultipleOptions::default().with_order_descending(*descending).with_nulls_last(true).with_maintain_order(true);
+                let options =
+                    SortMultipleOptions::default().with_order_descending(*descending).with_nulls_last(true).with_maintain_order(true);
                 frame.reverse().sort([column.as_str()], options)?
             }
             None => frame.reverse(),
@@ -176,8 +177,7 @@ impl LiveResult {
     pub fn wait_watched(&self, timeout: Duration) -> bool {
         let watched = self.0.watched.lock().unwrap_or_else(PoisonError::into_inner);
         let before = *watched;
-        let (watched, _) =
-            self.0.woken.wait_timeout_while(watched, timeout, |at| *at == before).unwrap_or_else(PoisonError::into_inner);
+        let (watched, _) = self.0.woken.wait_timeout_while(watched, timeout, |at| *at == before).unwrap_or_else(PoisonError::into_inner);
         *watched != before
     }
 
@@ -192,7 +192,8 @@ fn containing(frame: &DataFrame, text: &str) -> PolarsResult<DataFrame> {
     let mut mask: Option<BooleanChunked> = None;
     for column in frame.columns() {
         let texts = column.cast(&DataType::String)?;
-        let hits: BooleanChunked = texts.str()?.apply_nonnull_values_generic(DataType::Boolean, |cell| cell.to_lowercase().contains(&needle));
+        let hits: BooleanChunked =
+            texts.str()?.apply_nonnull_values_generic(DataType::Boolean, |cell| cell.to_lowercase().contains(&needle));
         let hits = hits.fill_null_with_values(false)?;
         mask = Some(match mask {
             Some(mask) => &mask | &hits,

@@ -27,8 +27,14 @@ fn row() -> impl Strategy<Value = Row> {
     let whole = prop_oneof![8 => (-1000..1000i64).prop_map(Some), 1 => Just(None), 1 => Just(Some(i64::MAX))];
     let float = prop_oneof![8 => (-1e6..1e6f64).prop_map(Some), 1 => Just(None), 1 => Just(Some(1e-9))];
     let cents = prop_oneof![8 => (-100_000..100_000i64).prop_map(Some), 1 => Just(None)];
-    (0..3i32, -30_000..60_000i64, key, whole, float, cents)
-        .prop_map(|(partition, time, key, whole, float, cents)| Row { partition, time, key, whole, float, cents })
+    (0..3i32, -30_000..60_000i64, key, whole, float, cents).prop_map(|(partition, time, key, whole, float, cents)| Row {
+        partition,
+        time,
+        key,
+        whole,
+        float,
+        cents,
+    })
 }
 
 fn frame(rows: &[Row]) -> DataFrame {

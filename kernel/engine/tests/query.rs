@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use engine::{DeadLetter, LiveResult, Offsets, OpenSource, Options, PartitionRows, Query, Source, SourceBatch, SourceError, State, Status, collect};
+use engine::{
+    DeadLetter, LiveResult, Offsets, OpenSource, Options, PartitionRows, Query, Source, SourceBatch, SourceError, State, Status, collect,
+};
 use plan::{Plan, tumbling};
 use polars::prelude::*;
 

@@ -12,7 +12,9 @@ pub enum EvaluatorError {
         path: PathBuf,
     },
     /// The compiler is gone.
-    #[error("the compiler that built Corriente is gone: {path}. Install {version} with rustup, or build Corriente anew with ./install/demo")]
+    #[error(
+        "the compiler that built Corriente is gone: {path}. Install {version} with rustup, or build Corriente anew with ./install/demo"
+    )]
     NoCompiler {
         /// Where it was.
         path: PathBuf,

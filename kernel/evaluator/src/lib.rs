@@ -50,6 +50,8 @@ pub enum Event {
         /// How.
         outcome: Outcome,
     },
+    /// A cell process has ended, for whatever reason; nothing that was open with it goes on.
+    ProcessGone,
     /// The cell process died while no cell ran, and was started anew.
     ProcessLost {
         /// What happened and what is gone, in words.

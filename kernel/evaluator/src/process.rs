@@ -43,7 +43,11 @@ pub(crate) enum Report {
 
 impl CellProcess {
     /// Listens for cell processes.
-    pub(crate) fn listen(place: &Place, events: Arc<dyn Fn(Event) + Send + Sync>, wishes: Sender<Wish>) -> Result<Arc<CellProcess>, EvaluatorError> {
+    pub(crate) fn listen(
+        place: &Place,
+        events: Arc<dyn Fn(Event) + Send + Sync>,
+        wishes: Sender<Wish>,
+    ) -> Result<Arc<CellProcess>, EvaluatorError> {
         let failed = |detail: String| EvaluatorError::Machine { what: "listen for the cell process", detail };
         let listener = Listener::bind(&place.socket()).map_err(|error| failed(error.to_string()))?;
         let (report, reported) = channel();
@@ -83,6 +87,7 @@ impl CellProcess {
                 }
             }
             process.report(Report::Gone);
+            (process.events)(Event::ProcessGone);
             // An idle session looks after the process at once; a busy one has noticed by itself.
             let _ = wishes.send(Wish::LookAfter);
         });

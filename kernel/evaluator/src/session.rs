@@ -15,7 +15,10 @@ use crate::{EvaluatorError, Event, Outcome, Place, diagnostics};
 
 /// What the session is asked.
 pub(crate) enum Wish {
-    Execute { id: u64, code: String },
+    Execute {
+        id: u64,
+        code: String,
+    },
     /// The cell process has ended; if that was not part of a cell, start another.
     LookAfter,
     Shutdown,
@@ -23,7 +26,7 @@ pub(crate) enum Wish {
 
 /// What every process runs first: it joins the link. The `?` makes evcxr expect one in later cells, so that they compile
 /// once.
-const INIT: &str = "corriente::cell::init();\nOk::<(), String>(())?;";
+const INIT: &str = "corriente::init();\nOk::<(), String>(())?;";
 const PRELUDE: &str = "use corriente::prelude::*;\n";
 
 type Events = Arc<dyn Fn(Event) + Send + Sync>;
@@ -67,7 +70,9 @@ pub(crate) fn spawn(
 fn refuse(wishes: &Receiver<Wish>, events: &Events, failure: &EvaluatorError) {
     while let Ok(wish) = wishes.recv() {
         match wish {
-            Wish::Execute { id, .. } => events(Event::Finished { id, outcome: error("KernelError", &failure.to_string(), vec![failure.to_string()]) }),
+            Wish::Execute { id, .. } => {
+                events(Event::Finished { id, outcome: error("KernelError", &failure.to_string(), vec![failure.to_string()]) })
+            }
             Wish::LookAfter => {}
             Wish::Shutdown => return,
         }
@@ -148,7 +153,9 @@ impl Session {
                 }
                 Report::EarlyReturn(message) => {
                     let mut traceback = vec![format!("\u{1b}[1;31merror\u{1b}[0m: {message}")];
-                    traceback.push("The cell ended at a `?`. Variables from before are kept; those it was about to define are not there.".to_owned());
+                    traceback.push(
+                        "The cell ended at a `?`. Variables from before are kept; those it was about to define are not there.".to_owned(),
+                    );
                     return error("Error", &message, traceback);
                 }
                 _ => {}
@@ -215,7 +222,11 @@ impl Session {
 }
 
 fn died(why: &str, lost: &[String], interrupted: bool) -> Outcome {
-    let fact = if interrupted { "The cell was interrupted twice, and its process was ended.".to_owned() } else { format!("The cell process ended: {}.", why.trim_end_matches('.')) };
+    let fact = if interrupted {
+        "The cell was interrupted twice, and its process was ended.".to_owned()
+    } else {
+        format!("The cell process ended: {}.", why.trim_end_matches('.'))
+    };
     let name = if interrupted { "Interrupted" } else { "ProcessDied" };
     error(name, &fact, vec![format!("\u{1b}[1;31m{fact}\u{1b}[0m"), losses(lost)])
 }
@@ -233,7 +244,11 @@ pub(crate) fn error(name: &str, value: &str, traceback: Vec<String>) -> Outcome 
     Outcome::Error { name: name.to_owned(), value: value.to_owned(), traceback }
 }
 
-fn forward(name: &str, lines: impl IntoIterator<Item = String> + Send + 'static, take: impl Fn(String) + Send + 'static) -> Result<(), EvaluatorError> {
+fn forward(
+    name: &str,
+    lines: impl IntoIterator<Item = String> + Send + 'static,
+    take: impl Fn(String) + Send + 'static,
+) -> Result<(), EvaluatorError> {
     let run = move || lines.into_iter().for_each(take);
     std::thread::Builder::new().name(format!("cell {name}")).spawn(run).map_err(EvaluatorError::machine("start a thread"))?;
     Ok(())

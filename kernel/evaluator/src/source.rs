@@ -93,7 +93,11 @@ pub fn is_complete(code: &str) -> Completeness {
 fn without_commands(code: &str) -> String {
     let blank = |line: &str| {
         let command = line.starts_with(':') && !line.starts_with("::");
-        if command { line.chars().map(|c| if c == '\n' { "\n".to_owned() } else { " ".repeat(c.len_utf8()) }).collect() } else { line.to_owned() }
+        if command {
+            line.chars().map(|c| if c == '\n' { "\n".to_owned() } else { " ".repeat(c.len_utf8()) }).collect()
+        } else {
+            line.to_owned()
+        }
     };
     code.split_inclusive('\n').map(blank).collect()
 }
@@ -126,11 +130,13 @@ fn open_brackets(code: &str) -> isize {
     use ra_ap_syntax::SyntaxKind::{L_BRACK, L_CURLY, L_PAREN, R_BRACK, R_CURLY, R_PAREN};
     let parsed = SourceFile::parse(code, Edition::Edition2024);
     let tokens = parsed.syntax_node().descendants_with_tokens().filter_map(|element| element.into_token());
-    tokens.map(|token| match token.kind() {
-        L_CURLY | L_PAREN | L_BRACK => 1,
-        R_CURLY | R_PAREN | R_BRACK => -1,
-        _ => 0,
-    }).sum()
+    tokens
+        .map(|token| match token.kind() {
+            L_CURLY | L_PAREN | L_BRACK => 1,
+            R_CURLY | R_PAREN | R_BRACK => -1,
+            _ => 0,
+        })
+        .sum()
 }
 
 /// The bytes of `code` that a range of lines and columns names; for the diagnostics.

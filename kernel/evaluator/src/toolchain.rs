@@ -38,7 +38,11 @@ impl Toolchain {
         let found = Command::new(RUSTC).arg("--version").output();
         let found = found.map_err(|_| EvaluatorError::NoCompiler { path: RUSTC.into(), version: RUSTC_VERSION.to_owned() })?;
         let found = String::from_utf8_lossy(&found.stdout).trim().to_owned();
-        if found == RUSTC_VERSION { Ok(toolchain) } else { Err(EvaluatorError::OtherCompiler { expected: RUSTC_VERSION.to_owned(), found }) }
+        if found == RUSTC_VERSION {
+            Ok(toolchain)
+        } else {
+            Err(EvaluatorError::OtherCompiler { expected: RUSTC_VERSION.to_owned(), found })
+        }
     }
 
     /// The one library.

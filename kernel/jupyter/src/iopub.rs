@@ -20,14 +20,30 @@ const ENOUGH: usize = 64 << 10;
 /// Something to put out.
 #[derive(Debug)]
 pub(crate) enum Output {
-    Stream { parent: Option<Header>, stream: Stream, text: String },
-    Message { parent: Option<Header>, msg_type: &'static str, content: Value, buffers: Vec<Bytes> },
+    Stream {
+        parent: Option<Header>,
+        stream: Stream,
+        text: String,
+    },
+    Message {
+        parent: Option<Header>,
+        msg_type: &'static str,
+        content: Value,
+        buffers: Vec<Bytes>,
+    },
     /// A new listener, who is told that it is heard.
-    Welcome { subscription: Bytes },
+    Welcome {
+        subscription: Bytes,
+    },
 }
 
 /// Sends outputs until all who could make one are gone.
-pub(crate) async fn serve(mut outputs: UnboundedReceiver<Output>, sockets: UnboundedSender<(Channel, Frames)>, signer: Signer, session: String) {
+pub(crate) async fn serve(
+    mut outputs: UnboundedReceiver<Output>,
+    sockets: UnboundedSender<(Channel, Frames)>,
+    signer: Signer,
+    session: String,
+) {
     let mut iopub = Iopub { sockets, signer, session, gathered: None };
     loop {
         let next = if iopub.gathered.is_some() {

@@ -139,7 +139,14 @@ mod tests {
             vec![Bytes::from_static(b"garbage")],
             vec![delimiter.clone()],
             vec![delimiter.clone(), Bytes::new(), Bytes::new(), Bytes::new(), Bytes::new(), Bytes::new()],
-            vec![delimiter, Bytes::new(), Bytes::from_static(b"[]"), Bytes::from_static(b"{}"), Bytes::from_static(b"{}"), Bytes::from_static(b"{}")],
+            vec![
+                delimiter,
+                Bytes::new(),
+                Bytes::from_static(b"[]"),
+                Bytes::from_static(b"{}"),
+                Bytes::from_static(b"{}"),
+                Bytes::from_static(b"{}"),
+            ],
         ] {
             assert!(matches!(signer.decode(frames), Err(JupyterError::Malformed { .. })));
         }

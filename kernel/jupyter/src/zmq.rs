@@ -81,7 +81,10 @@ async fn router(
     Ok(sender)
 }
 
-async fn publisher(connection: &Connection, to_kernel: &UnboundedSender<(Channel, Frames)>) -> Result<UnboundedSender<Frames>, JupyterError> {
+async fn publisher(
+    connection: &Connection,
+    to_kernel: &UnboundedSender<(Channel, Frames)>,
+) -> Result<UnboundedSender<Frames>, JupyterError> {
     let mut socket: XPubSocket = bind(connection, connection.iopub_port).await?;
     let (sender, mut leaving): (_, UnboundedReceiver<Frames>) = unbounded_channel();
     let to_kernel = to_kernel.clone();
@@ -127,4 +130,3 @@ async fn heartbeat(connection: &Connection) -> Result<(), JupyterError> {
 fn log(channel: Channel, detail: &str) {
     eprintln!("the {channel:?} socket: {detail}");
 }
-

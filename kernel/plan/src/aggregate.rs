@@ -130,10 +130,9 @@ impl Split<'_> {
                 truthy: Arc::new(self.replace(truthy)?),
                 falsy: Arc::new(self.replace(falsy)?),
             },
-            Expr::Function { input, function } => Expr::Function {
-                input: input.iter().map(|e| self.replace(e)).collect::<Result<_, _>>()?,
-                function: function.clone(),
-            },
+            Expr::Function { input, function } => {
+                Expr::Function { input: input.iter().map(|e| self.replace(e)).collect::<Result<_, _>>()?, function: function.clone() }
+            }
             Expr::Literal(_) => expr.clone(),
             Expr::Column(name) => {
                 return Err(not_kept(expr, &format!("Say which value of a window's rows you want, as in col(\"{name}\").max().")));
@@ -146,9 +145,8 @@ impl Split<'_> {
         if !is_row_wise(self.schema, &input) {
             return Err(not_kept(expr, "What is aggregated must be an expression on one row."));
         }
-        let as_frame = |expr: &Expr| {
-            schema_after("agg", self.schema, std::slice::from_ref(expr), |frame| frame.select([expr.clone().alias("value")]))
-        };
+        let as_frame =
+            |expr: &Expr| schema_after("agg", self.schema, std::slice::from_ref(expr), |frame| frame.select([expr.clone().alias("value")]));
         let input_schema = as_frame(&input)?;
         let input_dtype = input_schema.get("value").cloned().unwrap_or(DataType::Null);
         if !function.takes(&input_dtype) {

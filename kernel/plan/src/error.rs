@@ -48,7 +48,9 @@ pub enum PlanError {
         hint: String,
     },
     /// A duration that cannot be read.
-    #[error("{operation}: \"{text}\" is not a duration: {detail}. Write a number and a unit, as in \"10s\", \"500ms\", \"5m\", \"1h\" or \"1d\".")]
+    #[error(
+        "{operation}: \"{text}\" is not a duration: {detail}. Write a number and a unit, as in \"10s\", \"500ms\", \"5m\", \"1h\" or \"1d\"."
+    )]
     BadDuration {
         /// The method that was called.
         operation: &'static str,

@@ -17,6 +17,16 @@ pub(crate) fn text(plan: &Plan) -> String {
     text
 }
 
+/// What a view of the plan is called: the topic, and how it is grouped.
+pub(crate) fn title(plan: &Plan) -> String {
+    let (source, _, _) = plan.steps();
+    let topic = source.split_whitespace().nth(1).unwrap_or(source);
+    let Some((aggregate, schema)) = plan.aggregate() else { return topic.to_owned() };
+    let keys: Vec<&str> = schema.iter_names().take(aggregate.keys.len()).map(|name| name.as_str()).collect();
+    let by = if keys.is_empty() { String::new() } else { format!(" by {}", keys.join(", ")) };
+    format!("{topic}{by}, every {}", aggregate.window.text())
+}
+
 fn line(step: &Step) -> String {
     match step {
         Step::Filter(predicate) => format!("FILTER {predicate:?}"),

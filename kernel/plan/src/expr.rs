@@ -2,8 +2,8 @@
 
 use polars::prelude::*;
 use polars_plan::plans::{AExpr, ExprToIRContext, is_elementwise_rec, to_expr_ir};
-use polars_plan::utils::{expr_to_leaf_column_names, has_expr};
 use polars_plan::prelude::Arena;
+use polars_plan::utils::{expr_to_leaf_column_names, has_expr};
 
 use crate::PlanError;
 
@@ -43,7 +43,19 @@ pub(crate) fn is_row_wise(schema: &SchemaRef, expr: &Expr) -> bool {
     if matches!(expr, Expr::Selector(_)) {
         return true;
     }
-    if has_expr(expr, |e| matches!(e, Expr::Agg(_) | Expr::Over { .. } | Expr::Len | Expr::Slice { .. } | Expr::Filter { .. } | Expr::Sort { .. } | Expr::SortBy { .. } | Expr::Explode { .. })) {
+    if has_expr(expr, |e| {
+        matches!(
+            e,
+            Expr::Agg(_)
+                | Expr::Over { .. }
+                | Expr::Len
+                | Expr::Slice { .. }
+                | Expr::Filter { .. }
+                | Expr::Sort { .. }
+                | Expr::SortBy { .. }
+                | Expr::Explode { .. }
+        )
+    }) {
         return false;
     }
     let mut arena: Arena<AExpr> = Arena::new();
@@ -59,7 +71,8 @@ pub(crate) fn is_row_wise(schema: &SchemaRef, expr: &Expr) -> bool {
 #[must_use]
 pub fn near_matches<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Vec<String> {
     let wanted = name.to_lowercase();
-    let mut scored: Vec<(f64, &str)> = names.map(|n| (strsim::jaro_winkler(&wanted, &n.to_lowercase()), n)).filter(|(score, _)| *score >= 0.8).collect();
+    let mut scored: Vec<(f64, &str)> =
+        names.map(|n| (strsim::jaro_winkler(&wanted, &n.to_lowercase()), n)).filter(|(score, _)| *score >= 0.8).collect();
     scored.sort_by(|a, b| b.0.total_cmp(&a.0));
     scored.into_iter().take(3).map(|(_, n)| n.to_owned()).collect()
 }

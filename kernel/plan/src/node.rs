@@ -187,6 +187,12 @@ impl Plan {
         explain::text(self)
     }
 
+    /// What a view of the plan is called, as in `transactions by category, every 10s`.
+    #[must_use]
+    pub fn title(&self) -> String {
+        explain::title(self)
+    }
+
     fn step(&self, step: Step, schema: SchemaRef) -> Plan {
         Plan { node: Arc::new(Node::Step { input: self.clone(), step }), schema }
     }

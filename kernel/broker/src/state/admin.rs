@@ -124,7 +124,9 @@ impl State {
 
     pub(super) fn describe_configs(&self, request: &DescribeConfigsRequest) -> DescribeConfigsResponse {
         let results = request.resources.iter().map(|resource| {
-            let result = DescribeConfigsResult::default().with_resource_type(resource.resource_type).with_resource_name(resource.resource_name.clone());
+            let result = DescribeConfigsResult::default()
+                .with_resource_type(resource.resource_type)
+                .with_resource_name(resource.resource_name.clone());
             let is_topic = resource.resource_type == 2;
             if is_topic && !self.topics.contains_key(resource.resource_name.as_str()) {
                 return result.with_error_code(ResponseError::UnknownTopicOrPartition.code());
@@ -134,7 +136,11 @@ impl State {
             let keys = resource.configuration_keys.as_ref();
             let wanted = all.iter().filter(|(name, _)| keys.is_none_or(|keys| keys.iter().any(|key| key.as_str() == *name)));
             let config = |(name, value): &(&str, &str)| {
-                DescribeConfigsResourceResult::default().with_name(text(name)).with_value(Some(text(value))).with_read_only(true).with_config_source(5)
+                DescribeConfigsResourceResult::default()
+                    .with_name(text(name))
+                    .with_value(Some(text(value)))
+                    .with_read_only(true)
+                    .with_config_source(5)
             };
             result.with_configs(wanted.map(config).collect())
         });

@@ -25,7 +25,9 @@ pub(crate) enum Phase {
     #[default]
     Empty,
     /// Members join, until all have or this time.
-    Joining { until: i64 },
+    Joining {
+        until: i64,
+    },
     /// The leader assigns.
     Assigning,
     Stable,

@@ -43,7 +43,10 @@ impl State {
         }
         let joining = known && matches!(group.phase, Phase::Joining { .. }) && group.members.get(&id).is_some_and(|member| member.joined);
         // Asked again while it waits, the member has joined; once the round is over, it is told.
-        let told = known && group.members.get(&id).is_some_and(|member| member.joined) && group.phase == Phase::Assigning && waited_before(request);
+        let told = known
+            && group.members.get(&id).is_some_and(|member| member.joined)
+            && group.phase == Phase::Assigning
+            && waited_before(request);
         if !joining && !told {
             group.begin_round(now);
             group.protocol_type = request.protocol_type.to_string();
@@ -165,8 +168,11 @@ impl State {
 
 fn joined(group: &Group, id: &str) -> JoinGroupResponse {
     let is_leader = group.leader == id;
-    let said = |member: &Member| member.protocols.iter().find(|(name, _)| *name == group.protocol).map(|(_, said)| said.clone()).unwrap_or_default();
-    let members = group.members.iter().map(|(id, member)| JoinGroupResponseMember::default().with_member_id(text(id)).with_metadata(said(member)));
+    let said = |member: &Member| {
+        member.protocols.iter().find(|(name, _)| *name == group.protocol).map(|(_, said)| said.clone()).unwrap_or_default()
+    };
+    let members =
+        group.members.iter().map(|(id, member)| JoinGroupResponseMember::default().with_member_id(text(id)).with_metadata(said(member)));
     JoinGroupResponse::default()
         .with_generation_id(group.generation)
         .with_protocol_type(Some(text(&group.protocol_type)))

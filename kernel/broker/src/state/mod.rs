@@ -44,7 +44,9 @@ pub(crate) enum Answer {
     /// It wants no reply.
     Nothing,
     /// It is to be asked again when the state has changed, and at this time at the latest.
-    Wait { until: i64 },
+    Wait {
+        until: i64,
+    },
 }
 
 /// A topic's partitions.

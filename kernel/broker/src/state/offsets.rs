@@ -21,7 +21,8 @@ impl State {
         for topic in &request.topics {
             let mut partitions = Vec::with_capacity(topic.partitions.len());
             for wanted in &topic.partitions {
-                let result = ListOffsetsPartitionResponse::default().with_partition_index(wanted.partition_index).with_timestamp(-1).with_offset(-1);
+                let result =
+                    ListOffsetsPartitionResponse::default().with_partition_index(wanted.partition_index).with_timestamp(-1).with_offset(-1);
                 partitions.push(match self.log(topic.name.as_str(), wanted.partition_index) {
                     None => result.with_error_code(ResponseError::UnknownTopicOrPartition.code()),
                     Some(log) => match wanted.timestamp {

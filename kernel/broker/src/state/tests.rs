@@ -50,7 +50,9 @@ fn batch(records: usize, producer: i64, sequence: i32, timestamp: i64) -> Bytes 
 fn produce(state: &mut State, records: Bytes) -> (i16, i64) {
     let data = PartitionProduceData::default().with_index(0).with_records(Some(records));
     let topic = TopicProduceData::default().with_name(TopicName(text("t"))).with_partition_data(vec![data]);
-    let Answer::Reply(ResponseKind::Produce(r)) = ask(state, 0, RequestKind::Produce(ProduceRequest::default().with_acks(-1).with_topic_data(vec![topic]))) else {
+    let Answer::Reply(ResponseKind::Produce(r)) =
+        ask(state, 0, RequestKind::Produce(ProduceRequest::default().with_acks(-1).with_topic_data(vec![topic])))
+    else {
         panic!("no reply");
     };
     let partition = &r.responses[0].partition_responses[0];

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use engine::SourceError;
 use rdkafka::ClientContext;
@@ -16,6 +16,7 @@ use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
 
 use super::Generator;
+use super::schedule::Schedule;
 use crate::kafka::{Context, KafkaOptions, create, from_kafka, producer_config};
 
 /// Records between two looks at the clock and the broker's answers.
@@ -231,59 +232,6 @@ impl Tally {
     fn has_failed(&self) -> bool {
         self.failed.load(Ordering::Relaxed)
     }
-}
-
-/// Which time each record has.
-enum Schedule {
-    /// Evenly from the first; each is sent when its time has come, or at once if that does not matter.
-    Even { first_ms: f64, step_ms: f64, paced: bool, count: u64 },
-    /// As fast as possible and without end.
-    Now,
-}
-
-impl Schedule {
-    fn new(config: &ProduceConfig) -> Schedule {
-        let start_ms = ms(config.start_ms.unwrap_or_else(now_ms));
-        let history_ms = config.history.as_secs_f64() * 1_000.0;
-        let count = config.count.unwrap_or(u64::MAX);
-        if config.rate > 0.0 {
-            return Schedule::Even { first_ms: start_ms - history_ms, step_ms: 1_000.0 / config.rate, paced: true, count };
-        }
-        match config.count {
-            Some(count) => Schedule::Even { first_ms: start_ms - history_ms.max(ms(count.cast_signed())), step_ms: 1.0, paced: false, count },
-            None => Schedule::Now,
-        }
-    }
-
-    fn time_ms(&self, n: u64) -> i64 {
-        match self {
-            #[allow(clippy::cast_possible_truncation, reason = "milliseconds since the epoch are below 2^53")]
-            Schedule::Even { first_ms, step_ms, .. } => (first_ms + ms(n.cast_signed()) * step_ms) as i64,
-            Schedule::Now => now_ms(),
-        }
-    }
-
-    fn is_over(&self, n: u64) -> bool {
-        matches!(self, Schedule::Even { count, .. } if n >= *count)
-    }
-
-    /// How long until record `n` is due.
-    fn wait(&self, n: u64) -> Duration {
-        match self {
-            Schedule::Even { paced: true, .. } => Duration::from_millis((self.time_ms(n) - now_ms()).max(0).unsigned_abs()),
-            _ => Duration::ZERO,
-        }
-    }
-}
-
-#[allow(clippy::cast_precision_loss, reason = "below 2^53")]
-fn ms(number: i64) -> f64 {
-    number as f64
-}
-
-fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// The producing thread's own.

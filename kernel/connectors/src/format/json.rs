@@ -12,7 +12,7 @@ use polars::prelude::{PolarsResult, Schema, SchemaRef};
 
 use crate::format::rows::{Cell, Kind};
 use crate::format::{Format, Malformed, Rows};
-use scan::Text;
+use scan::{Fields, Number, Text, Value};
 
 pub(crate) use text::unescape;
 pub(crate) use value::integer as whole;
@@ -65,25 +65,57 @@ impl Format for Json {
         let Json { schema, kinds, shape, cells, scratch } = self;
         cells.fill(Cell::Null);
         scratch.clear();
-        scan::object(record, |position, key, value| {
-            let Some(column) = column_of(shape, schema, position, key, record) else { return Ok(()) };
-            cells[column] = value::convert(value, kinds[column], record, scratch)
-                .map_err(|found| value::wrong_type(key.span.of(record), kinds[column], found, record))?;
-            Ok(())
-        })?;
-        rows.push(cells, record, scratch);
+        let mut row = Row { record, schema, kinds, shape, cells, scratch, key: "", column: None };
+        scan::object(record, &mut row)?;
+        rows.push(&self.cells, record, &self.scratch);
         Ok(())
     }
 }
 
-/// The column that the field at `position` with this key goes to.
-#[inline]
-fn column_of(shape: &mut Vec<(String, Option<usize>)>, schema: &Schema, position: usize, key: Text, record: &str) -> Option<usize> {
-    let written = key.span.of(record);
-    match shape.get(position) {
-        // A key with an escape is learnt as it is written, so it is found here too.
-        Some((known, column)) if known == written => *column,
-        _ => learn(shape, schema, position, key, written),
+/// A row in the making.
+struct Row<'a> {
+    record: &'a str,
+    schema: &'a Schema,
+    kinds: &'a [Kind],
+    shape: &'a mut Vec<(String, Option<usize>)>,
+    cells: &'a mut [Cell],
+    scratch: &'a mut String,
+    /// The field that passes, as its key is written, and the column it goes to.
+    key: &'a str,
+    column: Option<usize>,
+}
+
+impl Fields for Row<'_> {
+    #[inline(always)]
+    fn key(&mut self, position: usize, key: Text) {
+        self.key = key.span.of(self.record);
+        self.column = match self.shape.get(position) {
+            // A key with an escape is learnt as it is written, so it is found here too.
+            Some((known, column)) if known == self.key => *column,
+            _ => learn(self.shape, self.schema, position, key, self.key),
+        };
+    }
+
+    #[inline(always)]
+    fn text(&mut self, text: Text) -> bool {
+        let Some(column) = self.column else { return true };
+        value::put_text(&mut self.cells[column], text, self.kinds[column], self.record, self.scratch)
+    }
+
+    #[inline(always)]
+    fn number(&mut self, number: Number) -> bool {
+        let Some(column) = self.column else { return true };
+        value::put_number(&mut self.cells[column], number, self.kinds[column], self.record)
+    }
+
+    fn other(&mut self, value: Value) -> bool {
+        let Some(column) = self.column else { return true };
+        value::put_other(&mut self.cells[column], value, self.kinds[column], self.scratch)
+    }
+
+    fn refuse(&self, value: Value) -> Malformed {
+        let kind = self.column.map_or(Kind::Text, |column| self.kinds[column]);
+        value::wrong_type(self.key, kind, value, self.record)
     }
 }
 

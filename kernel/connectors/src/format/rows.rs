@@ -95,24 +95,28 @@ impl Builder {
     }
 
     /// Appends `cell`; one of another kind, which no format makes, becomes null.
-    #[inline]
-    fn push(&mut self, cell: Cell, record: &str, scratch: &str) {
-        match self {
-            Builder::Int(builder) => if let Cell::Int(value) = cell { builder.append_value(value) } else { builder.append_null() },
-            Builder::Float(builder) => if let Cell::Float(value) = cell { builder.append_value(value) } else { builder.append_null() },
-            Builder::Bool(builder) => if let Cell::Bool(value) = cell { builder.append_value(value) } else { builder.append_null() },
-            Builder::Decimal(builder) => if let Cell::Decimal(value) = cell { builder.append_value(value) } else { builder.append_null() },
-            Builder::Text(builder) => {
-                let text = match cell {
-                    Cell::Text(from, to) => record.get(from..to),
-                    Cell::Scratch(from, to) => scratch.get(from..to),
-                    _ => None,
-                };
-                match text {
-                    Some(text) => builder.append_value(text),
-                    None => builder.append_null(),
-                }
-            }
+    // The cell comes by reference: copied, its sixteen bytes would be loaded right after they were stored in eights,
+    // which a processor waits for.
+    #[inline(always)]
+    fn push(&mut self, cell: &Cell, record: &str, scratch: &str) {
+        match (self, cell) {
+            (Builder::Text(builder), Cell::Text(from, to)) => match record.get(*from..*to) {
+                Some(text) => builder.append_value(text),
+                None => builder.append_null(),
+            },
+            (Builder::Text(builder), Cell::Scratch(from, to)) => match scratch.get(*from..*to) {
+                Some(text) => builder.append_value(text),
+                None => builder.append_null(),
+            },
+            (Builder::Int(builder), Cell::Int(value)) => builder.append_value(*value),
+            (Builder::Float(builder), Cell::Float(value)) => builder.append_value(*value),
+            (Builder::Decimal(builder), Cell::Decimal(value)) => builder.append_value(*value),
+            (Builder::Bool(builder), Cell::Bool(value)) => builder.append_value(*value),
+            (Builder::Text(builder), _) => builder.append_null(),
+            (Builder::Int(builder), _) => builder.append_null(),
+            (Builder::Float(builder), _) => builder.append_null(),
+            (Builder::Decimal(builder), _) => builder.append_null(),
+            (Builder::Bool(builder), _) => builder.append_null(),
         }
     }
 
@@ -172,7 +176,7 @@ impl Rows {
     #[inline]
     pub(crate) fn push(&mut self, cells: &[Cell], record: &str, scratch: &str) {
         for (builder, cell) in self.builders.iter_mut().zip(cells) {
-            builder.push(*cell, record, scratch);
+            builder.push(cell, record, scratch);
         }
         self.height += 1;
     }

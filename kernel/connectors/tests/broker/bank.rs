@@ -41,8 +41,9 @@ fn it_keeps_its_rate_evenly_and_stops_at_what_it_counted() {
 #[test]
 fn a_history_comes_first_in_order_and_up_to_now() {
     let topic = fresh("history");
-    let mut producer = Producer::start(ProduceConfig { history: Duration::from_secs(60), count: Some(61_000), ..config(&topic) }).unwrap();
     let begun = Instant::now();
+    let mut producer = Producer::start(ProduceConfig { history: Duration::from_secs(60), count: Some(61_000), ..config(&topic) }).unwrap();
+    eprintln!("started in {:?}", begun.elapsed());
     assert_eq!(producer.wait(), 61_000);
     // 60,000 are of the past and come at once; the last thousand take their second.
     assert!((Duration::from_millis(500)..Duration::from_secs(20)).contains(&begun.elapsed()), "{:?}", begun.elapsed());

@@ -3,6 +3,7 @@
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
+use broker::{Broker, Config};
 use connectors::bank::{ProduceConfig, Producer};
 use connectors::{KafkaOptions, KafkaSource, check_topic, create_topic, sample_schema, topics};
 use engine::{Source as _, SourceError};
@@ -142,4 +143,32 @@ fn a_topic_that_is_deleted_while_it_is_read_ends_the_source() {
     drop(deleting);
     assert!(error.to_string().contains(&topic), "{error}");
     assert!(!error.retry);
+}
+
+#[test]
+fn a_broker_that_goes_away_is_told_and_found_again_when_it_is_back() {
+    // A broker of this test's own: the one that the others use must stay.
+    let broker = Broker::start(Config::default()).unwrap();
+    let at = KafkaOptions { bootstrap: broker.bootstrap(), ..options("t") };
+    create_topic(&at.bootstrap, "t", 1).unwrap();
+    let mut source = KafkaSource::open(at.clone(), schema_x(), None).unwrap();
+    let from = source.start().unwrap();
+    assert_eq!(source.available(&from, 100, Duration::from_millis(100)).unwrap(), from);
+    let address = broker.address().to_string();
+    broker.stop();
+    let gone = Instant::now();
+    let error = loop {
+        match source.available(&from, 100, Duration::from_millis(500)) {
+            Ok(_) => assert!(gone.elapsed() < Duration::from_secs(10), "no error"),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(error.fact, format!("there is no Kafka broker at {}", at.bootstrap));
+    assert!(error.retry);
+    let broker = Broker::start(Config { listen: address, ..Config::default() }).unwrap();
+    create_topic(&at.bootstrap, "t", 1).unwrap();
+    let mut source = KafkaSource::open(at, schema_x(), None).unwrap();
+    assert_eq!(source.start().unwrap(), from);
+    drop(source);
+    broker.stop();
 }

@@ -196,7 +196,7 @@ fn offsets_without_records_are_stepped_over() {
         .set("transactional.id", fresh("writer"))
         .create()
         .unwrap();
-    if let Err(error) = producer.init_transactions(Duration::from_secs(10)) {
+    if let Err(error) = producer.init_transactions(Duration::from_secs(5)) {
         eprintln!("not run here: this broker has no transactions ({error})");
         return;
     }

@@ -11,9 +11,11 @@ use super::*;
 use crate::bundle::{HTML_MIME, LIVE_MIME, TEXT_MIME};
 use crate::chart::line;
 
+type Sent = (String, Value, Vec<Vec<u8>>);
+
 #[derive(Default)]
 struct List {
-    sent: Mutex<Vec<(String, Value, Vec<Vec<u8>>)>>,
+    sent: Mutex<Vec<Sent>>,
     arrived: Condvar,
 }
 

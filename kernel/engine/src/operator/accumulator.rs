@@ -184,7 +184,6 @@ impl Cells {
     }
 }
 
-
 fn each<T>(slots: &[usize], values: impl Iterator<Item = Option<T>>, mut merge: impl FnMut(usize, T)) {
     for (slot, value) in slots.iter().zip(values) {
         if let Some(value) = value {

@@ -2,7 +2,7 @@
 //! and know neither sources nor sinks.
 
 pub(crate) mod accumulator;
-pub(crate) mod sum;
 pub(crate) mod stateless;
+pub(crate) mod sum;
 pub(crate) mod watermark;
 pub(crate) mod window;

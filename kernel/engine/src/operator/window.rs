@@ -111,14 +111,9 @@ impl WindowAggregate {
     }
 
     fn partials(&self, rows: DataFrame) -> PolarsResult<DataFrame> {
-        let group: Vec<Expr> =
-            std::iter::once(col("window")).chain((0..self.plan.keys.len()).map(|n| col(format!("key {n}")))).collect();
-        let partials: Vec<Expr> = self
-            .cells
-            .iter()
-            .enumerate()
-            .flat_map(|(n, cells)| cells.partials(&format!("input {n}"), &format!("partial {n}")))
-            .collect();
+        let group: Vec<Expr> = std::iter::once(col("window")).chain((0..self.plan.keys.len()).map(|n| col(format!("key {n}")))).collect();
+        let partials: Vec<Expr> =
+            self.cells.iter().enumerate().flat_map(|(n, cells)| cells.partials(&format!("input {n}"), &format!("partial {n}"))).collect();
         rows.lazy().group_by_stable(group).agg(partials).collect()
     }
 
@@ -126,7 +121,8 @@ impl WindowAggregate {
     fn slots(&mut self, groups: &DataFrame) -> PolarsResult<Vec<usize>> {
         let starts = groups.column("window")?.to_physical_repr();
         let starts = starts.i64()?;
-        let keys: Vec<Column> = (0..self.plan.keys.len()).map(|n| groups.column(&format!("key {n}")).cloned()).collect::<PolarsResult<_>>()?;
+        let keys: Vec<Column> =
+            (0..self.plan.keys.len()).map(|n| groups.column(&format!("key {n}")).cloned()).collect::<PolarsResult<_>>()?;
         let encoded = if keys.is_empty() { None } else { Some(_get_rows_encoded_unordered(&keys)?.into_array()) };
         let mut slots = Vec::with_capacity(groups.height());
         for (row, start) in starts.iter().enumerate() {
@@ -166,5 +162,33 @@ impl WindowAggregate {
         let frame = DataFrame::new(slots.len(), columns)?;
         let outputs: Vec<Expr> = names.into_iter().map(col).chain(self.plan.outputs.iter().cloned()).collect();
         frame.lazy().select(outputs).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use plan::{Plan, tumbling};
+
+    use super::*;
+
+    #[test]
+    fn closed_windows_leave_the_state_and_their_slots_are_used_again() {
+        let rows = |times: &[i64]| {
+            let frame = df!["t" => times].unwrap().lazy();
+            frame.with_column(col("t").cast(DataType::Datetime(TimeUnit::Milliseconds, None))).collect().unwrap()
+        };
+        let plan = Plan::source("memory rows", rows(&[]).schema().clone());
+        let plan = plan.group_by_dynamic(&col("t"), &[], &tumbling("10ms"), &[len().alias("n")]).unwrap();
+        let (aggregate, schema) = plan.aggregate().unwrap();
+        let mut state = WindowAggregate::new(aggregate, schema.clone());
+        for start in 0..100 {
+            let touched = state.execute(rows(&[start * 10, start * 10 + 1]), None).unwrap();
+            let n: Vec<u32> = touched.rows.column("n").unwrap().u32().unwrap().into_no_null_iter().collect();
+            assert_eq!((touched.ids, n), (vec![start.unsigned_abs()], vec![2]), "a slot that is used again starts anew");
+            state.close(start * 10);
+        }
+        assert_eq!(state.groups(), 1);
+        assert_eq!(state.ids.len(), 2);
     }
 }

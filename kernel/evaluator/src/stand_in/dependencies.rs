@@ -25,7 +25,9 @@ pub(super) fn write_crate(cell: &Cell, settings: &toml::Table) -> Result<Option<
     let failed = |error: std::io::Error| format!("the folder for dependencies cannot be made: {error}");
     std::fs::create_dir_all(folder.join("src")).map_err(failed)?;
     let lines: String = dependencies.iter().map(|(name, value)| format!("{name} = {value}\n")).collect();
-    let manifest = format!("[package]\nname = \"cell-dependencies\"\nversion = \"1.0.0\"\nedition = \"2024\"\n\n[workspace]\n\n[dependencies]\n{lines}");
+    let manifest = format!(
+        "[package]\nname = \"cell-dependencies\"\nversion = \"1.0.0\"\nedition = \"2024\"\n\n[workspace]\n\n[dependencies]\n{lines}"
+    );
     let path = folder.join("Cargo.toml");
     if std::fs::read_to_string(&path).ok().as_deref() != Some(manifest.as_str()) {
         std::fs::write(&path, manifest).map_err(failed)?;

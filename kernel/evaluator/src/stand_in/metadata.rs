@@ -11,8 +11,20 @@ use crate::toolchain::{CARGO, WORKSPACE};
 
 /// The crates kept of our own workspace's graph.
 const KEPT: &[&str] = &[
-    "corriente", "plan", "engine", "display", "connectors", "broker", "link", "polars", "polars-core", "polars-lazy", "polars-plan",
-    "polars-error", "polars-schema", "polars-dtype",
+    "corriente",
+    "plan",
+    "engine",
+    "display",
+    "connectors",
+    "broker",
+    "link",
+    "polars",
+    "polars-core",
+    "polars-lazy",
+    "polars-plan",
+    "polars-error",
+    "polars-schema",
+    "polars-dtype",
 ];
 
 pub(super) fn run(cell: &Cell) -> Result<i32, String> {
@@ -72,7 +84,8 @@ fn kept(list: &Value, name: impl Fn(&Value) -> &Value, names: &[&str]) -> Vec<Va
 /// The graph's nodes for `ids`, with no edge to anything else.
 fn nodes(metadata: &Value, ids: &[String]) -> Vec<Value> {
     let known = |id: &Value| id.as_str().is_some_and(|id| ids.iter().any(|known| known == id));
-    let mut nodes: Vec<Value> = metadata["resolve"]["nodes"].as_array().into_iter().flatten().filter(|node| known(&node["id"])).cloned().collect();
+    let mut nodes: Vec<Value> =
+        metadata["resolve"]["nodes"].as_array().into_iter().flatten().filter(|node| known(&node["id"])).cloned().collect();
     for node in &mut nodes {
         if let Some(deps) = node["deps"].as_array_mut() {
             deps.retain(|dep| known(&dep["pkg"]));

@@ -81,7 +81,9 @@ impl Cell {
     /// Whether a manifest is the cell's, and not the one by which evcxr tries a dependency.
     fn is_described_by(&self, manifest: &Path) -> bool {
         let same = manifest.canonicalize().ok() == self.manifest().canonicalize().ok();
-        same && self.settings().is_ok_and(|settings| settings.get("package").and_then(|p| p.get("name")).and_then(|n| n.as_str()) == Some("ctx"))
+        same && self
+            .settings()
+            .is_ok_and(|settings| settings.get("package").and_then(|p| p.get("name")).and_then(|n| n.as_str()) == Some("ctx"))
     }
 }
 

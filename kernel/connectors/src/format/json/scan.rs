@@ -1,8 +1,11 @@
 //! Walks the text of one JSON object from left to right, once, and hands each field on as it passes: the key, and the
 //! value's kind with its place in the text. Checks the whole grammar of RFC 8259, also in values nobody asked for, so
 //! that whether a record is well-formed does not depend on the question. Allocates nothing; knows no columns.
+//!
+//! This is the hottest code of a stream. Its functions return an `Option` and leave the fault, which is large and rare,
+//! in the scan: handing it through every `Result` took more than half of the time.
 
-use super::text::{end_of_string, skip_space};
+use super::text::{StringEnd, end_of_string, fault_of_string, skip_space};
 use crate::format::Malformed;
 
 /// Objects and arrays within one another; a deeper record is an attack or a mistake.
@@ -66,46 +69,100 @@ pub(crate) enum Value {
     Nested(Span),
 }
 
-/// Hands each field of the object that `text` is to `field`, with its place among the fields.
+/// Who takes the fields of an object as they pass. Three ways in for values rather than one, so that the common ones
+/// stay in registers on their way.
+pub(crate) trait Fields {
+    /// A field begins: its place among the fields, and its key.
+    fn key(&mut self, position: usize, key: Text);
+
+    /// Its value is text; says whether that will do.
+    fn text(&mut self, text: Text) -> bool;
+
+    /// Its value is a number; says whether that will do.
+    fn number(&mut self, number: Number) -> bool;
+
+    /// Its value is something else; says whether that will do.
+    fn other(&mut self, value: Value) -> bool;
+
+    /// Why the value did not do.
+    fn refuse(&self, value: Value) -> Malformed;
+}
+
+/// Hands each field of the object that `text` is to `fields`.
 ///
 /// # Errors
-/// What is wrong with the text, or the first error of `field`.
-pub(crate) fn object(text: &str, mut field: impl FnMut(usize, Text, Value) -> Result<(), Malformed>) -> Result<(), Malformed> {
-    let mut scan = Scan { text: text.as_bytes(), at: 0 };
-    scan.space();
-    match scan.peek() {
-        Some(b'{') => scan.at += 1,
-        Some(_) => return Err(scan.no_object(text)),
-        None => return Err(Malformed::Empty),
+/// What is wrong with the text, or with the first value that `fields` refused.
+#[inline(always)]
+pub(crate) fn object(text: &str, fields: &mut impl Fields) -> Result<(), Malformed> {
+    let mut scan = Scan { text: text.as_bytes(), at: 0, fault: None };
+    match scan.object(fields) {
+        Some(()) => Ok(()),
+        None => Err(scan.explain(text)),
     }
-    scan.space();
-    if scan.peek() == Some(b'}') {
-        scan.at += 1;
-    } else {
-        for position in 0.. {
-            let (key, value) = scan.field()?;
-            field(position, key, value)?;
-            if scan.next_or_close(b'}', "\",\" or \"}\" after a field")? {
-                break;
-            }
-        }
-    }
-    scan.space();
-    if scan.at < scan.text.len() { Err(scan.wrong("nothing after the object")) } else { Ok(()) }
 }
 
 struct Scan<'a> {
     text: &'a [u8],
     at: usize,
+    /// Why a function gave None.
+    fault: Option<Malformed>,
 }
 
 impl Scan<'_> {
-    #[inline]
+    #[inline(always)]
+    fn object(&mut self, fields: &mut impl Fields) -> Option<()> {
+        self.space();
+        if self.peek() != Some(b'{') {
+            return None;
+        }
+        self.at += 1;
+        self.space();
+        if self.peek() == Some(b'}') {
+            self.at += 1;
+        } else {
+            for position in 0.. {
+                fields.key(position, self.key()?);
+                self.field(fields)?;
+                if self.next_or_close(b'}', "\",\" or \"}\" after a field")? {
+                    break;
+                }
+            }
+        }
+        self.space();
+        if self.at < self.text.len() { self.wrong("nothing after the object") } else { Some(()) }
+    }
+
+    /// The value of a field.
+    #[inline(always)]
+    fn field(&mut self, fields: &mut impl Fields) -> Option<()> {
+        match self.peek() {
+            Some(b'"') => {
+                self.at += 1;
+                let text = self.string()?;
+                if fields.text(text) { Some(()) } else { self.refused(fields, Value::Text(text)) }
+            }
+            Some(b'-' | b'0'..=b'9') => {
+                let number = self.number()?;
+                if fields.number(number) { Some(()) } else { self.refused(fields, Value::Number(number)) }
+            }
+            _ => {
+                let value = self.other()?;
+                if fields.other(value) { Some(()) } else { self.refused(fields, value) }
+            }
+        }
+    }
+
+    #[cold]
+    fn refused(&mut self, fields: &impl Fields, value: Value) -> Option<()> {
+        self.fail(fields.refuse(value))
+    }
+
+    #[inline(always)]
     fn peek(&self) -> Option<u8> {
         self.text.get(self.at).copied()
     }
 
-    #[inline]
+    #[inline(always)]
     fn space(&mut self) {
         // Most writers put no space, or one.
         if self.peek().is_some_and(|byte| byte <= b' ') {
@@ -113,94 +170,93 @@ impl Scan<'_> {
         }
     }
 
-    fn wrong(&self, expected: &'static str) -> Malformed {
-        match self.text.get(self.at) {
-            Some(&byte) => Malformed::Syntax { at: self.at, expected, found: char::from(byte).escape_default().to_string() },
-            None => Malformed::Truncated { at: self.at },
-        }
+    #[cold]
+    fn fail<T>(&mut self, fault: Malformed) -> Option<T> {
+        self.fault = Some(fault);
+        None
     }
 
-    #[inline]
-    fn expect(&mut self, byte: u8, expected: &'static str) -> Result<(), Malformed> {
-        if self.peek() == Some(byte) {
-            self.at += 1;
-            Ok(())
-        } else {
-            Err(self.wrong(expected))
+    #[cold]
+    fn wrong<T>(&mut self, expected: &'static str) -> Option<T> {
+        let fault = match self.text.get(self.at) {
+            Some(&byte) => Malformed::Syntax { at: self.at, expected, found: char::from(byte).escape_default().to_string() },
+            None => Malformed::Truncated { at: self.at },
+        };
+        self.fail(fault)
+    }
+
+    #[inline(always)]
+    fn expect(&mut self, byte: u8, expected: &'static str) -> Option<()> {
+        if self.peek() != Some(byte) {
+            return self.wrong(expected);
         }
+        self.at += 1;
+        Some(())
     }
 
     /// Goes past `,` (false) or the closing bracket (true).
-    #[inline]
-    fn next_or_close(&mut self, close: u8, expected: &'static str) -> Result<bool, Malformed> {
+    #[inline(always)]
+    fn next_or_close(&mut self, close: u8, expected: &'static str) -> Option<bool> {
         self.space();
         match self.peek() {
             Some(b',') => {
                 self.at += 1;
                 self.space();
-                Ok(false)
+                Some(false)
             }
             Some(byte) if byte == close => {
                 self.at += 1;
-                Ok(true)
+                Some(true)
             }
-            _ => Err(self.wrong(expected)),
+            _ => self.wrong(expected),
         }
     }
 
-    #[inline]
-    fn key(&mut self) -> Result<Text, Malformed> {
+    #[inline(always)]
+    fn key(&mut self) -> Option<Text> {
         self.expect(b'"', "a field's name in quotes")?;
         let key = self.string()?;
         self.space();
         self.expect(b':', "\":\" after a field's name")?;
         self.space();
-        Ok(key)
+        Some(key)
     }
 
-    #[inline]
-    fn field(&mut self) -> Result<(Text, Value), Malformed> {
-        Ok((self.key()?, self.value()?))
-    }
-
-    #[inline]
-    fn value(&mut self) -> Result<Value, Malformed> {
+    /// A value that is neither text nor a number.
+    #[inline(never)]
+    fn other(&mut self) -> Option<Value> {
         match self.peek() {
-            Some(b'"') => {
-                self.at += 1;
-                Ok(Value::Text(self.string()?))
-            }
-            Some(b'-' | b'0'..=b'9') => Ok(Value::Number(self.number()?)),
             Some(b't') => self.word("true").map(|()| Value::Bool(true)),
             Some(b'f') => self.word("false").map(|()| Value::Bool(false)),
             Some(b'n') => self.word("null").map(|()| Value::Null),
             Some(b'{' | b'[') => {
                 let from = self.at;
                 self.nested()?;
-                Ok(Value::Nested(Span { from, to: self.at }))
+                Some(Value::Nested(Span { from, to: self.at }))
             }
-            _ => Err(self.wrong("a value")),
+            _ => self.wrong("a value"),
         }
     }
 
-    fn word(&mut self, word: &'static str) -> Result<(), Malformed> {
-        for &byte in word.as_bytes() {
-            self.expect(byte, "true, false or null")?;
-        }
-        Ok(())
+    fn word(&mut self, word: &'static str) -> Option<()> {
+        word.bytes().try_for_each(|byte| self.expect(byte, "true, false or null"))
     }
 
     /// The rest of a string, its opening quote being read.
-    #[inline]
-    fn string(&mut self) -> Result<Text, Malformed> {
+    #[inline(always)]
+    fn string(&mut self) -> Option<Text> {
         let from = self.at;
-        let (end, escaped) = end_of_string(self.text, from)?;
-        self.at = end + 1;
-        Ok(Text { span: Span { from, to: end }, escaped })
+        let (to, escaped) = match end_of_string(self.text, from) {
+            StringEnd::Plain(to) => (to, false),
+            StringEnd::Escaped(to) => (to, true),
+            StringEnd::Fault => return self.fail(fault_of_string(self.text, from)),
+        };
+        self.at = to + 1;
+        Some(Text { span: Span { from, to }, escaped })
     }
 
-    #[inline]
-    fn number(&mut self) -> Result<Number, Malformed> {
+    #[inline(always)]
+    fn number(&mut self) -> Option<Number> {
         let from = self.at;
         let negative = self.peek() == Some(b'-');
         self.at += usize::from(negative);
@@ -209,7 +265,7 @@ impl Scan<'_> {
         let mut count = self.digits(&mut digits)?;
         if self.text[first] == b'0' && count > 1 {
             self.at = first + 1;
-            return Err(self.wrong("no digit after a leading zero"));
+            return self.wrong("no digit after a leading zero");
         }
         let mut decimals = 0;
         let mut whole = true;
@@ -221,37 +277,43 @@ impl Scan<'_> {
         }
         let exponent = matches!(self.peek(), Some(b'e' | b'E'));
         if exponent {
-            self.at += 1;
             whole = false;
-            if matches!(self.peek(), Some(b'+' | b'-')) {
-                self.at += 1;
-            }
-            self.digits(&mut 0)?;
+            self.exponent()?;
         }
         // Nineteen digits always fit into 64 bits.
-        Ok(Number { span: Span { from, to: self.at }, negative, digits, decimals, exact: !exponent && count <= 19, whole })
+        Some(Number { span: Span { from, to: self.at }, negative, digits, decimals, exact: !exponent && count <= 19, whole })
+    }
+
+    #[cold]
+    fn exponent(&mut self) -> Option<()> {
+        self.at += 1;
+        if matches!(self.peek(), Some(b'+' | b'-')) {
+            self.at += 1;
+        }
+        self.digits(&mut 0).map(|_| ())
     }
 
     /// Goes past digits, at least one, and appends them to `number`, which wraps beyond nineteen.
-    #[inline]
-    fn digits(&mut self, number: &mut u64) -> Result<usize, Malformed> {
+    #[inline(always)]
+    fn digits(&mut self, number: &mut u64) -> Option<usize> {
         let from = self.at;
         while let Some(byte @ b'0'..=b'9') = self.peek() {
             *number = number.wrapping_mul(10).wrapping_add(u64::from(byte - b'0'));
             self.at += 1;
         }
-        if self.at == from { Err(self.wrong("a digit")) } else { Ok(self.at - from) }
+        if self.at == from { self.wrong("a digit") } else { Some(self.at - from) }
     }
 
     /// Goes past an object or array without recursion: a bit a level says which of the two it is.
-    fn nested(&mut self) -> Result<(), Malformed> {
+    #[inline(never)]
+    fn nested(&mut self) -> Option<()> {
         let (mut depth, mut objects) = (0usize, 0u128);
         loop {
             // Here a value begins.
             let open = self.peek();
             if let Some(b'{' | b'[') = open {
                 if depth == MAX_DEPTH {
-                    return Err(Malformed::TooDeep { at: self.at, limit: MAX_DEPTH });
+                    return self.fail(Malformed::TooDeep { at: self.at, limit: MAX_DEPTH });
                 }
                 let object = open == Some(b'{');
                 (depth, objects) = (depth + 1, objects << 1 | u128::from(object));
@@ -278,17 +340,36 @@ impl Scan<'_> {
                 }
                 (depth, objects) = (depth - 1, objects >> 1);
                 if depth == 0 {
-                    return Ok(());
+                    return Some(());
                 }
             }
         }
     }
 
-    fn no_object(&mut self, text: &str) -> Malformed {
-        let found = match self.value() {
-            Ok(value) => super::value::describe(value, text),
-            Err(error) => return error,
-        };
-        Malformed::NotAnObject { found }
+    /// Any value.
+    fn value(&mut self) -> Option<Value> {
+        match self.peek() {
+            Some(b'"') => {
+                self.at += 1;
+                self.string().map(Value::Text)
+            }
+            Some(b'-' | b'0'..=b'9') => self.number().map(Value::Number),
+            _ => self.other(),
+        }
+    }
+
+    /// The fault, or what the text is if it does not even begin as an object.
+    #[cold]
+    fn explain(mut self, text: &str) -> Malformed {
+        if let Some(fault) = self.fault.take() {
+            return fault;
+        }
+        if self.at == self.text.len() {
+            return Malformed::Empty;
+        }
+        match self.value() {
+            Some(value) => Malformed::NotAnObject { found: super::value::describe(value, text) },
+            None => self.fault.unwrap_or(Malformed::Truncated { at: self.at }),
+        }
     }
 }

@@ -22,11 +22,21 @@ fn stops(word: u64) -> u64 {
     quote | backslash | control
 }
 
-/// Where the closing quote of a string is whose text begins at `from`, and whether an escape stands before it.
-#[inline]
-pub(super) fn end_of_string(text: &[u8], from: usize) -> Result<(usize, bool), Malformed> {
+/// Where the closing quote of a string is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum StringEnd {
+    /// There, and the text is what stands before it.
+    Plain(usize),
+    /// There, and escapes stand before it.
+    Escaped(usize),
+    /// Nowhere, for a reason that [`fault_of_string`] knows.
+    Fault,
+}
+
+/// Where the closing quote of a string is whose text begins at `from`.
+#[inline(always)]
+pub(super) fn end_of_string(text: &[u8], from: usize) -> StringEnd {
     let mut at = from;
-    let mut escaped = false;
     loop {
         // Eight letters at a time.
         while let Some(word) = text.get(at..at + 8).and_then(|eight| <[u8; 8]>::try_from(eight).ok()) {
@@ -38,11 +48,28 @@ pub(super) fn end_of_string(text: &[u8], from: usize) -> Result<(usize, bool), M
             at += 8;
         }
         match text.get(at) {
-            Some(b'"') => return Ok((at, escaped)),
-            Some(b'\\') => {
-                escaped = true;
-                at = end_of_escape(text, at)?;
-            }
+            Some(b'"') => return StringEnd::Plain(at),
+            Some(b'\\') => return end_of_escaped(text, at).map_or(StringEnd::Fault, StringEnd::Escaped),
+            None | Some(..0x20) => return StringEnd::Fault,
+            Some(_) => at += 1,
+        }
+    }
+}
+
+/// Why a string has no end.
+#[cold]
+pub(super) fn fault_of_string(text: &[u8], from: usize) -> Malformed {
+    end_of_escaped(text, from).err().unwrap_or(Malformed::Truncated { at: text.len() })
+}
+
+/// Where the closing quote is, looking at letter by letter: for the few strings with escapes.
+#[inline(never)]
+fn end_of_escaped(text: &[u8], from: usize) -> Result<usize, Malformed> {
+    let mut at = from;
+    loop {
+        match text.get(at) {
+            Some(b'"') => return Ok(at),
+            Some(b'\\') => at = end_of_escape(text, at)?,
             Some(&byte @ ..0x20) => {
                 let expected = "no control character in a string";
                 return Err(Malformed::Syntax { at, expected, found: char::from(byte).escape_default().to_string() });
@@ -137,9 +164,9 @@ mod tests {
                 text.push(b'"');
                 let end = end_of_string(&text, 0);
                 match byte {
-                    b'"' => assert_eq!(end.unwrap(), (place, false)),
-                    b'\\' | ..0x20 => assert!(end.is_err() || place == 19, "{byte} at {place}"),
-                    _ => assert_eq!(end.unwrap(), (20, false), "{byte} at {place}"),
+                    b'"' => assert_eq!(end, StringEnd::Plain(place)),
+                    b'\\' | ..0x20 => assert_eq!(end, StringEnd::Fault, "{byte} at {place}"),
+                    _ => assert_eq!(end, StringEnd::Plain(20), "{byte} at {place}"),
                 }
             }
         }
@@ -155,7 +182,7 @@ mod tests {
     #[test]
     fn half_a_pair_is_refused() {
         for text in [r#"\ud83d""#, r#"\ude00\ud83d""#, r#"\ud83dA""#, r#"\ud83d\n""#] {
-            assert!(end_of_string(text.as_bytes(), 0).is_err(), "{text}");
+            assert_eq!(end_of_string(text.as_bytes(), 0), StringEnd::Fault, "{text}");
         }
     }
 }

@@ -9,43 +9,67 @@ use crate::format::time::{DateText, InstantText};
 /// The letters of a value that a message shows.
 const SHOWN: usize = 40;
 
-/// The cell that `value` is in a column of `kind`; what it is instead if it does not fit.
-#[inline]
-pub(super) fn convert(value: Value, kind: Kind, record: &str, scratch: &mut String) -> Result<Cell, Value> {
-    let cell = match (kind, value) {
-        (_, Value::Null) => Some(Cell::Null),
-        (Kind::Text, Value::Text(text)) => Some(text_cell(text, record, scratch)),
-        (Kind::Text, Value::Nested(span)) => Some(Cell::Text(span.from, span.to)),
-        (Kind::Text, Value::Number(number)) => Some(Cell::Text(number.span.from, number.span.to)),
-        (Kind::Text, Value::Bool(value)) => Some(word_cell(value, scratch)),
-        (Kind::Int(low, high), Value::Number(number)) => integer(number).filter(|value| (low..=high).contains(value)).map(Cell::Int),
-        (Kind::Float, Value::Number(number)) => float(number, record).map(Cell::Float),
-        (Kind::Decimal { precision, scale }, Value::Number(number)) => decimal(number, precision, scale, record).map(Cell::Decimal),
-        (Kind::Bool, Value::Bool(value)) => Some(Cell::Bool(value)),
-        (Kind::Instant(_) | Kind::Date, Value::Number(number)) => {
-            integer(number).filter(|days| kind != Kind::Date || i32::try_from(*days).is_ok()).map(Cell::Int)
+/// Puts text into a cell of a column of `kind`; says whether it fits.
+#[inline(always)]
+pub(super) fn put_text(cell: &mut Cell, text: Text, kind: Kind, record: &str, scratch: &mut String) -> bool {
+    let found = match kind {
+        Kind::Text if text.escaped => {
+            let from = scratch.len();
+            unescape(text.span.of(record), scratch);
+            *cell = Cell::Scratch(from, scratch.len());
+            return true;
         }
-        (Kind::Instant(per_second), Value::Text(text)) => InstantText::parse(text.span.of(record), per_second).map(Cell::Int),
-        (Kind::Date, Value::Text(text)) => DateText::parse(text.span.of(record)).map(Cell::Int),
+        Kind::Text => {
+            *cell = Cell::Text(text.span.from, text.span.to);
+            return true;
+        }
+        Kind::Instant(per_second) => InstantText::parse(text.span.of(record), per_second),
+        Kind::Date => DateText::parse(text.span.of(record)),
         _ => None,
     };
-    cell.ok_or(value)
+    put(cell, found.map(Cell::Int))
 }
 
-#[inline]
-fn text_cell(text: Text, record: &str, scratch: &mut String) -> Cell {
-    if !text.escaped {
-        return Cell::Text(text.span.from, text.span.to);
+/// Puts a number into a cell of a column of `kind`; says whether it fits.
+#[inline(always)]
+pub(super) fn put_number(cell: &mut Cell, number: Number, kind: Kind, record: &str) -> bool {
+    match kind {
+        Kind::Int(low, high) => put(cell, integer(number).filter(|value| (low..=high).contains(value)).map(Cell::Int)),
+        Kind::Instant(_) => put(cell, integer(number).map(Cell::Int)),
+        Kind::Date => put(cell, integer(number).filter(|days| i32::try_from(*days).is_ok()).map(Cell::Int)),
+        Kind::Float => put(cell, float(number, record).map(Cell::Float)),
+        Kind::Decimal { precision, scale } => put(cell, decimal(number, precision, scale, record).map(Cell::Decimal)),
+        Kind::Text => put(cell, Some(Cell::Text(number.span.from, number.span.to))),
+        Kind::Bool => false,
     }
-    let from = scratch.len();
-    unescape(text.span.of(record), scratch);
-    Cell::Scratch(from, scratch.len())
 }
 
-fn word_cell(value: bool, scratch: &mut String) -> Cell {
-    let from = scratch.len();
-    scratch.push_str(if value { "true" } else { "false" });
-    Cell::Scratch(from, scratch.len())
+/// Puts what is neither text nor a number into a cell of a column of `kind`; says whether it fits.
+#[inline(never)]
+pub(super) fn put_other(cell: &mut Cell, value: Value, kind: Kind, scratch: &mut String) -> bool {
+    *cell = match (kind, value) {
+        (_, Value::Null) => Cell::Null,
+        (Kind::Bool, Value::Bool(value)) => Cell::Bool(value),
+        (Kind::Text, Value::Nested(span)) => Cell::Text(span.from, span.to),
+        (Kind::Text, Value::Bool(value)) => {
+            let from = scratch.len();
+            scratch.push_str(if value { "true" } else { "false" });
+            Cell::Scratch(from, scratch.len())
+        }
+        _ => return false,
+    };
+    true
+}
+
+#[inline(always)]
+fn put(cell: &mut Cell, found: Option<Cell>) -> bool {
+    match found {
+        Some(found) => {
+            *cell = found;
+            true
+        }
+        None => false,
+    }
 }
 
 #[inline]
