@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use evaluator::{Evaluator, EvaluatorError, Event, Place, Toolchain};
-use jupyter::{Bundle, Cell, CommEvent, Completeness, ExecuteRequest, Language, LanguageInfo, Outcome, Publisher, Stream};
+use jupyter::{
+    Bundle, Cell, CommEvent, Completeness, ExecuteRequest, Language, LanguageInfo, Outcome, Publisher, Stream,
+};
 use link::{Framed, ToCell, ToKernel};
 use serde_json::json;
 
@@ -16,7 +18,11 @@ pub(crate) struct Bridge {
 }
 
 impl Bridge {
-    pub(crate) fn new(publisher: Publisher, place: Option<&Place>, toolchain: Result<Toolchain, EvaluatorError>) -> Bridge {
+    pub(crate) fn new(
+        publisher: Publisher,
+        place: Option<&Place>,
+        toolchain: Result<Toolchain, EvaluatorError>,
+    ) -> Bridge {
         let pages = Arc::new(Pages { publisher, cell: Mutex::default(), comms: Mutex::default() });
         let evaluator = toolchain.and_then(|toolchain| {
             let place = place.ok_or_else(|| EvaluatorError::Evcxr { detail: "it has no folder".to_owned() })?;
@@ -49,7 +55,11 @@ impl Language for Bridge {
             }
             Err(error) => {
                 let text = error.to_string();
-                cell.finish(Outcome::Error { ename: "KernelError".to_owned(), evalue: text.clone(), traceback: vec![text] });
+                cell.finish(Outcome::Error {
+                    ename: "KernelError".to_owned(),
+                    evalue: text.clone(),
+                    traceback: vec![text],
+                });
             }
         }
     }
@@ -72,7 +82,9 @@ impl Language for Bridge {
         let Ok(evaluator) = &self.evaluator else { return };
         self.pages.note(&event);
         evaluator.send(match event {
-            CommEvent::Open { id, target, data, buffers } => Framed { frame: ToCell::CommOpen { id, target, data }, buffers },
+            CommEvent::Open { id, target, data, buffers } => {
+                Framed { frame: ToCell::CommOpen { id, target, data }, buffers }
+            }
             CommEvent::Message { id, data, buffers } => Framed { frame: ToCell::CommMessage { id, data }, buffers },
             CommEvent::Close { id, data } => Framed::from(ToCell::CommClose { id, data }),
         });
@@ -96,8 +108,8 @@ struct Pages {
 impl Pages {
     fn put(&self, event: Event) {
         match event {
-            Event::Stream { channel, text } => self.stream(channel.into_stream(), &text),
-            Event::FromCell(framed) => self.from_cell(framed),
+            Event::Stream { channel, text } => self.stream(stream_of(channel), &text),
+            Event::FromCell(framed) => self.put_frame(framed),
             Event::Finished { id, outcome } => self.finished(id, outcome),
             Event::ProcessLost { message } => self.stream(Stream::Stderr, &format!("{message}\n")),
             Event::ProcessGone => self.close_comms(),
@@ -106,7 +118,7 @@ impl Pages {
         }
     }
 
-    fn from_cell(&self, framed: Framed<ToKernel>) {
+    fn put_frame(&self, framed: Framed<ToKernel>) {
         match framed.frame {
             ToKernel::CommMessage { id, data } => self.publisher.comm_message(&id, data, framed.buffers),
             ToKernel::CommClose { id, data } => self.publisher.comm_close(&id, data),
@@ -114,7 +126,9 @@ impl Pages {
             ToKernel::Display { bundle, display_id: Some(id), update: true } => {
                 self.with_cell(|cell| cell.update_display(shown(bundle), id));
             }
-            ToKernel::Display { bundle, display_id, .. } => self.with_cell(|cell| cell.display(shown(bundle), display_id)),
+            ToKernel::Display { bundle, display_id, .. } => {
+                self.with_cell(|cell| cell.display(shown(bundle), display_id))
+            }
             // The evaluator keeps the other frames to itself.
             _ => {}
         }
@@ -139,7 +153,9 @@ impl Pages {
     fn finished(&self, id: u64, outcome: evaluator::Outcome) {
         let outcome = match outcome {
             evaluator::Outcome::Ok => Outcome::Ok,
-            evaluator::Outcome::Error { name, value, traceback } => Outcome::Error { ename: name, evalue: value, traceback },
+            evaluator::Outcome::Error { name, value, traceback } => {
+                Outcome::Error { ename: name, evalue: value, traceback }
+            }
         };
         let cell = self.cell().as_ref().filter(|(running, _)| *running == id).map(|(_, cell)| cell.clone());
         if let Some(cell) = cell {
@@ -166,16 +182,10 @@ impl Pages {
 }
 
 /// The protocol's name for a stream of the link.
-trait IntoStream {
-    fn into_stream(self) -> Stream;
-}
-
-impl IntoStream for link::Channel {
-    fn into_stream(self) -> Stream {
-        match self {
-            link::Channel::Stdout => Stream::Stdout,
-            link::Channel::Stderr => Stream::Stderr,
-        }
+fn stream_of(channel: link::Channel) -> Stream {
+    match channel {
+        link::Channel::Stdout => Stream::Stdout,
+        link::Channel::Stderr => Stream::Stderr,
     }
 }
 

@@ -17,6 +17,7 @@ pub(crate) fn run(file: &Path) -> anyhow::Result<()> {
         Err(_) => None,
     };
     // A kernel without a toolchain starts too: the notebook is where its message is read.
-    jupyter::run(&connection, |publisher| Bridge::new(publisher, place.as_ref(), toolchain)).context("the kernel ended")?;
+    jupyter::run(&connection, |publisher| Bridge::new(publisher, place.as_ref(), toolchain))
+        .context("the kernel ended")?;
     Ok(())
 }

@@ -15,7 +15,10 @@ pub(crate) struct Wanted {
 
 #[allow(clippy::print_stdout)]
 pub(crate) fn bank(wanted: Wanted) -> anyhow::Result<()> {
-    anyhow::ensure!(wanted.rate.is_finite() && wanted.rate >= 0.0, "--rate is a number of transactions a second, 0 or more");
+    anyhow::ensure!(
+        wanted.rate.is_finite() && wanted.rate >= 0.0,
+        "--rate is a number of transactions a second, 0 or more"
+    );
     let topic = wanted.topic.clone();
     let mut producer = Producer::start(ProduceConfig {
         bootstrap: wanted.bootstrap,

@@ -28,9 +28,14 @@ pub(crate) struct Server {
 impl Server {
     pub(crate) fn start(config: Config) -> Result<Server, Error> {
         let threads = |error: std::io::Error| Error::Threads { detail: error.to_string() };
-        let runtime =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("broker").enable_all().build().map_err(threads)?;
-        let listening = |error: std::io::Error| Error::Listen { listen: config.listen.clone(), detail: error.to_string() };
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("broker")
+            .enable_all()
+            .build()
+            .map_err(threads)?;
+        let listening =
+            |error: std::io::Error| Error::Listen { listen: config.listen.clone(), detail: error.to_string() };
         let listener = runtime.block_on(TcpListener::bind(&config.listen)).map_err(listening)?;
         let address = listener.local_addr().map_err(listening)?;
         let (asks, asked) = mpsc::channel(256);
@@ -117,7 +122,9 @@ async fn serve(mut stream: TcpStream, asks: mpsc::Sender<Ask>) -> Result<(), Err
     loop {
         let Ok(size) = stream.read_i32().await else { return Ok(()) };
         let size = usize::try_from(size).ok().filter(|size| *size <= MAX_REQUEST && *size >= 8);
-        let Some(size) = size else { return Err(Error::NotKafka { detail: "a request has an absurd size".to_owned() }) };
+        let Some(size) = size else {
+            return Err(Error::NotKafka { detail: "a request has an absurd size".to_owned() });
+        };
         let mut bytes = BytesMut::zeroed(size);
         if stream.read_exact(&mut bytes).await.is_err() {
             return Ok(());
@@ -142,7 +149,8 @@ async fn respond(mut bytes: Bytes, host: &str, asks: &mpsc::Sender<Ask>) -> Resu
         }
         return Err(not_kafka(format!("{api:?} version {version} is not served")));
     }
-    let bad = |error: &dyn std::fmt::Display| Error::NotKafka { detail: format!("a {api:?} request does not read: {error}") };
+    let bad =
+        |error: &dyn std::fmt::Display| Error::NotKafka { detail: format!("a {api:?} request does not read: {error}") };
     let header = RequestHeader::decode(&mut bytes, api.request_header_version(version)).map_err(|e| bad(&e))?;
     let body = RequestKind::decode(api, &mut bytes, version).map_err(|e| bad(&e))?;
     let client = header.client_id.map(|id| id.to_string()).unwrap_or_default();

@@ -97,7 +97,11 @@ fn a_group_goes_on_where_it_committed() {
     let broker = broker();
     create_topic(&broker, "t", 2);
     produce(&client(&broker), "t", 0..100);
-    let config = client(&broker).set("group.id", "g").set("auto.offset.reset", "earliest").set("enable.auto.commit", "false").clone();
+    let config = client(&broker)
+        .set("group.id", "g")
+        .set("auto.offset.reset", "earliest")
+        .set("enable.auto.commit", "false")
+        .clone();
     let first: BaseConsumer = config.create().unwrap();
     first.subscribe(&["t"]).unwrap();
     assert_eq!(consume(&first, 100).len(), 100);
@@ -114,7 +118,11 @@ fn a_group_goes_on_where_it_committed() {
 fn two_members_share_the_partitions() {
     let broker = broker();
     create_topic(&broker, "t", 4);
-    let config = client(&broker).set("group.id", "g").set("auto.offset.reset", "earliest").set("session.timeout.ms", "6000").clone();
+    let config = client(&broker)
+        .set("group.id", "g")
+        .set("auto.offset.reset", "earliest")
+        .set("session.timeout.ms", "6000")
+        .clone();
     let members: Vec<BaseConsumer> = (0..2).map(|_| config.create().unwrap()).collect();
     members.iter().for_each(|member| member.subscribe(&["t"]).unwrap());
     let end = Instant::now() + DEADLINE;
@@ -155,7 +163,8 @@ fn garbage_closes_its_connection_and_no_other() {
         stream.set_read_timeout(Some(DEADLINE)).unwrap();
         stream.write_all(garbage).unwrap();
         let read = stream.read(&mut [0; 16]);
-        let closed = matches!(&read, Ok(0)) || read.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionReset);
+        let closed = matches!(&read, Ok(0))
+            || read.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionReset);
         assert!(closed, "the connection is still open: {read:?}");
     }
     produce(&client(&broker), "t", 0..10);

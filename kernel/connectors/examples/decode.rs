@@ -17,13 +17,24 @@ fn main() -> PolarsResult<()> {
     let records: Vec<Vec<u8>> = (0..RECORDS).map(|n| generator.next(1_795_446_000_000 + n).value.to_vec()).collect();
     let text = |name: &'static str| (PlSmallStr::from(name), DataType::String);
     let schema: Schema = [
-        text("txn_id"), text("account_id"), text("card_type"), text("merchant"), text("category"),
+        text("txn_id"),
+        text("account_id"),
+        text("card_type"),
+        text("merchant"),
+        text("category"),
         ("amount".into(), DataType::Decimal(38, 2)),
-        text("currency"), text("country"), text("channel"), text("status"),
+        text("currency"),
+        text("country"),
+        text("channel"),
+        text("status"),
         ("event_time".into(), DataType::Datetime(TimeUnit::Milliseconds, Some(TimeZone::UTC))),
-    ].into_iter().collect();
+    ]
+    .into_iter()
+    .collect();
     let four = ["category", "amount", "status", "event_time"].map(str::to_owned);
-    let ns = best_of(&records, |some| some.iter().filter(|record| serde_json::from_slice::<Transaction<'_>>(record).is_err()).count());
+    let ns = best_of(&records, |some| {
+        some.iter().filter(|record| serde_json::from_slice::<Transaction<'_>>(record).is_err()).count()
+    });
     println!("{{\"case\":\"serde_json to a struct\",\"ns_a_row\":{:.0},\"malformed\":{}}}", ns.0, ns.1);
     for (case, columns) in [("11 of 11 fields", None), ("4 of 11 fields", Some(&four[..]))] {
         let mut json = Json::new(&schema, columns)?;
@@ -34,7 +45,10 @@ fn main() -> PolarsResult<()> {
             malformed
         });
         let bytes: usize = records.iter().map(Vec::len).sum();
-        println!("{{\"case\":\"{case}\",\"ns_a_row\":{ns:.0},\"bytes_a_row\":{},\"malformed\":{malformed}}}", bytes / records.len());
+        println!(
+            "{{\"case\":\"{case}\",\"ns_a_row\":{ns:.0},\"bytes_a_row\":{},\"malformed\":{malformed}}}",
+            bytes / records.len()
+        );
     }
     Ok(())
 }

@@ -8,8 +8,8 @@ mod time;
 use polars::prelude::SchemaRef;
 
 pub use json::Json;
-pub(crate) use time::InstantText;
 pub use rows::Rows;
+pub(crate) use time::InstantText;
 
 /// A way to read records.
 ///

@@ -231,7 +231,10 @@ fn speaks_of_time(name: &str) -> bool {
         lower_before = letter.is_lowercase();
         words.extend(letter.to_lowercase().map(|letter| if letter.is_alphanumeric() { letter } else { ' ' }));
     }
-    words.split(' ').any(|word| matches!(word, "at" | "ts") || ["time", "date"].iter().any(|time| word.starts_with(time) || word.ends_with(time)))
+    words.split(' ').any(|word| {
+        matches!(word, "at" | "ts")
+            || ["time", "date"].iter().any(|time| word.starts_with(time) || word.ends_with(time))
+    })
 }
 
 #[cfg(test)]

@@ -22,7 +22,13 @@ use crate::StreamFrame;
 /// ```
 #[must_use]
 pub fn read_kafka(bootstrap: impl Into<String>) -> KafkaReader {
-    KafkaReader { bootstrap: bootstrap.into(), topic: None, settings: BTreeMap::new(), start: StartingOffsets::Earliest, schema: None }
+    KafkaReader {
+        bootstrap: bootstrap.into(),
+        topic: None,
+        settings: BTreeMap::new(),
+        start: StartingOffsets::Earliest,
+        schema: None,
+    }
 }
 
 /// A Kafka frame in the making.

@@ -94,8 +94,12 @@ fn up_to(reached: &Offsets, from: &Offsets, end: &Offsets) -> Offsets {
 /// Sorts an aggregation by those of its keys and its time that are still there.
 fn in_order(plan: &Plan, frame: DataFrame) -> PolarsResult<DataFrame> {
     let Some((aggregate, schema)) = plan.aggregate() else { return Ok(frame) };
-    let by: Vec<PlSmallStr> =
-        schema.iter_names().take(aggregate.keys.len() + 1).filter(|name| frame.schema().contains(name)).cloned().collect();
+    let by: Vec<PlSmallStr> = schema
+        .iter_names()
+        .take(aggregate.keys.len() + 1)
+        .filter(|name| frame.schema().contains(name))
+        .cloned()
+        .collect();
     if by.is_empty() { Ok(frame) } else { frame.sort(by, SortMultipleOptions::default().with_maintain_order(true)) }
 }
 

@@ -76,7 +76,8 @@ impl Pipeline {
                     }
                 }
                 Step::Aggregate(_) => {
-                    pipeline.aggregate = plan.aggregate().map(|(aggregate, schema)| WindowAggregate::new(aggregate, schema.clone()));
+                    pipeline.aggregate =
+                        plan.aggregate().map(|(aggregate, schema)| WindowAggregate::new(aggregate, schema.clone()));
                 }
                 step if pipeline.aggregate.is_some() => pipeline.after.push(step.clone()),
                 step if pipeline.watermark.is_some() => pipeline.before_aggregate.push(step.clone()),

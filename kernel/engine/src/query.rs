@@ -65,7 +65,14 @@ impl Query {
         };
         let result = LiveResult::new(plan.schema().clone(), status);
         let (stop, stopped) = channel();
-        let run = Run { plan: plan.clone(), open, options, result: result.clone(), stopped, clock: Arc::new(SystemClock::default()) };
+        let run = Run {
+            plan: plan.clone(),
+            open,
+            options,
+            result: result.clone(),
+            stopped,
+            clock: Arc::new(SystemClock::default()),
+        };
         let thread = std::thread::Builder::new().name(format!("query {name}")).spawn(move || run.guarded())?;
         Ok(Query { result, stop: Some(stop), thread: Some(thread) })
     }
@@ -119,8 +126,14 @@ enum Halt {
 impl Run {
     fn guarded(self) {
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.run())) {
-            let text = panic.downcast_ref::<String>().cloned().or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
-            let message = format!("the query stopped because of a fault in it: {}", text.unwrap_or_else(|| "no message".to_owned()));
+            let text = panic
+                .downcast_ref::<String>()
+                .cloned()
+                .or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
+            let message = format!(
+                "the query stopped because of a fault in it: {}",
+                text.unwrap_or_else(|| "no message".to_owned())
+            );
             self.result.set_status(|status| status.state = State::Failed(message));
         }
     }
@@ -193,8 +206,8 @@ impl Run {
 
     fn begin(&self, source: &mut dyn Source) -> Result<(Pipeline, Offsets), Halt> {
         let from = source.start().map_err(Halt::Source)?;
-        let mut pipeline =
-            Pipeline::new(&self.plan, &source.schema(), Mode::Stream, &self.clock).map_err(|e| Halt::Failed(e.to_string()))?;
+        let mut pipeline = Pipeline::new(&self.plan, &source.schema(), Mode::Stream, &self.clock)
+            .map_err(|e| Halt::Failed(e.to_string()))?;
         pipeline.expect(from.0.keys().copied());
         self.result.set_status(|status| status.offsets = from.0.iter().map(|(p, at)| (*p, (*at, *at))).collect());
         Ok((pipeline, from))
@@ -241,7 +254,10 @@ impl BatchFacts {
         BatchFacts {
             rows: batch.parts.iter().map(|part| part.rows.height()).sum(),
             dead: batch.dead_letters.len(),
-            last_dead: batch.dead_letters.last().map(|d| format!("{} [{}] offset {}: {}", d.topic, d.partition, d.offset, d.reason)),
+            last_dead: batch
+                .dead_letters
+                .last()
+                .map(|d| format!("{} [{}] offset {}: {}", d.topic, d.partition, d.offset, d.reason)),
             newest_ms: batch.parts.iter().filter_map(|part| part.newest_ms).max(),
         }
     }

@@ -139,8 +139,10 @@ impl LiveResult {
         let total = frame.height();
         frame = match &page.sort {
             Some((column, descending)) => {
-                let options =
-                    SortMultipleOptions::default().with_order_descending(*descending).with_nulls_last(true).with_maintain_order(true);
+                let options = SortMultipleOptions::default()
+                    .with_order_descending(*descending)
+                    .with_nulls_last(true)
+                    .with_maintain_order(true);
                 frame.reverse().sort([column.as_str()], options)?
             }
             None => frame.reverse(),
@@ -177,7 +179,11 @@ impl LiveResult {
     pub fn wait_watched(&self, timeout: Duration) -> bool {
         let watched = self.0.watched.lock().unwrap_or_else(PoisonError::into_inner);
         let before = *watched;
-        let (watched, _) = self.0.woken.wait_timeout_while(watched, timeout, |at| *at == before).unwrap_or_else(PoisonError::into_inner);
+        let (watched, _) = self
+            .0
+            .woken
+            .wait_timeout_while(watched, timeout, |at| *at == before)
+            .unwrap_or_else(PoisonError::into_inner);
         *watched != before
     }
 

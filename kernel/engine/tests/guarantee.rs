@@ -27,14 +27,8 @@ fn row() -> impl Strategy<Value = Row> {
     let whole = prop_oneof![8 => (-1000..1000i64).prop_map(Some), 1 => Just(None), 1 => Just(Some(i64::MAX))];
     let float = prop_oneof![8 => (-1e6..1e6f64).prop_map(Some), 1 => Just(None), 1 => Just(Some(1e-9))];
     let cents = prop_oneof![8 => (-100_000..100_000i64).prop_map(Some), 1 => Just(None)];
-    (0..3i32, -30_000..60_000i64, key, whole, float, cents).prop_map(|(partition, time, key, whole, float, cents)| Row {
-        partition,
-        time,
-        key,
-        whole,
-        float,
-        cents,
-    })
+    (0..3i32, -30_000..60_000i64, key, whole, float, cents)
+        .prop_map(|(partition, time, key, whole, float, cents)| Row { partition, time, key, whole, float, cents })
 }
 
 fn frame(rows: &[Row]) -> DataFrame {
@@ -129,7 +123,10 @@ fn parts(batch: &[Row]) -> Vec<PartitionRows> {
     for row in batch {
         by_partition.entry(row.partition).or_default().push(row.clone());
     }
-    by_partition.into_iter().map(|(partition, rows)| PartitionRows { partition, rows: frame(&rows), newest_ms: None }).collect()
+    by_partition
+        .into_iter()
+        .map(|(partition, rows)| PartitionRows { partition, rows: frame(&rows), newest_ms: None })
+        .collect()
 }
 
 fn streamed(plan: &Plan, batches: &[Vec<Row>], keyed: bool) -> (DataFrame, usize) {
@@ -155,7 +152,11 @@ fn split_late(batches: &[Vec<Row>], delay: i64) -> (Vec<Row>, usize) {
     let (mut kept, mut late) = (Vec::new(), 0);
     for batch in batches {
         for row in batch.iter().filter(passes) {
-            if row.time.div_euclid(WINDOW_MS) * WINDOW_MS + WINDOW_MS <= watermark { late += 1 } else { kept.push(row.clone()) }
+            if row.time.div_euclid(WINDOW_MS) * WINDOW_MS + WINDOW_MS <= watermark {
+                late += 1
+            } else {
+                kept.push(row.clone())
+            }
         }
         for row in batch.iter().filter(passes) {
             newest.entry(row.partition).and_modify(|t| *t = row.time.max(*t)).or_insert(row.time);
@@ -174,7 +175,9 @@ fn assert_equal(ours: &DataFrame, polars: &DataFrame) {
         if a.dtype().is_float() {
             for (x, y) in a.f64().unwrap().iter().zip(b.f64().unwrap().iter()) {
                 let close = match (x, y) {
-                    (Some(x), Some(y)) => x == y || (x.is_nan() && y.is_nan()) || (x - y).abs() <= 1e-9 * x.abs().max(y.abs()).max(1e3),
+                    (Some(x), Some(y)) => {
+                        x == y || (x.is_nan() && y.is_nan()) || (x - y).abs() <= 1e-9 * x.abs().max(y.abs()).max(1e3)
+                    }
                     (x, y) => x == y,
                 };
                 assert!(close, "{}: {x:?} and {y:?}", a.name());
@@ -216,7 +219,10 @@ proptest! {
 #[test]
 fn a_row_that_stops_passing_the_filter_leaves_the_result() {
     let rows = |wholes: &[i64]| -> Vec<Row> {
-        wholes.iter().map(|w| Row { partition: 0, time: 1, key: None, whole: Some(*w), float: None, cents: None }).collect()
+        wholes
+            .iter()
+            .map(|w| Row { partition: 0, time: 1, key: None, whole: Some(*w), float: None, cents: None })
+            .collect()
     };
     let plan = Plan::source("memory rows", frame(&[]).schema().clone());
     let plan = plan.group_by_dynamic(&col("event_time"), &[], &tumbling("10s"), &[col("whole").sum()]).unwrap();

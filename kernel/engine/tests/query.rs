@@ -7,7 +7,8 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use engine::{
-    DeadLetter, LiveResult, Offsets, OpenSource, Options, PartitionRows, Query, Source, SourceBatch, SourceError, State, Status, collect,
+    DeadLetter, LiveResult, Offsets, OpenSource, Options, PartitionRows, Query, Source, SourceBatch, SourceError,
+    State, Status, collect,
 };
 use plan::{Plan, tumbling};
 use polars::prelude::*;
@@ -49,7 +50,12 @@ impl Log {
 }
 
 fn away() -> SourceError {
-    SourceError { fact: "the broker is away".into(), detail: "connection refused".into(), hint: "Start it.".into(), retry: true }
+    SourceError {
+        fact: "the broker is away".into(),
+        detail: "connection refused".into(),
+        hint: "Start it.".into(),
+        retry: true,
+    }
 }
 
 struct LogSource {
@@ -58,7 +64,10 @@ struct LogSource {
 }
 
 fn schema() -> SchemaRef {
-    let fields = [Field::new("t".into(), DataType::Datetime(TimeUnit::Milliseconds, None)), Field::new("v".into(), DataType::Int64)];
+    let fields = [
+        Field::new("t".into(), DataType::Datetime(TimeUnit::Milliseconds, None)),
+        Field::new("v".into(), DataType::Int64),
+    ];
     Arc::new(Schema::from_iter(fields))
 }
 
@@ -100,7 +109,11 @@ impl Source for LogSource {
             }));
             let values: Vec<i64> = live.iter().map(|n| i64::from(*partition) * 10 + n).collect();
             let rows = df!["t" => live.clone(), "v" => values].unwrap();
-            let rows = rows.lazy().with_column(col("t").cast(DataType::Datetime(TimeUnit::Milliseconds, None))).collect().unwrap();
+            let rows = rows
+                .lazy()
+                .with_column(col("t").cast(DataType::Datetime(TimeUnit::Milliseconds, None)))
+                .collect()
+                .unwrap();
             let rows = rows.select(self.columns.iter().cloned()).unwrap();
             batch.parts.push(PartitionRows { partition: *partition, rows, newest_ms: live.last().copied() });
         }
@@ -194,7 +207,8 @@ fn a_stopped_query_keeps_its_result() {
 fn an_expression_that_fails_on_the_rows_ends_its_query_with_the_reason() {
     let log = Arc::new(Log::default());
     log.grow(20);
-    let plan = Plan::source("log numbers", schema()).select(&[col("v").strict_cast(DataType::Int8).alias("small")]).unwrap();
+    let plan =
+        Plan::source("log numbers", schema()).select(&[col("v").strict_cast(DataType::Int8).alias("small")]).unwrap();
     log.grow(1_000);
     let query = Query::start("fail", &plan, log.open(), options()).unwrap();
     let status = wait_for(query.result(), "failure", |s| matches!(s.state, State::Failed(_)));

@@ -26,7 +26,8 @@ pub(crate) fn panicked(code: &str, name: &str, message: &str, line: Option<usize
     let group = match line {
         Some(line) => {
             let end = code.lines().nth(line - 1).map_or(1, |text| text.chars().count() + 1);
-            let indent = code.lines().nth(line - 1).map_or(0, |text| text.chars().take_while(|c| c.is_whitespace()).count());
+            let indent =
+                code.lines().nth(line - 1).map_or(0, |text| text.chars().take_while(|c| c.is_whitespace()).count());
             let range = source::bytes(code, (line, indent + 1), (line, end));
             title.element(Snippet::source(code).annotation(AnnotationKind::Primary.span(range)))
         }
@@ -54,7 +55,8 @@ fn draw(code: &str, prepared: &Prepared, error: &CompilationError) -> String {
             let end = (span.end_line, prepared.column(span.end_line, span.end_column));
             let kind = if message.is_primary { AnnotationKind::Primary } else { AnnotationKind::Context };
             // evcxr repeats the message where the compiler has no label.
-            let label = if message.label.ends_with(error.message().as_str()) { String::new() } else { message.label.clone() };
+            let label =
+                if message.label.ends_with(error.message().as_str()) { String::new() } else { message.label.clone() };
             Some((kind, source::bytes(code, start, end), label))
         })
         .collect();

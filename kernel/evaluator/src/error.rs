@@ -22,7 +22,9 @@ pub enum EvaluatorError {
         version: String,
     },
     /// The compiler is another one.
-    #[error("Corriente was built by {expected}, and the compiler is now {found}; cells would not link. Build it anew with ./install/demo")]
+    #[error(
+        "Corriente was built by {expected}, and the compiler is now {found}; cells would not link. Build it anew with ./install/demo"
+    )]
     OtherCompiler {
         /// The version that built Corriente.
         expected: String,

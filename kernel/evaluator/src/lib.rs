@@ -90,7 +90,11 @@ impl Evaluator {
     ///
     /// # Errors
     /// When the machine gives no thread or no socket.
-    pub fn start(place: &Place, toolchain: Toolchain, events: impl Fn(Event) + Send + Sync + 'static) -> Result<Evaluator, EvaluatorError> {
+    pub fn start(
+        place: &Place,
+        toolchain: Toolchain,
+        events: impl Fn(Event) + Send + Sync + 'static,
+    ) -> Result<Evaluator, EvaluatorError> {
         let events: Arc<dyn Fn(Event) + Send + Sync> = Arc::new(events);
         let (wishes, wished) = channel();
         let process = CellProcess::listen(place, Arc::clone(&events), wishes.clone())?;

@@ -92,7 +92,10 @@ impl CellProcess {
             let _ = wishes.send(Wish::LookAfter);
         });
         if let Err(error) = heard {
-            (self.events)(Event::Stream { channel: Channel::Stderr, text: format!("the cell process cannot be heard: {error}\n") });
+            (self.events)(Event::Stream {
+                channel: Channel::Stderr,
+                text: format!("the cell process cannot be heard: {error}\n"),
+            });
         }
     }
 
@@ -100,7 +103,9 @@ impl CellProcess {
         match framed.frame {
             ToKernel::Hello { .. } => {}
             ToKernel::Stream { channel, text } => (self.events)(Event::Stream { channel, text }),
-            ToKernel::Panicked { name, message, file, line } => self.report(Report::Panicked { name, message, file, line }),
+            ToKernel::Panicked { name, message, file, line } => {
+                self.report(Report::Panicked { name, message, file, line })
+            }
             ToKernel::EarlyReturn { message } => self.report(Report::EarlyReturn(message)),
             ToKernel::Completed => self.report(Report::Completed),
             ToKernel::BarrierReached { number } => self.report(Report::Barrier(number)),

@@ -70,9 +70,10 @@ pub(crate) fn spawn(
 fn refuse(wishes: &Receiver<Wish>, events: &Events, failure: &EvaluatorError) {
     while let Ok(wish) = wishes.recv() {
         match wish {
-            Wish::Execute { id, .. } => {
-                events(Event::Finished { id, outcome: error("KernelError", &failure.to_string(), vec![failure.to_string()]) })
-            }
+            Wish::Execute { id, .. } => events(Event::Finished {
+                id,
+                outcome: error("KernelError", &failure.to_string(), vec![failure.to_string()]),
+            }),
             Wish::LookAfter => {}
             Wish::Shutdown => return,
         }
@@ -86,7 +87,11 @@ struct Session {
 }
 
 impl Session {
-    fn begin(command: std::process::Command, process: Arc<CellProcess>, events: Events) -> Result<Session, EvaluatorError> {
+    fn begin(
+        command: std::process::Command,
+        process: Arc<CellProcess>,
+        events: Events,
+    ) -> Result<Session, EvaluatorError> {
         let failed = |error: Error| EvaluatorError::Evcxr { detail: error.to_string() };
         let (context, outputs) = EvalContext::with_subprocess_command(command).map_err(failed)?;
         let mut context = CommandContext::with_eval_context(context);
@@ -148,7 +153,8 @@ impl Session {
         for report in reports {
             match report {
                 Report::Panicked { name, message, file, line } => {
-                    let line = file.filter(|file| file.ends_with("lib.rs")).and_then(|_| self.cell_line(code, prepared, line));
+                    let line =
+                        file.filter(|file| file.ends_with("lib.rs")).and_then(|_| self.cell_line(code, prepared, line));
                     return diagnostics::panicked(code, &name, &message, line);
                 }
                 Report::EarlyReturn(message) => {
@@ -237,7 +243,9 @@ fn losses(variables: &[String]) -> String {
         [one] => format!("The variable {one} is lost"),
         several => format!("The variables {} are lost", several.join(", ")),
     };
-    format!("{lost}, and so are queries that were running; functions, types and `use`s are kept. Run the cells that you need again.")
+    format!(
+        "{lost}, and so are queries that were running; functions, types and `use`s are kept. Run the cells that you need again."
+    )
 }
 
 pub(crate) fn error(name: &str, value: &str, traceback: Vec<String>) -> Outcome {
@@ -250,6 +258,9 @@ fn forward(
     take: impl Fn(String) + Send + 'static,
 ) -> Result<(), EvaluatorError> {
     let run = move || lines.into_iter().for_each(take);
-    std::thread::Builder::new().name(format!("cell {name}")).spawn(run).map_err(EvaluatorError::machine("start a thread"))?;
+    std::thread::Builder::new()
+        .name(format!("cell {name}"))
+        .spawn(run)
+        .map_err(EvaluatorError::machine("start a thread"))?;
     Ok(())
 }

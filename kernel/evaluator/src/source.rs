@@ -145,7 +145,8 @@ pub(crate) fn bytes(code: &str, start: (usize, usize), end: (usize, usize)) -> s
         let mut from = 0;
         for (number, text) in code.split_inclusive('\n').enumerate() {
             if number + 1 == line {
-                let within: usize = text.trim_end_matches('\n').chars().take(column.saturating_sub(1)).map(char::len_utf8).sum();
+                let within: usize =
+                    text.trim_end_matches('\n').chars().take(column.saturating_sub(1)).map(char::len_utf8).sum();
                 return from + within;
             }
             from += text.len();

@@ -36,7 +36,8 @@ impl Toolchain {
             return Err(EvaluatorError::NoDylib { path: toolchain.dylib() });
         }
         let found = Command::new(RUSTC).arg("--version").output();
-        let found = found.map_err(|_| EvaluatorError::NoCompiler { path: RUSTC.into(), version: RUSTC_VERSION.to_owned() })?;
+        let found =
+            found.map_err(|_| EvaluatorError::NoCompiler { path: RUSTC.into(), version: RUSTC_VERSION.to_owned() })?;
         let found = String::from_utf8_lossy(&found.stdout).trim().to_owned();
         if found == RUSTC_VERSION {
             Ok(toolchain)

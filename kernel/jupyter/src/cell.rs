@@ -46,7 +46,8 @@ impl Cell {
 
     /// The value of the cell.
     pub fn result(&self, bundle: Bundle) {
-        let content = json!({"execution_count": self.execution_count, "data": bundle.data, "metadata": bundle.metadata});
+        let content =
+            json!({"execution_count": self.execution_count, "data": bundle.data, "metadata": bundle.metadata});
         self.publish("execute_result", content);
     }
 
@@ -95,7 +96,8 @@ impl Publisher {
     /// A comm ends.
     pub fn comm_close(&self, id: &str, data: Value) {
         let content = json!({"comm_id": id, "data": data});
-        let _ = self.outputs.send(Output::Message { parent: None, msg_type: "comm_close", content, buffers: Vec::new() });
+        let _ =
+            self.outputs.send(Output::Message { parent: None, msg_type: "comm_close", content, buffers: Vec::new() });
         let _ = self.events.send(Event::CommClosed(id.to_owned()));
     }
 

@@ -42,7 +42,10 @@ impl Connection {
             return Err(failed(format!("its transport is \"{}\", and only \"tcp\" is served", connection.transport)));
         }
         if !connection.key.is_empty() && connection.signature_scheme != "hmac-sha256" {
-            return Err(failed(format!("its signature scheme is \"{}\", and only \"hmac-sha256\" is known", connection.signature_scheme)));
+            return Err(failed(format!(
+                "its signature scheme is \"{}\", and only \"hmac-sha256\" is known",
+                connection.signature_scheme
+            )));
         }
         Ok(connection)
     }

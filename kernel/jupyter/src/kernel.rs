@@ -27,7 +27,8 @@ pub(crate) enum Event {
 /// # Errors
 /// When a socket cannot be bound.
 pub fn run<L: Language>(connection: &Connection, language: impl FnOnce(Publisher) -> L) -> Result<(), JupyterError> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("jupyter").enable_all().build()?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("jupyter").enable_all().build()?;
     let served = runtime.block_on(run_on(ZeroMq, connection, language));
     // The last replies leave before the sockets go.
     runtime.shutdown_timeout(std::time::Duration::from_millis(200));
@@ -93,7 +94,11 @@ struct Running {
 }
 
 impl<L: Language> Kernel<L> {
-    async fn serve(&mut self, incoming: &mut UnboundedReceiver<(Channel, Frames)>, happening: &mut UnboundedReceiver<Event>) {
+    async fn serve(
+        &mut self,
+        incoming: &mut UnboundedReceiver<(Channel, Frames)>,
+        happening: &mut UnboundedReceiver<Event>,
+    ) {
         let parent = std::os::unix::process::parent_id();
         let watches_parent = std::env::var_os("JPY_PARENT_PID").is_some();
         let mut second = tokio::time::interval(std::time::Duration::from_secs(1));
@@ -196,7 +201,9 @@ impl<L: Language> Kernel<L> {
         let msg_type = request.header.msg_type.as_str();
         let answer = match msg_type {
             "kernel_info_request" => Some(replies::kernel_info(&self.language.info())),
-            "is_complete_request" => Some(replies::is_complete(&self.language.is_complete(content["code"].as_str().unwrap_or("")))),
+            "is_complete_request" => {
+                Some(replies::is_complete(&self.language.is_complete(content["code"].as_str().unwrap_or(""))))
+            }
             "complete_request" => Some(replies::nothing_to_complete(content)),
             "inspect_request" => Some(json!({"status": "ok", "found": false, "data": {}, "metadata": {}})),
             "history_request" => Some(json!({"status": "ok", "history": []})),

@@ -20,8 +20,10 @@ const MAX_BUFFERS: u32 = 4096;
 /// # Errors
 /// When the writer fails, or the frame is above [`MAX_FRAME`].
 pub fn write_frame<T: Serialize>(writer: &mut impl Write, framed: &Framed<T>) -> Result<(), LinkError> {
-    let header = serde_json::to_vec(&framed.frame).map_err(|error| LinkError::Malformed { detail: error.to_string() })?;
-    let lengths: Vec<u64> = std::iter::once(header.len()).chain(framed.buffers.iter().map(Vec::len)).map(|n| n as u64).collect();
+    let header =
+        serde_json::to_vec(&framed.frame).map_err(|error| LinkError::Malformed { detail: error.to_string() })?;
+    let lengths: Vec<u64> =
+        std::iter::once(header.len()).chain(framed.buffers.iter().map(Vec::len)).map(|n| n as u64).collect();
     check_size(lengths.iter().sum())?;
     let count = u32::try_from(framed.buffers.len()).unwrap_or(u32::MAX);
     check_count(count)?;

@@ -20,7 +20,9 @@ pub enum LinkError {
         source: std::io::Error,
     },
     /// The other side speaks another version.
-    #[error("the other process speaks version {found} of the link and this one version {VERSION}; build both anew with ./install/demo")]
+    #[error(
+        "the other process speaks version {found} of the link and this one version {VERSION}; build both anew with ./install/demo"
+    )]
     Version {
         /// Its version.
         found: u8,

@@ -56,7 +56,10 @@ pub fn connect(path: &Path) -> Result<(Sender<ToKernel>, Receiver<ToCell>), Link
 
 fn halves<S, R>(stream: UnixStream) -> Result<(Sender<S>, Receiver<R>), LinkError> {
     let reading = stream.try_clone()?;
-    Ok((Sender { stream: BufWriter::new(stream), says: PhantomData }, Receiver { stream: BufReader::new(reading), hears: PhantomData }))
+    Ok((
+        Sender { stream: BufWriter::new(stream), says: PhantomData },
+        Receiver { stream: BufReader::new(reading), hears: PhantomData },
+    ))
 }
 
 /// The half that sends.

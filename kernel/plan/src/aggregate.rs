@@ -70,8 +70,11 @@ impl Aggregate {
     ) -> Result<(Aggregate, SchemaRef), PlanError> {
         check_row_wise("group_by_dynamic", schema, keys)?;
         let every = window.every()?;
-        let options = DynamicGroupOptions { every, period: every, offset: Duration::parse("0ns"), ..Default::default() };
-        let result = schema_after("agg", schema, aggs, |frame| frame.group_by_dynamic(col(time.clone()), keys, options).agg(aggs))?;
+        let options =
+            DynamicGroupOptions { every, period: every, offset: Duration::parse("0ns"), ..Default::default() };
+        let result = schema_after("agg", schema, aggs, |frame| {
+            frame.group_by_dynamic(col(time.clone()), keys, options).agg(aggs)
+        })?;
         if result.len() != keys.len() + 1 + aggs.len() {
             return Err(PlanError::Refused {
                 operation: "agg",
@@ -85,7 +88,8 @@ impl Aggregate {
             outputs.push(split.replace(expr)?.alias(name.clone()));
         }
         let accumulators = split.accumulators;
-        let columns: SchemaRef = Arc::new(accumulators.iter().map(|a| Field::new(a.name.clone(), a.dtype.clone())).collect());
+        let columns: SchemaRef =
+            Arc::new(accumulators.iter().map(|a| Field::new(a.name.clone(), a.dtype.clone())).collect());
         if let Some((written, _)) = aggs.iter().zip(&outputs).find(|(_, output)| !is_row_wise(&columns, output)) {
             return Err(not_kept(written, "What stands above an aggregate must be arithmetic on it."));
         }
@@ -130,14 +134,23 @@ impl Split<'_> {
                 truthy: Arc::new(self.replace(truthy)?),
                 falsy: Arc::new(self.replace(falsy)?),
             },
-            Expr::Function { input, function } => {
-                Expr::Function { input: input.iter().map(|e| self.replace(e)).collect::<Result<_, _>>()?, function: function.clone() }
-            }
+            Expr::Function { input, function } => Expr::Function {
+                input: input.iter().map(|e| self.replace(e)).collect::<Result<_, _>>()?,
+                function: function.clone(),
+            },
             Expr::Literal(_) => expr.clone(),
             Expr::Column(name) => {
-                return Err(not_kept(expr, &format!("Say which value of a window's rows you want, as in col(\"{name}\").max().")));
+                return Err(not_kept(
+                    expr,
+                    &format!("Say which value of a window's rows you want, as in col(\"{name}\").max()."),
+                ));
             }
-            _ => return Err(not_kept(expr, "len, count, sum, mean, min and max run on streams, and arithmetic on them.")),
+            _ => {
+                return Err(not_kept(
+                    expr,
+                    "len, count, sum, mean, min and max run on streams, and arithmetic on them.",
+                ));
+            }
         })
     }
 
@@ -145,8 +158,11 @@ impl Split<'_> {
         if !is_row_wise(self.schema, &input) {
             return Err(not_kept(expr, "What is aggregated must be an expression on one row."));
         }
-        let as_frame =
-            |expr: &Expr| schema_after("agg", self.schema, std::slice::from_ref(expr), |frame| frame.select([expr.clone().alias("value")]));
+        let as_frame = |expr: &Expr| {
+            schema_after("agg", self.schema, std::slice::from_ref(expr), |frame| {
+                frame.select([expr.clone().alias("value")])
+            })
+        };
         let input_schema = as_frame(&input)?;
         let input_dtype = input_schema.get("value").cloned().unwrap_or(DataType::Null);
         if !function.takes(&input_dtype) {

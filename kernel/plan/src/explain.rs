@@ -34,7 +34,13 @@ fn line(step: &Step) -> String {
         Step::WithColumns(exprs) => format!("WITH_COLUMNS {exprs:?}"),
         Step::Watermark(watermark) => format!("WATERMARK \"{}\" {} late", watermark.column, watermark.delay),
         Step::Aggregate(a) => {
-            format!("AGGREGATE {:?} BY {:?} OVER tumbling(\"{}\") OF \"{}\"", a.written, a.keys, a.window.text(), a.time)
+            format!(
+                "AGGREGATE {:?} BY {:?} OVER tumbling(\"{}\") OF \"{}\"",
+                a.written,
+                a.keys,
+                a.window.text(),
+                a.time
+            )
         }
     }
 }

@@ -71,8 +71,10 @@ pub(crate) fn is_row_wise(schema: &SchemaRef, expr: &Expr) -> bool {
 #[must_use]
 pub fn near_matches<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Vec<String> {
     let wanted = name.to_lowercase();
-    let mut scored: Vec<(f64, &str)> =
-        names.map(|n| (strsim::jaro_winkler(&wanted, &n.to_lowercase()), n)).filter(|(score, _)| *score >= 0.8).collect();
+    let mut scored: Vec<(f64, &str)> = names
+        .map(|n| (strsim::jaro_winkler(&wanted, &n.to_lowercase()), n))
+        .filter(|(score, _)| *score >= 0.8)
+        .collect();
     scored.sort_by(|a, b| b.0.total_cmp(&a.0));
     scored.into_iter().take(3).map(|(_, n)| n.to_owned()).collect()
 }

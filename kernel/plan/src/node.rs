@@ -117,7 +117,9 @@ impl Plan {
     /// An unknown column, a predicate that is not boolean, or one that looks beyond its row.
     pub fn filter(&self, predicate: Expr) -> Result<Plan, PlanError> {
         check_row_wise("filter", &self.schema, std::slice::from_ref(&predicate))?;
-        let schema = schema_after("filter", &self.schema, std::slice::from_ref(&predicate), |frame| frame.filter(predicate.clone()))?;
+        let schema = schema_after("filter", &self.schema, std::slice::from_ref(&predicate), |frame| {
+            frame.filter(predicate.clone())
+        })?;
         Ok(self.step(Step::Filter(predicate), schema))
     }
 
@@ -167,11 +169,19 @@ impl Plan {
     /// # Errors
     /// An unknown column, a time column that is no time, a window that is none, an aggregate that cannot be kept up to
     /// date, or a second aggregation.
-    pub fn group_by_dynamic(&self, time: &Expr, keys: &[Expr], window: &Window, aggs: &[Expr]) -> Result<Plan, PlanError> {
+    pub fn group_by_dynamic(
+        &self,
+        time: &Expr,
+        keys: &[Expr],
+        window: &Window,
+        aggs: &[Expr],
+    ) -> Result<Plan, PlanError> {
         if self.steps().2.iter().any(|step| matches!(step, Step::Aggregate(_))) {
             return Err(PlanError::Refused {
                 operation: "group_by_dynamic",
-                detail: "the frame is aggregated already, and an aggregate of an aggregate does not run on a stream yet".to_owned(),
+                detail:
+                    "the frame is aggregated already, and an aggregate of an aggregate does not run on a stream yet"
+                        .to_owned(),
                 hint: "Aggregate the first frame another way, or collect() it and aggregate the result.",
             });
         }

@@ -49,7 +49,10 @@ impl State {
             partitions => partitions,
         };
         if !(1..=MAX_PARTITIONS).contains(&partitions) {
-            return Err((ResponseError::InvalidPartitions, format!("{partitions} partitions; 1 to {MAX_PARTITIONS} are possible")));
+            return Err((
+                ResponseError::InvalidPartitions,
+                format!("{partitions} partitions; 1 to {MAX_PARTITIONS} are possible"),
+            ));
         }
         if topic.replication_factor > 1 {
             return Err((ResponseError::InvalidReplicationFactor, "this broker is the only one".to_owned()));
@@ -99,7 +102,9 @@ impl State {
         for topic in &request.topics {
             let mut partitions = Vec::with_capacity(topic.partitions.len());
             for wanted in &topic.partitions {
-                let result = DeleteRecordsPartitionResult::default().with_partition_index(wanted.partition_index).with_low_watermark(-1);
+                let result = DeleteRecordsPartitionResult::default()
+                    .with_partition_index(wanted.partition_index)
+                    .with_low_watermark(-1);
                 partitions.push(match self.cut(topic.name.as_str(), wanted.partition_index, wanted.offset) {
                     Ok(start) => result.with_low_watermark(start),
                     Err(error) => result.with_error_code(error.code()),
@@ -134,7 +139,8 @@ impl State {
             let held = self.memory.to_string();
             let all = [("cleanup.policy", "delete"), ("retention.bytes", held.as_str()), ("retention.ms", "-1")];
             let keys = resource.configuration_keys.as_ref();
-            let wanted = all.iter().filter(|(name, _)| keys.is_none_or(|keys| keys.iter().any(|key| key.as_str() == *name)));
+            let wanted =
+                all.iter().filter(|(name, _)| keys.is_none_or(|keys| keys.iter().any(|key| key.as_str() == *name)));
             let config = |(name, value): &(&str, &str)| {
                 DescribeConfigsResourceResult::default()
                     .with_name(text(name))

@@ -25,7 +25,10 @@ impl Batch {
     pub(crate) fn all(mut bytes: Bytes) -> Result<Vec<Batch>, ResponseError> {
         let mut batches = Vec::new();
         while !bytes.is_empty() {
-            let whole = int(&bytes, 8)?.checked_add(12).and_then(|n| usize::try_from(n).ok()).ok_or(ResponseError::CorruptMessage)?;
+            let whole = int(&bytes, 8)?
+                .checked_add(12)
+                .and_then(|n| usize::try_from(n).ok())
+                .ok_or(ResponseError::CorruptMessage)?;
             if whole < HEADER || whole > bytes.len() {
                 return Err(ResponseError::CorruptMessage);
             }

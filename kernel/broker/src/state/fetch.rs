@@ -24,7 +24,8 @@ impl State {
                 at_once |= data.error_code != 0;
                 partitions.push(data);
             }
-            responses.push(FetchableTopicResponse::default().with_topic(topic.topic.clone()).with_partitions(partitions));
+            responses
+                .push(FetchableTopicResponse::default().with_topic(topic.topic.clone()).with_partitions(partitions));
         }
         let enough = found >= usize::try_from(request.min_bytes).unwrap_or(0);
         if enough || at_once || waited || request.max_wait_ms <= 0 {
@@ -41,7 +42,8 @@ impl State {
         let Some(log) = self.log(topic, wanted.partition) else {
             return data.with_error_code(ResponseError::UnknownTopicOrPartition.code()).with_high_watermark(-1);
         };
-        let data = data.with_high_watermark(log.end()).with_last_stable_offset(log.end()).with_log_start_offset(log.start());
+        let data =
+            data.with_high_watermark(log.end()).with_last_stable_offset(log.end()).with_log_start_offset(log.start());
         if wanted.fetch_offset < log.start() || wanted.fetch_offset > log.end() {
             return data.with_error_code(ResponseError::OffsetOutOfRange.code());
         }

@@ -82,13 +82,20 @@ impl Group {
     fn common_protocol(&self) -> Option<String> {
         let knows = |member: &Member, name: &str| member.protocols.iter().any(|(known, _)| known == name);
         let leader = self.members.get(&self.leader)?;
-        leader.protocols.iter().map(|(name, _)| name).find(|name| self.members.values().all(|member| knows(member, name))).cloned()
+        leader
+            .protocols
+            .iter()
+            .map(|(name, _)| name)
+            .find(|name| self.members.values().all(|member| knows(member, name)))
+            .cloned()
     }
 
     /// Whether a newcomer knows a way to assign that the others know.
     pub(crate) fn accepts(&self, protocol_type: &str, protocols: &[(String, Bytes)]) -> bool {
-        let common = |name: &String| self.members.values().all(|member| member.protocols.iter().any(|(known, _)| known == name));
-        self.members.is_empty() || (self.protocol_type == protocol_type && protocols.iter().any(|(name, _)| common(name)))
+        let common =
+            |name: &String| self.members.values().all(|member| member.protocols.iter().any(|(known, _)| known == name));
+        self.members.is_empty()
+            || (self.protocol_type == protocol_type && protocols.iter().any(|(name, _)| common(name)))
     }
 
     /// Removes members that were silent for too long; says whether anything changed.

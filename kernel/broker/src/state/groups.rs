@@ -7,8 +7,9 @@ use kafka_protocol::messages::join_group_response::JoinGroupResponseMember;
 use kafka_protocol::messages::leave_group_response::MemberResponse;
 use kafka_protocol::messages::list_groups_response::ListedGroup;
 use kafka_protocol::messages::{
-    DescribeGroupsRequest, DescribeGroupsResponse, GroupId, HeartbeatRequest, HeartbeatResponse, JoinGroupRequest, JoinGroupResponse,
-    LeaveGroupRequest, LeaveGroupResponse, ListGroupsResponse, ResponseKind, SyncGroupRequest, SyncGroupResponse,
+    DescribeGroupsRequest, DescribeGroupsResponse, GroupId, HeartbeatRequest, HeartbeatResponse, JoinGroupRequest,
+    JoinGroupResponse, LeaveGroupRequest, LeaveGroupResponse, ListGroupsResponse, ResponseKind, SyncGroupRequest,
+    SyncGroupResponse,
 };
 use kafka_protocol::protocol::StrBytes;
 
@@ -17,9 +18,19 @@ use super::metadata::text;
 use super::{Answer, State};
 
 impl State {
-    pub(super) fn join_group(&mut self, now: i64, request: &mut JoinGroupRequest, version: i16, client: &str, waited: bool) -> Answer {
+    pub(super) fn join_group(
+        &mut self,
+        now: i64,
+        request: &mut JoinGroupRequest,
+        version: i16,
+        client: &str,
+        waited: bool,
+    ) -> Answer {
         let refuse = |error: ResponseError, member: StrBytes| {
-            let response = JoinGroupResponse::default().with_error_code(error.code()).with_generation_id(-1).with_member_id(member);
+            let response = JoinGroupResponse::default()
+                .with_error_code(error.code())
+                .with_generation_id(-1)
+                .with_member_id(member);
             // A version 7 reply may leave it out, an older one not.
             Answer::Reply(ResponseKind::JoinGroup(response.with_protocol_name(Some(StrBytes::new()))))
         };
@@ -36,12 +47,15 @@ impl State {
         }
         let group = self.groups.entry(request.group_id.to_string()).or_default();
         let id = request.member_id.to_string();
-        let protocols: Vec<(String, Bytes)> = request.protocols.iter().map(|p| (p.name.to_string(), p.metadata.clone())).collect();
+        let protocols: Vec<(String, Bytes)> =
+            request.protocols.iter().map(|p| (p.name.to_string(), p.metadata.clone())).collect();
         let known = group.members.contains_key(&id);
         if !known && !group.accepts(request.protocol_type.as_str(), &protocols) {
             return refuse(ResponseError::InconsistentGroupProtocol, request.member_id.clone());
         }
-        let joining = known && matches!(group.phase, Phase::Joining { .. }) && group.members.get(&id).is_some_and(|member| member.joined);
+        let joining = known
+            && matches!(group.phase, Phase::Joining { .. })
+            && group.members.get(&id).is_some_and(|member| member.joined);
         // Asked again while it waits, the member has joined; once the round is over, it is told.
         let told = known
             && group.members.get(&id).is_some_and(|member| member.joined)
@@ -79,7 +93,9 @@ impl State {
     pub(super) fn sync_group(&mut self, now: i64, request: &SyncGroupRequest, waited: bool) -> Answer {
         let reply = |response: SyncGroupResponse| Answer::Reply(ResponseKind::SyncGroup(response));
         let refuse = |error: ResponseError| reply(SyncGroupResponse::default().with_error_code(error.code()));
-        let Some(group) = self.groups.get_mut(request.group_id.as_str()) else { return refuse(ResponseError::UnknownMemberId) };
+        let Some(group) = self.groups.get_mut(request.group_id.as_str()) else {
+            return refuse(ResponseError::UnknownMemberId);
+        };
         if let Err(error) = group.hear(now, request.member_id.as_str(), request.generation_id) {
             return refuse(error);
         }
@@ -94,9 +110,17 @@ impl State {
         }
         match group.phase {
             Phase::Stable => {
-                let assignment = group.members.get(request.member_id.as_str()).map(|member| member.assignment.clone()).unwrap_or_default();
+                let assignment = group
+                    .members
+                    .get(request.member_id.as_str())
+                    .map(|member| member.assignment.clone())
+                    .unwrap_or_default();
                 let response = SyncGroupResponse::default().with_assignment(assignment);
-                reply(response.with_protocol_type(Some(text(&group.protocol_type))).with_protocol_name(Some(text(&group.protocol))))
+                reply(
+                    response
+                        .with_protocol_type(Some(text(&group.protocol_type)))
+                        .with_protocol_name(Some(text(&group.protocol))),
+                )
             }
             Phase::Assigning if !waited => Answer::Wait { until: now + 30_000 },
             _ => refuse(ResponseError::RebalanceInProgress),
@@ -115,8 +139,11 @@ impl State {
     }
 
     pub(super) fn leave_group(&mut self, now: i64, request: &LeaveGroupRequest, version: i16) -> LeaveGroupResponse {
-        let leaving: Vec<StrBytes> =
-            if version >= 3 { request.members.iter().map(|m| m.member_id.clone()).collect() } else { vec![request.member_id.clone()] };
+        let leaving: Vec<StrBytes> = if version >= 3 {
+            request.members.iter().map(|m| m.member_id.clone()).collect()
+        } else {
+            vec![request.member_id.clone()]
+        };
         let mut members = Vec::with_capacity(leaving.len());
         let mut first_error = 0;
         for id in leaving {
@@ -169,10 +196,17 @@ impl State {
 fn joined(group: &Group, id: &str) -> JoinGroupResponse {
     let is_leader = group.leader == id;
     let said = |member: &Member| {
-        member.protocols.iter().find(|(name, _)| *name == group.protocol).map(|(_, said)| said.clone()).unwrap_or_default()
+        member
+            .protocols
+            .iter()
+            .find(|(name, _)| *name == group.protocol)
+            .map(|(_, said)| said.clone())
+            .unwrap_or_default()
     };
-    let members =
-        group.members.iter().map(|(id, member)| JoinGroupResponseMember::default().with_member_id(text(id)).with_metadata(said(member)));
+    let members = group
+        .members
+        .iter()
+        .map(|(id, member)| JoinGroupResponseMember::default().with_member_id(text(id)).with_metadata(said(member)));
     JoinGroupResponse::default()
         .with_generation_id(group.generation)
         .with_protocol_type(Some(text(&group.protocol_type)))

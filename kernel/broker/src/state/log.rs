@@ -67,7 +67,10 @@ impl Log {
 
     /// The first record whose timestamp is `from` or later.
     pub(crate) fn first_since(&self, from: i64) -> Option<(i64, i64)> {
-        self.batches.iter().filter(|(_, batch)| batch.max_timestamp >= from).find_map(|(_, batch)| batch.first_since(from))
+        self.batches
+            .iter()
+            .filter(|(_, batch)| batch.max_timestamp >= from)
+            .find_map(|(_, batch)| batch.first_since(from))
     }
 
     /// The number of the oldest append.
@@ -107,7 +110,9 @@ impl Log {
             return if batch.sequence == 0 { Ok(None) } else { Err(ResponseError::OutOfOrderSequenceNumber) };
         }
         let last = last_sequence(batch);
-        if let Some((_, _, offset)) = producer.recent.iter().find(|(first, end, _)| *first == batch.sequence && *end == last) {
+        if let Some((_, _, offset)) =
+            producer.recent.iter().find(|(first, end, _)| *first == batch.sequence && *end == last)
+        {
             return Ok(Some(*offset));
         }
         match producer.recent.back() {
@@ -117,7 +122,8 @@ impl Log {
     }
 
     fn remember(&mut self, batch: &Batch) {
-        let producer = self.producers.entry(batch.producer).or_insert(Producer { epoch: batch.epoch, recent: VecDeque::new() });
+        let producer =
+            self.producers.entry(batch.producer).or_insert(Producer { epoch: batch.epoch, recent: VecDeque::new() });
         if producer.epoch != batch.epoch {
             *producer = Producer { epoch: batch.epoch, recent: VecDeque::new() };
         }

@@ -1,8 +1,12 @@
 //! Who is there: the node, the topics, the coordinator.
 
 use kafka_protocol::error::ResponseError;
-use kafka_protocol::messages::metadata_response::{MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic};
-use kafka_protocol::messages::{BrokerId, FindCoordinatorRequest, FindCoordinatorResponse, MetadataRequest, MetadataResponse, TopicName};
+use kafka_protocol::messages::metadata_response::{
+    MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
+};
+use kafka_protocol::messages::{
+    BrokerId, FindCoordinatorRequest, FindCoordinatorResponse, MetadataRequest, MetadataResponse, TopicName,
+};
 use kafka_protocol::protocol::StrBytes;
 
 use super::{NODE, State};
@@ -17,13 +21,15 @@ impl State {
             _ => self.topics.keys().cloned().collect(),
         };
         names.dedup();
-        let may_create = self.auto_create && request.topics.is_some() && (version < 4 || request.allow_auto_topic_creation);
+        let may_create =
+            self.auto_create && request.topics.is_some() && (version < 4 || request.allow_auto_topic_creation);
         for name in &names {
             if may_create && !self.topics.contains_key(name) && super::admin::is_topic_name(name) {
                 self.make_topic(name, self.partitions);
             }
         }
-        let broker = MetadataResponseBroker::default().with_node_id(BrokerId(NODE)).with_host(text(host)).with_port(self.port);
+        let broker =
+            MetadataResponseBroker::default().with_node_id(BrokerId(NODE)).with_host(text(host)).with_port(self.port);
         MetadataResponse::default()
             .with_brokers(vec![broker])
             .with_cluster_id(Some(StrBytes::from_static_str("corriente")))
@@ -31,7 +37,12 @@ impl State {
             .with_topics(names.iter().map(|name| self.describe(name)).collect())
     }
 
-    pub(super) fn find_coordinator(&self, request: &FindCoordinatorRequest, version: i16, host: &str) -> FindCoordinatorResponse {
+    pub(super) fn find_coordinator(
+        &self,
+        request: &FindCoordinatorRequest,
+        version: i16,
+        host: &str,
+    ) -> FindCoordinatorResponse {
         let response = FindCoordinatorResponse::default();
         if version >= 1 && request.key_type != 0 {
             let message = text("this broker has no transactions");

@@ -39,6 +39,8 @@ pub(crate) struct Request {
 
 /// What becomes of a request.
 #[derive(Debug)]
+// An answer lives for a moment; a box would cost more than it saves.
+#[allow(clippy::large_enum_variant)]
 pub(crate) enum Answer {
     Reply(ResponseKind),
     /// It wants no reply.

@@ -5,7 +5,8 @@ use kafka_protocol::messages::list_offsets_response::{ListOffsetsPartitionRespon
 use kafka_protocol::messages::offset_commit_response::{OffsetCommitResponsePartition, OffsetCommitResponseTopic};
 use kafka_protocol::messages::offset_fetch_response::{OffsetFetchResponsePartition, OffsetFetchResponseTopic};
 use kafka_protocol::messages::{
-    ListOffsetsRequest, ListOffsetsResponse, OffsetCommitRequest, OffsetCommitResponse, OffsetFetchRequest, OffsetFetchResponse, TopicName,
+    ListOffsetsRequest, ListOffsetsResponse, OffsetCommitRequest, OffsetCommitResponse, OffsetFetchRequest,
+    OffsetFetchResponse, TopicName,
 };
 
 use super::State;
@@ -21,8 +22,10 @@ impl State {
         for topic in &request.topics {
             let mut partitions = Vec::with_capacity(topic.partitions.len());
             for wanted in &topic.partitions {
-                let result =
-                    ListOffsetsPartitionResponse::default().with_partition_index(wanted.partition_index).with_timestamp(-1).with_offset(-1);
+                let result = ListOffsetsPartitionResponse::default()
+                    .with_partition_index(wanted.partition_index)
+                    .with_timestamp(-1)
+                    .with_offset(-1);
                 partitions.push(match self.log(topic.name.as_str(), wanted.partition_index) {
                     None => result.with_error_code(ResponseError::UnknownTopicOrPartition.code()),
                     Some(log) => match wanted.timestamp {
@@ -51,7 +54,9 @@ impl State {
                     return result.with_error_code(error.code());
                 }
                 let metadata = wanted.committed_metadata.as_ref().map(|m| m.to_string()).unwrap_or_default();
-                group.offsets.insert((topic.name.to_string(), wanted.partition_index), (wanted.committed_offset, metadata));
+                group
+                    .offsets
+                    .insert((topic.name.to_string(), wanted.partition_index), (wanted.committed_offset, metadata));
                 result
             });
             OffsetCommitResponseTopic::default().with_name(topic.name.clone()).with_partitions(partitions.collect())
@@ -63,7 +68,8 @@ impl State {
         let nobody = Group::default();
         let group = self.groups.get(request.group_id.as_str()).unwrap_or(&nobody);
         let answer = |topic: &str, partition: i32| {
-            let (offset, metadata) = group.offsets.get(&(topic.to_owned(), partition)).cloned().unwrap_or((-1, String::new()));
+            let (offset, metadata) =
+                group.offsets.get(&(topic.to_owned(), partition)).cloned().unwrap_or((-1, String::new()));
             OffsetFetchResponsePartition::default()
                 .with_partition_index(partition)
                 .with_committed_offset(offset)
@@ -83,7 +89,12 @@ impl State {
                 let mut names: Vec<&String> = group.offsets.keys().map(|(topic, _)| topic).collect();
                 names.dedup();
                 let of = |name: &String| {
-                    let partitions = group.offsets.keys().filter(|(topic, _)| topic == name).map(|(_, p)| answer(name, *p)).collect();
+                    let partitions = group
+                        .offsets
+                        .keys()
+                        .filter(|(topic, _)| topic == name)
+                        .map(|(_, p)| answer(name, *p))
+                        .collect();
                     OffsetFetchResponseTopic::default().with_name(TopicName(text(name))).with_partitions(partitions)
                 };
                 names.into_iter().map(of).collect()

@@ -3,7 +3,9 @@
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::produce_request::PartitionProduceData;
 use kafka_protocol::messages::produce_response::{PartitionProduceResponse, TopicProduceResponse};
-use kafka_protocol::messages::{InitProducerIdRequest, InitProducerIdResponse, ProduceRequest, ProduceResponse, ProducerId};
+use kafka_protocol::messages::{
+    InitProducerIdRequest, InitProducerIdResponse, ProduceRequest, ProduceResponse, ProducerId,
+};
 
 use super::State;
 use super::batch::Batch;
@@ -14,7 +16,9 @@ impl State {
         for topic in &mut request.topic_data {
             let name = topic.name.to_string();
             let partitions = topic.partition_data.iter_mut().map(|data| self.append(now, &name, data)).collect();
-            responses.push(TopicProduceResponse::default().with_name(topic.name.clone()).with_partition_responses(partitions));
+            responses.push(
+                TopicProduceResponse::default().with_name(topic.name.clone()).with_partition_responses(partitions),
+            );
         }
         self.shrink();
         ProduceResponse::default().with_responses(responses)

@@ -6,7 +6,9 @@ use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::create_topics_request::CreatableTopic;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
-use kafka_protocol::messages::{CreateTopicsRequest, FetchRequest, FetchResponse, ProduceRequest, RequestKind, ResponseKind, TopicName};
+use kafka_protocol::messages::{
+    CreateTopicsRequest, FetchRequest, FetchResponse, ProduceRequest, RequestKind, ResponseKind, TopicName,
+};
 use kafka_protocol::records::{Compression, Record, RecordBatchEncoder, RecordEncodeOptions, TimestampType};
 
 use super::metadata::text;
@@ -15,7 +17,8 @@ use crate::Config;
 
 fn state(memory: usize) -> State {
     let mut state = State::new(&Config { memory, ..Config::default() }, 9092);
-    let topic = CreatableTopic::default().with_name(TopicName(text("t"))).with_num_partitions(2).with_replication_factor(1);
+    let topic =
+        CreatableTopic::default().with_name(TopicName(text("t"))).with_num_partitions(2).with_replication_factor(1);
     ask(&mut state, 0, RequestKind::CreateTopics(CreateTopicsRequest::default().with_topics(vec![topic])));
     state
 }
@@ -42,7 +45,12 @@ fn batch(records: usize, producer: i64, sequence: i32, timestamp: i64) -> Bytes 
     };
     let records: Vec<Record> = (0..records).map(record).collect();
     let mut bytes = BytesMut::new();
-    RecordBatchEncoder::encode(&mut bytes, &records, &RecordEncodeOptions { version: 2, compression: Compression::None }).unwrap();
+    RecordBatchEncoder::encode(
+        &mut bytes,
+        &records,
+        &RecordEncodeOptions { version: 2, compression: Compression::None },
+    )
+    .unwrap();
     bytes.freeze()
 }
 
@@ -60,9 +68,14 @@ fn produce(state: &mut State, records: Bytes) -> (i16, i64) {
 }
 
 fn fetch(state: &mut State, offset: i64, min_bytes: i32) -> Answer {
-    let partition = FetchPartition::default().with_partition(0).with_fetch_offset(offset).with_partition_max_bytes(1 << 20);
+    let partition =
+        FetchPartition::default().with_partition(0).with_fetch_offset(offset).with_partition_max_bytes(1 << 20);
     let topic = FetchTopic::default().with_topic(TopicName(text("t"))).with_partitions(vec![partition]);
-    let request = FetchRequest::default().with_max_wait_ms(100).with_min_bytes(min_bytes).with_max_bytes(1 << 20).with_topics(vec![topic]);
+    let request = FetchRequest::default()
+        .with_max_wait_ms(100)
+        .with_min_bytes(min_bytes)
+        .with_max_bytes(1 << 20)
+        .with_topics(vec![topic]);
     ask(state, 0, RequestKind::Fetch(request))
 }
 

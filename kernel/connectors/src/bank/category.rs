@@ -34,17 +34,59 @@ const fn category(
 }
 
 pub(super) const CATEGORIES: [Category; 12] = [
-    category("groceries", &["Mercado del Norte", "La Despensa", "Frutas Olmo", "Panadería Alba", "Super Ribera"], (24.0, 2_600.0), (&SHOPS, 8), 240),
-    category("restaurants", &["Casa Manuela", "El Fogón Azul", "Sushi Kaze", "Pizzería Vico", "Café Lumen"], (16.0, 2_100.0), (&MEALS, 12), 200),
+    category(
+        "groceries",
+        &["Mercado del Norte", "La Despensa", "Frutas Olmo", "Panadería Alba", "Super Ribera"],
+        (24.0, 2_600.0),
+        (&SHOPS, 8),
+        240,
+    ),
+    category(
+        "restaurants",
+        &["Casa Manuela", "El Fogón Azul", "Sushi Kaze", "Pizzería Vico", "Café Lumen"],
+        (16.0, 2_100.0),
+        (&MEALS, 12),
+        200,
+    ),
     category("fuel", &["Gasolinera Km 7", "PetroSur", "Estación Alameda"], (7.0, 4_800.0), (&ROADS, 0), 300),
     category("transport", &["Metro Ciudad", "TaxiYa", "Bici Libre", "Tren Costa"], (12.0, 640.0), (&ROADS, 45), 150),
-    category("travel", &["Aerolínea Cóndor", "Hotel Miramar", "Viajes Brújula", "Rent-a-Ruta"], (3.0, 18_500.0), (&OFFICE, 80), 420),
+    category(
+        "travel",
+        &["Aerolínea Cóndor", "Hotel Miramar", "Viajes Brújula", "Rent-a-Ruta"],
+        (3.0, 18_500.0),
+        (&OFFICE, 80),
+        420,
+    ),
     category("electronics", &["TecnoPlaza", "Bits y Cables", "Foto Nova"], (4.0, 8_900.0), (&SHOPS, 55), 360),
-    category("fashion", &["Moda Lola", "Zapatos Ruiz", "Hilo y Aguja", "Boutique Iris"], (7.0, 4_400.0), (&SHOPS, 45), 280),
-    category("health", &["Farmacia Central", "Óptica Clara", "Clínica Dental Roca"], (6.0, 2_300.0), (&OFFICE, 10), 330),
-    category("entertainment", &["Cine Capitol", "Teatro Real Viejo", "Juegos Orbita", "Sala Eco"], (6.0, 1_500.0), (&NIGHT, 60), 180),
+    category(
+        "fashion",
+        &["Moda Lola", "Zapatos Ruiz", "Hilo y Aguja", "Boutique Iris"],
+        (7.0, 4_400.0),
+        (&SHOPS, 45),
+        280,
+    ),
+    category(
+        "health",
+        &["Farmacia Central", "Óptica Clara", "Clínica Dental Roca"],
+        (6.0, 2_300.0),
+        (&OFFICE, 10),
+        330,
+    ),
+    category(
+        "entertainment",
+        &["Cine Capitol", "Teatro Real Viejo", "Juegos Orbita", "Sala Eco"],
+        (6.0, 1_500.0),
+        (&NIGHT, 60),
+        180,
+    ),
     category("utilities", &["Luz y Agua SA", "Gas Levante", "Fibra Rápida"], (4.0, 6_200.0), (&OFFICE, 95), 480),
-    category("services", &["Nube Nueve", "Música Sin Fin", "Periódico Diario", "Gimnasio Atlas"], (8.0, 1_100.0), (&NIGHT, 90), 260),
+    category(
+        "services",
+        &["Nube Nueve", "Música Sin Fin", "Periódico Diario", "Gimnasio Atlas"],
+        (8.0, 1_100.0),
+        (&NIGHT, 90),
+        260,
+    ),
     category("cash", &["Cajero Plaza Mayor", "Cajero Estación", "Cajero Aeropuerto"], (3.0, 6_000.0), (&SHOPS, 0), 210),
 ];
 
@@ -106,7 +148,18 @@ impl Mix {
 
 /// By how much an amount differs from its category's middle, at so many thousandths of all amounts.
 const TAIL: [(f64, f64); 12] = [
-    (0.0, 0.05), (0.01, 0.1), (0.05, 0.22), (0.1, 0.32), (0.25, 0.58), (0.5, 1.0), (0.75, 1.75), (0.9, 3.1), (0.97, 5.5), (0.99, 10.0), (0.999, 40.0), (1.0, 160.0),
+    (0.0, 0.05),
+    (0.01, 0.1),
+    (0.05, 0.22),
+    (0.1, 0.32),
+    (0.25, 0.58),
+    (0.5, 1.0),
+    (0.75, 1.75),
+    (0.9, 3.1),
+    (0.97, 5.5),
+    (0.99, 10.0),
+    (0.999, 40.0),
+    (1.0, 160.0),
 ];
 
 /// The amount at `chance` (0 to 1), as a multiple of the middle one.

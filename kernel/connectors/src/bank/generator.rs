@@ -81,7 +81,15 @@ impl Generator {
     pub fn new(seed: u64) -> Generator {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let accounts = accounts(&mut random);
-        Generator { random, accounts, mix: Mix::new(), planned: BinaryHeap::new(), made: 0, malformed: 0, value: Vec::with_capacity(512) }
+        Generator {
+            random,
+            accounts,
+            mix: Mix::new(),
+            planned: BinaryHeap::new(),
+            made: 0,
+            malformed: 0,
+            value: Vec::with_capacity(512),
+        }
     }
 
     /// How many records were made.
@@ -123,7 +131,12 @@ impl Generator {
     /// Some accounts are used far more than others.
     fn pick_account(&mut self) -> usize {
         let chance: f64 = self.random.random();
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "below 10,000")]
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            clippy::cast_precision_loss,
+            reason = "below 10,000"
+        )]
         let place = (chance * chance * ACCOUNTS as f64) as usize;
         place.min(ACCOUNTS - 1)
     }
@@ -195,7 +208,14 @@ impl Generator {
         let _ = write!(
             self.value,
             "{{\"txn_id\":\"T{:012}\",\"account_id\":\"{}\",\"card_type\":\"{}\",\"merchant\":\"{}\",\"category\":\"{}\",\"amount\":{}.{:02},\"currency\":\"{}\",\"country\":\"{country}\",\"channel\":\"{channel}\",\"status\":\"{status}\",\"event_time\":{event_ms}}}",
-            self.made, owner.id, owner.card_type, of.merchants[*merchant], of.name, cents / 100, cents % 100, owner.currency
+            self.made,
+            owner.id,
+            owner.card_type,
+            of.merchants[*merchant],
+            of.name,
+            cents / 100,
+            cents % 100,
+            owner.currency
         );
     }
 
@@ -222,7 +242,11 @@ impl Generator {
 
 /// Whole cents, at least one; out of a machine come whole tens.
 fn whole_cents(cents: f64, cash: bool) -> u64 {
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "amounts are above zero and far below 2^53")]
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "amounts are above zero and far below 2^53"
+    )]
     let cents = (cents + 0.5) as u64;
     if cash { (cents / 1_000).clamp(1, 100) * 1_000 } else { cents.max(1) }
 }
@@ -248,14 +272,22 @@ mod tests {
         let mut generator = Generator::new(seed);
         let one = |n| {
             let record = generator.next(START + n * step_ms);
-            Made { key: record.key.to_owned(), value: record.value.to_vec(), malformed: record.malformed, time_ms: record.time_ms }
+            Made {
+                key: record.key.to_owned(),
+                value: record.value.to_vec(),
+                malformed: record.malformed,
+                time_ms: record.time_ms,
+            }
         };
         let made = (0..count).map(one).collect();
         (made, generator.malformed())
     }
 
     fn parsed(made: &[Made]) -> Vec<(i64, serde_json::Value)> {
-        made.iter().filter(|record| !record.malformed).map(|record| (record.time_ms, serde_json::from_slice(&record.value).unwrap())).collect()
+        made.iter()
+            .filter(|record| !record.malformed)
+            .map(|record| (record.time_ms, serde_json::from_slice(&record.value).unwrap()))
+            .collect()
     }
 
     #[test]
@@ -278,7 +310,19 @@ mod tests {
     fn every_record_has_the_documented_fields_in_order() {
         let (made, malformed) = make(1, 20_000, 1);
         assert_eq!(made.iter().filter(|record| record.malformed).count() as u64, malformed);
-        let order = ["txn_id", "account_id", "card_type", "merchant", "category", "amount", "currency", "country", "channel", "status", "event_time"];
+        let order = [
+            "txn_id",
+            "account_id",
+            "card_type",
+            "merchant",
+            "category",
+            "amount",
+            "currency",
+            "country",
+            "channel",
+            "status",
+            "event_time",
+        ];
         for record in made.iter().filter(|record| !record.malformed) {
             let text = std::str::from_utf8(&record.value).unwrap();
             let places: Vec<usize> = order.iter().map(|field| text.find(&format!("\"{field}\":")).unwrap()).collect();
@@ -299,7 +343,11 @@ mod tests {
         let share = |n: usize| n as f64 / count as f64;
         assert!((0.0007..0.0013).contains(&share(usize::try_from(malformed).unwrap())), "{malformed}");
         let json = parsed(&made);
-        let late: Vec<i64> = json.iter().map(|(sent, json)| sent - json["event_time"].as_i64().unwrap()).filter(|late| *late > 0).collect();
+        let late: Vec<i64> = json
+            .iter()
+            .map(|(sent, json)| sent - json["event_time"].as_i64().unwrap())
+            .filter(|late| *late > 0)
+            .collect();
         assert!((0.017..0.023).contains(&share(late.len())), "{}", late.len());
         assert!(late.iter().all(|late| *late <= LATE_MS));
         let with = |field: &str, value: &str| share(json.iter().filter(|(_, json)| json[field] == value).count());
@@ -336,7 +384,13 @@ mod tests {
         let share = |hour: i64| {
             let mut generator = Generator::new(1);
             let midnight = START - START.rem_euclid(86_400_000);
-            let mut restaurant = |n: i64| generator.next(midnight + hour * 3_600_000 + n * 100).value.windows(13).any(|window| window == b"\"restaurants\"");
+            let mut restaurant = |n: i64| {
+                generator
+                    .next(midnight + hour * 3_600_000 + n * 100)
+                    .value
+                    .windows(13)
+                    .any(|window| window == b"\"restaurants\"")
+            };
             (0..20_000).filter(|n| restaurant(*n)).count()
         };
         assert!(share(21) > 2 * share(9), "{} {}", share(21), share(9));

@@ -103,23 +103,36 @@ impl Producer {
         let counted = Counted { context: Context::default(), tally: tally.clone(), begun };
         let what = format!("the topic \"{}\" cannot be written", config.topic);
         let words = counted.context.words.clone();
-        let producer: BaseProducer<Counted> =
-            producer_config(&options).create_with_context(counted).map_err(|error| from_kafka(&options, &what, &error, &words))?;
+        let producer: BaseProducer<Counted> = producer_config(&options)
+            .create_with_context(counted)
+            .map_err(|error| from_kafka(&options, &what, &error, &words))?;
         let (stop, stopped) = channel();
         let some = config.count != Some(0);
-        let run = Run { schedule: Schedule::new(&config), generator: Generator::new(config.seed), producer, options, tally: tally.clone(), stopped };
-        let thread = std::thread::Builder::new().name("bank producer".to_owned()).spawn(move || run.run()).map_err(|error| SourceError {
-            fact: what.clone(),
-            detail: error.to_string(),
-            hint: "See whether the machine has threads left.".to_owned(),
-            retry: true,
-        })?;
+        let run = Run {
+            schedule: Schedule::new(&config),
+            generator: Generator::new(config.seed),
+            producer,
+            options,
+            tally: tally.clone(),
+            stopped,
+        };
+        let thread =
+            std::thread::Builder::new().name("bank producer".to_owned()).spawn(move || run.run()).map_err(|error| {
+                SourceError {
+                    fact: what.clone(),
+                    detail: error.to_string(),
+                    hint: "See whether the machine has threads left.".to_owned(),
+                    retry: true,
+                }
+            })?;
         let mut started = Producer { tally, stop: Some(stop), thread: Some(thread) };
         if some && first.recv_timeout(FIRST_ANSWER).is_err() {
             started.stop_without_answers();
             return Err(started.error().unwrap_or_else(|| SourceError {
                 fact: what,
-                detail: words.last().unwrap_or_else(|| format!("the broker took no record within {} s", FIRST_ANSWER.as_secs())),
+                detail: words
+                    .last()
+                    .unwrap_or_else(|| format!("the broker took no record within {} s", FIRST_ANSWER.as_secs())),
                 hint: format!("See whether the Kafka broker at {} is well.", config.bootstrap),
                 retry: true,
             }));
@@ -287,7 +300,8 @@ impl Run {
     /// Sends record `n`, when there is room for it.
     fn send(&mut self, n: u64) -> Result<(), Stop> {
         let record = self.generator.next(self.schedule.time_ms(n));
-        let mut sent = BaseRecord::to(&self.options.topic).key(record.key).payload(record.value).timestamp(record.time_ms);
+        let mut sent =
+            BaseRecord::to(&self.options.topic).key(record.key).payload(record.value).timestamp(record.time_ms);
         loop {
             match self.producer.send(sent) {
                 Ok(()) => return Ok(()),

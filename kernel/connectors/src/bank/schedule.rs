@@ -19,10 +19,20 @@ impl Schedule {
         let history_ms = config.history.as_secs_f64() * 1_000.0;
         let count = config.count.unwrap_or(u64::MAX);
         if config.rate > 0.0 {
-            return Schedule::Even { first_ms: start_ms - history_ms, step_ms: 1_000.0 / config.rate, paced: true, count };
+            return Schedule::Even {
+                first_ms: start_ms - history_ms,
+                step_ms: 1_000.0 / config.rate,
+                paced: true,
+                count,
+            };
         }
         match config.count {
-            Some(count) => Schedule::Even { first_ms: start_ms - history_ms.max(ms(count.cast_signed())), step_ms: 1.0, paced: false, count },
+            Some(count) => Schedule::Even {
+                first_ms: start_ms - history_ms.max(ms(count.cast_signed())),
+                step_ms: 1.0,
+                paced: false,
+                count,
+            },
             None => Schedule::Now,
         }
     }
@@ -44,7 +54,9 @@ impl Schedule {
     /// How long until record `n` is due.
     pub(super) fn wait(&self, n: u64) -> Duration {
         match self {
-            Schedule::Even { paced: true, .. } => Duration::from_millis((self.time_ms(n) - now_ms()).max(0).unsigned_abs()),
+            Schedule::Even { paced: true, .. } => {
+                Duration::from_millis((self.time_ms(n) - now_ms()).max(0).unsigned_abs())
+            }
             _ => Duration::ZERO,
         }
     }

@@ -8,8 +8,20 @@ pub(super) const ACCOUNTS: usize = 10_000;
 
 /// Countries, the currency there, and how many accounts of a thousand are at home in each.
 const COUNTRIES: [(&str, &str, u32); 14] = [
-    ("ES", "EUR", 560), ("PT", "EUR", 120), ("FR", "EUR", 100), ("DE", "EUR", 60), ("IT", "EUR", 50), ("NL", "EUR", 20), ("GB", "GBP", 40),
-    ("US", "USD", 30), ("CH", "CHF", 20), ("MX", "USD", 0), ("MA", "EUR", 0), ("JP", "USD", 0), ("BR", "USD", 0), ("AE", "USD", 0),
+    ("ES", "EUR", 560),
+    ("PT", "EUR", 120),
+    ("FR", "EUR", 100),
+    ("DE", "EUR", 60),
+    ("IT", "EUR", 50),
+    ("NL", "EUR", 20),
+    ("GB", "GBP", 40),
+    ("US", "USD", 30),
+    ("CH", "CHF", 20),
+    ("MX", "USD", 0),
+    ("MA", "EUR", 0),
+    ("JP", "USD", 0),
+    ("BR", "USD", 0),
+    ("AE", "USD", 0),
 ];
 
 /// An account and its card.

@@ -123,7 +123,13 @@ impl Fields for Row<'_> {
 const SHAPE_FIELDS: usize = 1_000;
 
 #[cold]
-fn learn(shape: &mut Vec<(String, Option<usize>)>, schema: &Schema, position: usize, key: Text, written: &str) -> Option<usize> {
+fn learn(
+    shape: &mut Vec<(String, Option<usize>)>,
+    schema: &Schema,
+    position: usize,
+    key: Text,
+    written: &str,
+) -> Option<usize> {
     let column = if key.escaped {
         let mut name = String::new();
         unescape(written, &mut name);

@@ -27,7 +27,10 @@ pub(crate) enum Kind {
     /// A whole number within these bounds.
     Int(i64, i64),
     Float,
-    Decimal { precision: usize, scale: usize },
+    Decimal {
+        precision: usize,
+        scale: usize,
+    },
     Text,
     /// Steps of the unit a second.
     Instant(i64),
@@ -123,9 +126,13 @@ impl Builder {
     fn finish(self, dtype: &DataType) -> PolarsResult<Series> {
         Ok(match (self, dtype) {
             (Builder::Bool(builder), _) => builder.finish().into_series(),
-            (Builder::Int(builder), DataType::Datetime(unit, zone)) => builder.finish().into_datetime(*unit, zone.clone()).into_series(),
+            (Builder::Int(builder), DataType::Datetime(unit, zone)) => {
+                builder.finish().into_datetime(*unit, zone.clone()).into_series()
+            }
             // Bounds were checked when the cell was made, so these casts lose nothing.
-            (Builder::Int(builder), DataType::Date) => builder.finish().into_series().cast(&DataType::Int32)?.cast(dtype)?,
+            (Builder::Int(builder), DataType::Date) => {
+                builder.finish().into_series().cast(&DataType::Int32)?.cast(dtype)?
+            }
             (Builder::Int(builder), DataType::Int64) => builder.finish().into_series(),
             (Builder::Int(builder), _) => builder.finish().into_series().strict_cast(dtype)?,
             (Builder::Float(builder), DataType::Float64) => builder.finish().into_series(),
@@ -154,7 +161,9 @@ impl Rows {
     /// When a column has a type that no format decodes.
     pub fn new(schema: SchemaRef) -> PolarsResult<Rows> {
         let kind = |(name, dtype): (&PlSmallStr, &DataType)| {
-            Kind::of(dtype).ok_or_else(|| polars_err!(SchemaMismatch: "column \"{name}\" is {dtype}; {} can be decoded", Kind::NAMES))
+            Kind::of(dtype).ok_or_else(
+                || polars_err!(SchemaMismatch: "column \"{name}\" is {dtype}; {} can be decoded", Kind::NAMES),
+            )
         };
         let kinds = schema.iter().map(kind).collect::<PolarsResult<Vec<Kind>>>()?;
         let builders = schema.iter_names().zip(&kinds).map(|(name, kind)| Builder::new(name, *kind, 0)).collect();
@@ -188,9 +197,11 @@ impl Rows {
     pub fn take(&mut self) -> PolarsResult<DataFrame> {
         let height = std::mem::take(&mut self.height);
         // The next rows will be about as many.
-        let next = self.schema.iter_names().zip(&self.kinds).map(|(name, kind)| Builder::new(name, *kind, height)).collect();
+        let next =
+            self.schema.iter_names().zip(&self.kinds).map(|(name, kind)| Builder::new(name, *kind, height)).collect();
         let done = std::mem::replace(&mut self.builders, next);
-        let columns = done.into_iter().zip(self.schema.iter_values()).map(|(builder, dtype)| Ok(builder.finish(dtype)?.into()));
+        let columns =
+            done.into_iter().zip(self.schema.iter_values()).map(|(builder, dtype)| Ok(builder.finish(dtype)?.into()));
         DataFrame::new(height, columns.collect::<PolarsResult<Vec<Column>>>()?)
     }
 }

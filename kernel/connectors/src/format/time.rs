@@ -8,7 +8,8 @@ use chrono::NaiveDate;
 pub(crate) struct InstantText;
 
 impl InstantText {
-    pub(crate) const EXPECTED: &'static str = "a time (a whole number since the epoch, or text as \"2026-11-23T15:04:05Z\")";
+    pub(crate) const EXPECTED: &'static str =
+        "a time (a whole number since the epoch, or text as \"2026-11-23T15:04:05Z\")";
 
     /// Steps since the epoch, `per_second` to a second; finer digits are cut off, towards the past.
     pub(crate) fn parse(text: &str, per_second: i64) -> Option<i64> {
@@ -60,7 +61,9 @@ fn date(text: &[u8]) -> Option<(i64, &[u8])> {
 
 fn two(text: &[u8]) -> Option<(i64, &[u8])> {
     match text {
-        [tens @ b'0'..=b'9', ones @ b'0'..=b'9', rest @ ..] => Some((i64::from(tens - b'0') * 10 + i64::from(ones - b'0'), rest)),
+        [tens @ b'0'..=b'9', ones @ b'0'..=b'9', rest @ ..] => {
+            Some((i64::from(tens - b'0') * 10 + i64::from(ones - b'0'), rest))
+        }
         _ => None,
     }
 }
@@ -113,7 +116,18 @@ mod tests {
 
     #[test]
     fn what_could_be_read_two_ways_is_refused() {
-        for text in ["", "2026-11-23", "23.11.2026 15:04", "2026-13-01T00:00Z", "2026-02-29T00:00Z", "2026-11-23T24:00Z", "2026-11-23T15:04:05.Z", "2026-11-23T15:04 CET", "2026-11-23T15:04Zx", "2026-11-23T15:04+99:00"] {
+        for text in [
+            "",
+            "2026-11-23",
+            "23.11.2026 15:04",
+            "2026-13-01T00:00Z",
+            "2026-02-29T00:00Z",
+            "2026-11-23T24:00Z",
+            "2026-11-23T15:04:05.Z",
+            "2026-11-23T15:04 CET",
+            "2026-11-23T15:04Zx",
+            "2026-11-23T15:04+99:00",
+        ] {
             assert_eq!(ms(text), None, "{text}");
         }
     }

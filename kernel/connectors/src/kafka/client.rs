@@ -79,7 +79,9 @@ pub(super) fn consumer(options: &KafkaOptions) -> Result<Consumer, SourceError> 
     reach(options)?;
     let context = Context::default();
     let words = context.words.clone();
-    config.create_with_context(context).map_err(|error| from_kafka(options, &format!("the topic \"{}\" cannot be read", options.topic), &error, &words))
+    config.create_with_context(context).map_err(|error| {
+        from_kafka(options, &format!("the topic \"{}\" cannot be read", options.topic), &error, &words)
+    })
 }
 
 /// Whether anything listens at one of the addresses: librdkafka itself says no only after a time-out.
@@ -133,14 +135,20 @@ pub(super) fn partitions(consumer: &Consumer, options: &KafkaOptions) -> Result<
     let words = consumer.context().words.clone();
     loop {
         let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(100));
-        let found = consumer.fetch_metadata(Some(&options.topic), left).map_err(|error| from_kafka(options, &what, &error, &words))?;
+        let found = consumer
+            .fetch_metadata(Some(&options.topic), left)
+            .map_err(|error| from_kafka(options, &what, &error, &words))?;
         let Some(topic) = found.topics().first() else { return Err(unknown_topic(options, &names(&found))) };
         match topic.error().map(Code::from) {
-            None if !topic.partitions().is_empty() => return Ok(topic.partitions().iter().map(rdkafka::metadata::MetadataPartition::id).collect()),
+            None if !topic.partitions().is_empty() => {
+                return Ok(topic.partitions().iter().map(rdkafka::metadata::MetadataPartition::id).collect());
+            }
             // Just created: the broker knows the name and not yet who leads it. The answer's way paces this.
             None | Some(Code::LeaderNotAvailable) if Instant::now() < deadline => {}
             Some(Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::InvalidTopic) => {
-                let all = consumer.fetch_metadata(None, ANSWER).map_err(|error| from_kafka(options, &what, &error, &words))?;
+                let all = consumer
+                    .fetch_metadata(None, ANSWER)
+                    .map_err(|error| from_kafka(options, &what, &error, &words))?;
                 return Err(unknown_topic(options, &names(&all)));
             }
             Some(code) => return Err(super::error::from_code(options, &what, code, &words)),
@@ -159,7 +167,11 @@ fn names(metadata: &Metadata) -> Vec<String> {
 ///
 /// # Errors
 /// When the broker does not tell.
-pub(super) fn watermarks(consumer: &Consumer, options: &KafkaOptions, partition: i32) -> Result<(i64, i64), SourceError> {
+pub(super) fn watermarks(
+    consumer: &Consumer,
+    options: &KafkaOptions,
+    partition: i32,
+) -> Result<(i64, i64), SourceError> {
     consumer.fetch_watermarks(&options.topic, partition, ANSWER).map_err(|error| {
         let what = format!("the offsets of topic \"{}\" [{partition}] cannot be read", options.topic);
         from_kafka(options, &what, &error, &consumer.context().words)

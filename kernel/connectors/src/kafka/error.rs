@@ -23,7 +23,12 @@ pub(crate) fn from_kafka(options: &KafkaOptions, what: &str, error: &KafkaError,
         },
         other => match other.rdkafka_error_code() {
             Some(code) => from_code(options, what, code, words),
-            None => SourceError { fact: what.to_owned(), detail: options.redact(&other.to_string()), hint: String::new(), retry: true },
+            None => SourceError {
+                fact: what.to_owned(),
+                detail: options.redact(&other.to_string()),
+                hint: String::new(),
+                retry: true,
+            },
         },
     }
 }
@@ -34,23 +39,37 @@ pub(super) fn from_code(options: &KafkaOptions, what: &str, code: Code, words: &
     let last = words.last().map(|words| options.redact(&words));
     let refused = last.as_deref().is_some_and(|words| words.contains("SASL") || words.contains("SSL"));
     let (detail, hint, retry) = match code {
-        Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition => {
-            (format!("the broker at {bootstrap} has no topic \"{topic}\" any more"), "It was deleted, or made again with fewer partitions: make the frame again.".to_owned(), false)
-        }
-        Code::TopicAuthorizationFailed | Code::GroupAuthorizationFailed | Code::ClusterAuthorizationFailed => {
-            (format!("the broker at {bootstrap} does not allow it ({code})"), "Ask for the right to read the topic, or give other credentials with .option(…).".to_owned(), false)
-        }
+        Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition => (
+            format!("the broker at {bootstrap} has no topic \"{topic}\" any more"),
+            "It was deleted, or made again with fewer partitions: make the frame again.".to_owned(),
+            false,
+        ),
+        Code::TopicAuthorizationFailed | Code::GroupAuthorizationFailed | Code::ClusterAuthorizationFailed => (
+            format!("the broker at {bootstrap} does not allow it ({code})"),
+            "Ask for the right to read the topic, or give other credentials with .option(…).".to_owned(),
+            false,
+        ),
         Code::SaslAuthenticationFailed | Code::Authentication => {
             (last.unwrap_or_else(|| code.to_string()), CREDENTIALS.to_owned(), false)
         }
         _ if refused => (last.unwrap_or_default(), CREDENTIALS.to_owned(), false),
-        Code::BrokerTransportFailure | Code::AllBrokersDown | Code::OperationTimedOut | Code::RequestTimedOut | Code::TimedOutQueue | Code::Resolve => {
-            (last.unwrap_or_else(|| format!("the broker at {bootstrap} does not answer")), format!("See whether the Kafka broker at {bootstrap} is well."), true)
-        }
-        other => (last.map_or_else(|| other.to_string(), |last| format!("{other}; {last}")), format!("See whether the Kafka broker at {bootstrap} is well."), true),
+        Code::BrokerTransportFailure
+        | Code::AllBrokersDown
+        | Code::OperationTimedOut
+        | Code::RequestTimedOut
+        | Code::TimedOutQueue
+        | Code::Resolve => (
+            last.unwrap_or_else(|| format!("the broker at {bootstrap} does not answer")),
+            format!("See whether the Kafka broker at {bootstrap} is well."),
+            true,
+        ),
+        other => (
+            last.map_or_else(|| other.to_string(), |last| format!("{other}; {last}")),
+            format!("See whether the Kafka broker at {bootstrap} is well."),
+            true,
+        ),
     };
     SourceError { fact: what.to_owned(), detail, hint, retry }
 }
 
-const CREDENTIALS: &str =
-    "See whether .option(\"security.protocol\", …), .option(\"sasl.mechanism\", …) and the credentials are those that the broker wants.";
+const CREDENTIALS: &str = "See whether .option(\"security.protocol\", …), .option(\"sasl.mechanism\", …) and the credentials are those that the broker wants.";

@@ -83,7 +83,13 @@ struct Growing {
 struct Gone;
 
 impl Fetcher {
-    pub(super) fn new(options: KafkaOptions, consumer: Arc<Consumer>, batches: Batches, format: Box<dyn Format>, events: Sender<Event>) -> Fetcher {
+    pub(super) fn new(
+        options: KafkaOptions,
+        consumer: Arc<Consumer>,
+        batches: Batches,
+        format: Box<dyn Format>,
+        events: Sender<Event>,
+    ) -> Fetcher {
         let (partitions, heard) = (BTreeMap::new(), Instant::now());
         Fetcher { options, consumer, batches, format, partitions, generation: 0, unread: 0, heard, events }
     }
@@ -97,7 +103,8 @@ impl Fetcher {
     fn obey(&mut self, commands: &Receiver<Command>) -> Result<(), Gone> {
         loop {
             let idle = self.partitions.values().all(Growing::is_done) || self.unread >= HELD_BYTES;
-            let command = if idle { commands.recv().map_err(|_| TryRecvError::Disconnected) } else { commands.try_recv() };
+            let command =
+                if idle { commands.recv().map_err(|_| TryRecvError::Disconnected) } else { commands.try_recv() };
             match command {
                 Ok(Command::Freed(bytes)) => self.unread = self.unread.saturating_sub(bytes),
                 Ok(Command::Fetch { generation, from, until }) => self.begin(generation, &from, until.as_ref())?,
@@ -126,10 +133,11 @@ impl Fetcher {
     fn assign(&mut self) -> Result<(), Gone> {
         self.heard = Instant::now();
         let mut list = TopicPartitionList::new();
-        let unfinished = self.partitions.iter().filter(|(_, growing)| !growing.is_done());
+        let mut unfinished = self.partitions.iter().filter(|(_, growing)| !growing.is_done());
         let assigned = unfinished
-            .map(|(partition, growing)| list.add_partition_offset(&self.options.topic, *partition, Offset::Offset(growing.next)))
-            .collect::<Result<(), _>>()
+            .try_for_each(|(partition, growing)| {
+                list.add_partition_offset(&self.options.topic, *partition, Offset::Offset(growing.next))
+            })
             .and_then(|()| self.consumer.assign(&list));
         match assigned {
             Ok(()) => Ok(()),
@@ -175,7 +183,10 @@ impl Fetcher {
     /// Sends the segments that are large enough, or all of them.
     fn hand_on(&mut self, all: bool) -> Result<(), Gone> {
         for (partition, growing) in &mut self.partitions {
-            if !(all && growing.next > growing.from || growing.offsets.len() >= SEGMENT_ROWS || growing.bytes >= SEGMENT_BYTES) {
+            if !(all && growing.next > growing.from
+                || growing.offsets.len() >= SEGMENT_ROWS
+                || growing.bytes >= SEGMENT_BYTES)
+            {
                 continue;
             }
             let event = match growing.take(*partition) {
@@ -208,8 +219,15 @@ impl Fetcher {
             });
         }
         if at < low {
-            let reason = format!("the {} records from here to offset {} were deleted before they were read", low - at, low - 1);
-            growing.dead.push(DeadLetter { topic: self.options.topic.clone(), partition, offset: at, reason, excerpt: String::new() });
+            let reason =
+                format!("the {} records from here to offset {} were deleted before they were read", low - at, low - 1);
+            growing.dead.push(DeadLetter {
+                topic: self.options.topic.clone(),
+                partition,
+                offset: at,
+                reason,
+                excerpt: String::new(),
+            });
             growing.advance(low);
         }
         self.assign()
@@ -218,7 +236,8 @@ impl Fetcher {
     /// Is the broker there? Nothing came for a while, which an idle topic does too.
     fn ask(&mut self) -> Result<(), Gone> {
         let partition = self.partitions.keys().next().copied().unwrap_or(0);
-        let answer = reach(&self.options).and_then(|()| watermarks(&self.consumer, &self.options, partition).map(|_| ()));
+        let answer =
+            reach(&self.options).and_then(|()| watermarks(&self.consumer, &self.options, partition).map(|_| ()));
         self.heard = Instant::now();
         answer.or_else(|error| self.fail(error))
     }
@@ -226,7 +245,11 @@ impl Fetcher {
     fn trouble(&self, code: Code, text: &str) -> SourceError {
         let what = format!("the topic \"{}\" cannot be read on", self.options.topic);
         let error = from_code(&self.options, &what, code, &self.consumer.context().words);
-        if error.detail.contains(text) || text.is_empty() { error } else { SourceError { detail: format!("{}; {}", error.detail, self.options.redact(text)), ..error } }
+        if error.detail.contains(text) || text.is_empty() {
+            error
+        } else {
+            SourceError { detail: format!("{}; {}", error.detail, self.options.redact(text)), ..error }
+        }
     }
 
     fn fail(&self, error: SourceError) -> Result<(), Gone> {
@@ -249,7 +272,15 @@ impl Growing {
     }
 
     #[inline]
-    fn add(&mut self, format: &mut dyn Format, topic: &str, partition: i32, offset: i64, timestamp_ms: Option<i64>, value: Option<&[u8]>) {
+    fn add(
+        &mut self,
+        format: &mut dyn Format,
+        topic: &str,
+        partition: i32,
+        offset: i64,
+        timestamp_ms: Option<i64>,
+        value: Option<&[u8]>,
+    ) {
         // What librdkafka had fetched before it was told to begin elsewhere, and what lies behind the end.
         if offset < self.next || self.until.is_some_and(|until| offset >= until) {
             return self.advance(offset);
@@ -266,7 +297,13 @@ impl Growing {
             Err(error) => {
                 let value = value.unwrap_or_default();
                 let excerpt = String::from_utf8_lossy(&value[..length.min(EXCERPT)]).into_owned();
-                self.dead.push(DeadLetter { topic: topic.to_owned(), partition, offset, reason: error.to_string(), excerpt });
+                self.dead.push(DeadLetter {
+                    topic: topic.to_owned(),
+                    partition,
+                    offset,
+                    reason: error.to_string(),
+                    excerpt,
+                });
                 self.bytes += EXCERPT + ROW_BYTES;
             }
         }

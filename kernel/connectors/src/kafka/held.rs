@@ -155,7 +155,11 @@ impl Cut {
 }
 
 fn slice(rows: &DataFrame, first: usize, last: usize) -> DataFrame {
-    if rows.width() == 0 { DataFrame::empty_with_height(last - first) } else { rows.slice(i64::try_from(first).unwrap_or(i64::MAX), last - first) }
+    if rows.width() == 0 {
+        DataFrame::empty_with_height(last - first)
+    } else {
+        rows.slice(i64::try_from(first).unwrap_or(i64::MAX), last - first)
+    }
 }
 
 #[cfg(test)]
@@ -167,7 +171,16 @@ mod tests {
     /// A segment from `from` to `to` with a row at each of `offsets`, whose value is the offset.
     fn segment(from: i64, to: i64, offsets: &[i64]) -> Segment {
         let rows = df!("o" => offsets).unwrap();
-        Segment { partition: 0, from, to, rows, offsets: offsets.to_vec(), times: offsets.to_vec(), dead: Vec::new(), weight: 1 }
+        Segment {
+            partition: 0,
+            from,
+            to,
+            rows,
+            offsets: offsets.to_vec(),
+            times: offsets.to_vec(),
+            dead: Vec::new(),
+            weight: 1,
+        }
     }
 
     fn dead(offset: i64) -> DeadLetter {
@@ -188,7 +201,10 @@ mod tests {
         let mut batch = SourceBatch::default();
         held.read(0, from, to, &mut batch).unwrap();
         let dead = batch.dead_letters.iter().map(|dead| dead.offset).collect();
-        let rows = batch.parts.first().map_or_else(Vec::new, |part| part.rows.column("o").unwrap().i64().unwrap().into_no_null_iter().collect());
+        let rows = batch
+            .parts
+            .first()
+            .map_or_else(Vec::new, |part| part.rows.column("o").unwrap().i64().unwrap().into_no_null_iter().collect());
         (rows, dead, batch.parts.first().and_then(|part| part.newest_ms))
     }
 

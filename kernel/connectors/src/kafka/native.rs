@@ -55,7 +55,8 @@ impl Batches {
         let slots = &mut self.slots[..];
         let room = at_most.min(slots.len());
         // SAFETY: `slots` has room for `room` pointers; librdkafka fills as many as it returns.
-        let count = unsafe { native::rd_kafka_consume_batch_queue(self.queue.as_ptr(), wait, slots.as_mut_ptr(), room) };
+        let count =
+            unsafe { native::rd_kafka_consume_batch_queue(self.queue.as_ptr(), wait, slots.as_mut_ptr(), room) };
         let count = usize::try_from(count).unwrap_or(0).min(room);
         for slot in &mut slots[..count] {
             if let Some(message) = NonNull::new(std::mem::replace(slot, ptr::null_mut())) {

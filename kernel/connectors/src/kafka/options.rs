@@ -55,7 +55,9 @@ impl KafkaOptions {
 /// Whether a setting's value must not be shown.
 fn is_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    ["password", "secret", "token", "key", "pem", "jaas", "oauthbearer.config", "username"].iter().any(|word| name.contains(word))
+    ["password", "secret", "token", "key", "pem", "jaas", "oauthbearer.config", "username"]
+        .iter()
+        .any(|word| name.contains(word))
 }
 
 /// The addresses in a bootstrap string.
@@ -72,7 +74,10 @@ pub(super) fn addresses(bootstrap: &str) -> Result<Vec<(String, u16)>, SourceErr
     let address = |part: &str| {
         let part = part.trim();
         if part.is_empty() {
-            return Err(wrong(if bootstrap.trim().is_empty() { "it is empty" } else { "there is nothing between two commas" }.to_owned()));
+            return Err(wrong(
+                if bootstrap.trim().is_empty() { "it is empty" } else { "there is nothing between two commas" }
+                    .to_owned(),
+            ));
         }
         if let Some((protocol, _)) = part.split_once("://") {
             return Err(wrong(format!("it begins with a protocol, \"{protocol}://\"")));

@@ -48,7 +48,12 @@ pub fn sample_schema(options: &KafkaOptions) -> Result<Sample, SourceError> {
 }
 
 /// Reads until there is enough, the end of every partition was seen, or time is up.
-fn read(consumer: &Consumer, options: &KafkaOptions, list: &TopicPartitionList, until_ends: bool) -> Result<Inference, SourceError> {
+fn read(
+    consumer: &Consumer,
+    options: &KafkaOptions,
+    list: &TopicPartitionList,
+    until_ends: bool,
+) -> Result<Inference, SourceError> {
     let what = format!("the topic \"{}\" cannot be read", options.topic);
     consumer.assign(list).map_err(|error| from_kafka(options, &what, &error, &consumer.context().words))?;
     let mut inference = Inference::default();
@@ -84,8 +89,19 @@ fn nothing(options: &KafkaOptions, inference: &Inference) -> SourceError {
     let topic = &options.topic;
     let (fact, detail) = match (inference.records(), inference.last_error()) {
         (0, _) => (format!("the topic \"{topic}\" is empty"), "there is no record to tell the columns from".to_owned()),
-        (count, Some(error)) => (format!("the columns of topic \"{topic}\" cannot be told"), format!("none of its {count} newest records is a JSON object; of the last one: {error}")),
-        (count, None) => (format!("the columns of topic \"{topic}\" cannot be told"), format!("its {count} newest records are objects without fields")),
+        (count, Some(error)) => (
+            format!("the columns of topic \"{topic}\" cannot be told"),
+            format!("none of its {count} newest records is a JSON object; of the last one: {error}"),
+        ),
+        (count, None) => (
+            format!("the columns of topic \"{topic}\" cannot be told"),
+            format!("its {count} newest records are objects without fields"),
+        ),
     };
-    SourceError { fact, detail, hint: "Give the columns and their types with .schema(…), or wait until there are records.".to_owned(), retry: false }
+    SourceError {
+        fact,
+        detail,
+        hint: "Give the columns and their types with .schema(…), or wait until there are records.".to_owned(),
+        retry: false,
+    }
 }

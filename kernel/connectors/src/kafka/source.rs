@@ -48,7 +48,11 @@ impl KafkaSource {
     /// # Errors
     /// A bad address or option, no broker, no such topic, a column that is not in the schema or of a type that JSON
     /// does not have; in five seconds at most.
-    pub fn open(options: KafkaOptions, schema: SchemaRef, columns: Option<Vec<String>>) -> Result<KafkaSource, SourceError> {
+    pub fn open(
+        options: KafkaOptions,
+        schema: SchemaRef,
+        columns: Option<Vec<String>>,
+    ) -> Result<KafkaSource, SourceError> {
         let format = Json::new(&schema, columns.as_deref()).map_err(|error| undecodable(&options, &error))?;
         KafkaSource::with_format(options, Box::new(format))
     }
@@ -69,7 +73,8 @@ impl KafkaSource {
             hint: "See whether the machine has memory and threads left.".to_owned(),
             retry: true,
         };
-        let batches = Batches::new(consumer.clone(), AT_ONCE).ok_or_else(|| no_thread("the Kafka client gives no queue".to_owned()))?;
+        let batches = Batches::new(consumer.clone(), AT_ONCE)
+            .ok_or_else(|| no_thread("the Kafka client gives no queue".to_owned()))?;
         let fetcher = Fetcher::new(options.clone(), consumer.clone(), batches, format, sent);
         let thread = std::thread::Builder::new()
             .name(format!("kafka {}", options.topic))
@@ -103,11 +108,15 @@ impl KafkaSource {
         let found = self
             .partitions
             .iter()
-            .map(|partition| times.add_partition_offset(&self.options.topic, *partition, Offset::Offset(time_ms)))
-            .collect::<Result<(), _>>()
+            .try_for_each(|partition| {
+                times.add_partition_offset(&self.options.topic, *partition, Offset::Offset(time_ms))
+            })
             .and_then(|()| self.consumer.offsets_for_times(times, ANSWER))
             .map_err(|error| from_kafka(&self.options, &what, &error, words))?;
-        let offset = |(partition, end): (&i32, &i64)| match found.find_partition(&self.options.topic, *partition).map(|found| found.offset()) {
+        let offset = |(partition, end): (&i32, &i64)| match found
+            .find_partition(&self.options.topic, *partition)
+            .map(|found| found.offset())
+        {
             Some(Offset::Offset(offset)) => (*partition, offset),
             _ => (*partition, *end),
         };
@@ -136,7 +145,9 @@ impl KafkaSource {
     /// Whether fetching goes on at `from`, or behind it with everything between at hand.
     fn follows(&self, from: &Offsets) -> bool {
         self.held.len() == from.0.len()
-            && from.0.iter().all(|(partition, at)| self.held.get(partition).is_some_and(|held| (held.start()..=held.end()).contains(at)))
+            && from.0.iter().all(|(partition, at)| {
+                self.held.get(partition).is_some_and(|held| (held.start()..=held.end()).contains(at))
+            })
     }
 
     /// Takes in what the thread sent; waits for the first of it until `deadline`. Says whether any came.
@@ -195,8 +206,14 @@ impl KafkaSource {
 
     /// Reads a range that is not at hand: it was read before, or fetching stands elsewhere.
     fn read_again(&mut self, from: &Offsets, to: &Offsets) -> Result<SourceBatch, SourceError> {
-        let wanted: Vec<i32> = to.0.iter().filter(|(partition, end)| from.0.get(partition).is_some_and(|at| at < end)).map(|(partition, _)| *partition).collect();
-        let only = |offsets: &Offsets| Offsets(wanted.iter().filter_map(|partition| Some((*partition, *offsets.0.get(partition)?))).collect());
+        let wanted: Vec<i32> =
+            to.0.iter()
+                .filter(|(partition, end)| from.0.get(partition).is_some_and(|at| at < end))
+                .map(|(partition, _)| *partition)
+                .collect();
+        let only = |offsets: &Offsets| {
+            Offsets(wanted.iter().filter_map(|partition| Some((*partition, *offsets.0.get(partition)?))).collect())
+        };
         let (from, to) = (only(from), only(to));
         self.restart(&from, Some(&to));
         let mut cuts: BTreeMap<i32, Cut> = BTreeMap::new();
@@ -212,7 +229,9 @@ impl KafkaSource {
             // What came is taken out at once, so that a range larger than the buffer can be read.
             let mut freed = 0;
             for (partition, held) in &mut self.held {
-                freed += held.drain(cuts.entry(*partition).or_default()).map_err(|error| undecodable(&self.options, &error))?;
+                freed += held
+                    .drain(cuts.entry(*partition).or_default())
+                    .map_err(|error| undecodable(&self.options, &error))?;
             }
             self.command(Command::Freed(freed));
         }

@@ -32,7 +32,9 @@ pub fn topics(bootstrap: &str) -> Result<Vec<Topic>, SourceError> {
     let options = KafkaOptions { bootstrap: bootstrap.to_owned(), ..KafkaOptions::default() };
     let consumer: Consumer = consumer(&options)?;
     let what = format!("the topics at {bootstrap} cannot be listed");
-    let metadata = consumer.fetch_metadata(None, ANSWER).map_err(|error| from_kafka(&options, &what, &error, &consumer.context().words))?;
+    let metadata = consumer
+        .fetch_metadata(None, ANSWER)
+        .map_err(|error| from_kafka(&options, &what, &error, &consumer.context().words))?;
     let topics = metadata.topics().iter().filter(|topic| !topic.name().starts_with("__"));
     let mut topics: Vec<Topic> =
         topics.map(|topic| Topic { name: topic.name().to_owned(), partitions: topic.partitions().len() }).collect();
@@ -65,16 +67,20 @@ pub(crate) fn create(options: &KafkaOptions, partitions: i32) -> Result<bool, So
     let context = Context::default();
     let words = context.words.clone();
     let what = format!("the topic \"{topic}\" cannot be created at {bootstrap}");
-    let admin: AdminClient<Context> =
-        admin_config(options).create_with_context(context).map_err(|error| from_kafka(options, &what, &error, &words))?;
+    let admin: AdminClient<Context> = admin_config(options)
+        .create_with_context(context)
+        .map_err(|error| from_kafka(options, &what, &error, &words))?;
     let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(-1));
     let wait = AdminOptions::new().operation_timeout(Some(ANSWER)).request_timeout(Some(ANSWER));
-    let created = wait_for(admin.create_topics([&new], &wait)).map_err(|error| from_kafka(options, &what, &error, &words))?;
+    let created =
+        wait_for(admin.create_topics([&new], &wait)).map_err(|error| from_kafka(options, &what, &error, &words))?;
     match created.into_iter().next() {
         Some(Err((_, Code::TopicAlreadyExists))) => Ok(false),
-        Some(Err((_, code))) => {
-            Err(SourceError { retry: false, detail: format!("the broker says: {code}"), ..from_code(options, &what, code, &words) })
-        }
+        Some(Err((_, code))) => Err(SourceError {
+            retry: false,
+            detail: format!("the broker says: {code}"),
+            ..from_code(options, &what, code, &words)
+        }),
         _ => Ok(true),
     }
 }
@@ -87,7 +93,8 @@ pub(super) fn unknown_topic(options: &KafkaOptions, all: &[String]) -> SourceErr
     let likeness = |name: &String| strsim::jaro_winkler(&name.to_lowercase(), &topic.to_lowercase());
     let mut names: Vec<(f64, &String)> = all.iter().map(|name| (likeness(name), name)).collect();
     names.sort_by(|one, other| other.0.total_cmp(&one.0).then_with(|| one.1.cmp(other.1)));
-    let quoted = |names: &[(f64, &String)]| names.iter().map(|(_, name)| format!("\"{name}\"")).collect::<Vec<_>>().join(", ");
+    let quoted =
+        |names: &[(f64, &String)]| names.iter().map(|(_, name)| format!("\"{name}\"")).collect::<Vec<_>>().join(", ");
     let detail = match names.len() {
         0 => "the broker has no topics yet".to_owned(),
         count if count > SHOWN => format!("the broker has {count} topics, among them {}", quoted(&names[..SHOWN])),
@@ -132,7 +139,11 @@ mod tests {
     #[test]
     fn an_unknown_topic_names_those_that_are_there() {
         check(&[], "the broker has no topics yet", "Create it, or see whether this is the right broker.");
-        check(&["alerts", "transactions"], "the broker has \"transactions\", \"alerts\"", "Did you mean \"transactions\"?");
+        check(
+            &["alerts", "transactions"],
+            "the broker has \"transactions\", \"alerts\"",
+            "Did you mean \"transactions\"?",
+        );
         check(&["orders"], "the broker has \"orders\"", "Create it, or see whether this is the right broker.");
     }
 }

@@ -42,7 +42,9 @@ fn it_keeps_its_rate_evenly_and_stops_at_what_it_counted() {
 fn a_history_comes_first_in_order_and_up_to_now() {
     let topic = fresh("history");
     let begun = Instant::now();
-    let mut producer = Producer::start(ProduceConfig { history: Duration::from_secs(60), count: Some(61_000), ..config(&topic) }).unwrap();
+    let mut producer =
+        Producer::start(ProduceConfig { history: Duration::from_secs(60), count: Some(61_000), ..config(&topic) })
+            .unwrap();
     eprintln!("started in {:?}", begun.elapsed());
     assert_eq!(producer.wait(), 61_000);
     // 60,000 are of the past and come at once; the last thousand take their second.
@@ -63,7 +65,13 @@ fn a_history_comes_first_in_order_and_up_to_now() {
 fn the_rate_does_not_change_the_records() {
     let read = |rate: f64, history: u64| {
         let topic = fresh("repeat");
-        let config = ProduceConfig { rate, count: Some(3_000), history: Duration::from_secs(history), start_ms: Some(START_MS), ..config(&topic) };
+        let config = ProduceConfig {
+            rate,
+            count: Some(3_000),
+            history: Duration::from_secs(history),
+            start_ms: Some(START_MS),
+            ..config(&topic)
+        };
         Producer::start(config).unwrap().wait();
         read_all(&mut open(&topic, &schema(&topic)), 1_000)
     };

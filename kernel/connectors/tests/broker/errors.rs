@@ -74,7 +74,11 @@ fn something_that_listens_and_does_not_speak_kafka_is_told_in_time() {
 fn an_unknown_topic_names_the_similar_one() {
     let topic = topic_of("transactions", &["{}"]);
     let asked = topic.replacen("transactions", "transaction", 1);
-    for error in [soon(|| check_topic(&options(&asked))), soon(|| sample_schema(&options(&asked))), soon(|| KafkaSource::open(options(&asked), schema_x(), None))] {
+    for error in [
+        soon(|| check_topic(&options(&asked))),
+        soon(|| sample_schema(&options(&asked))),
+        soon(|| KafkaSource::open(options(&asked), schema_x(), None)),
+    ] {
         assert_eq!(error.fact, format!("there is no topic \"{asked}\" at {}", bootstrap()));
         assert_eq!(error.hint, format!("Did you mean \"{topic}\"?"), "{error}");
         assert!(!error.retry);
@@ -115,7 +119,10 @@ fn a_column_that_is_not_in_the_schema_is_refused() {
 
 #[test]
 fn an_option_that_librdkafka_does_not_know_is_named_and_its_value_is_not() {
-    let with = |name: &str, value: &str| KafkaOptions { settings: [(name.to_owned(), value.to_owned())].into(), ..options("t") };
+    let with = |name: &str, value: &str| KafkaOptions {
+        settings: [(name.to_owned(), value.to_owned())].into(),
+        ..options("t")
+    };
     let error = soon(|| KafkaSource::open(with("no.such.password", "hunter2"), schema_x(), None));
     assert!(error.fact.contains("no.such.password") && !error.to_string().contains("hunter2"), "{error}");
     let error = soon(|| KafkaSource::open(with("auto.offset.reset", "latest"), schema_x(), None));

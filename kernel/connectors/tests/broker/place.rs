@@ -18,7 +18,8 @@ pub(crate) const START_MS: i64 = 1_795_446_000_000;
 /// The broker's address.
 pub(crate) fn bootstrap() -> String {
     static EMBEDDED: OnceLock<Broker> = OnceLock::new();
-    std::env::var("CORRIENTE_TEST_KAFKA").unwrap_or_else(|_| EMBEDDED.get_or_init(|| Broker::start(Config::default()).unwrap()).bootstrap())
+    std::env::var("CORRIENTE_TEST_KAFKA")
+        .unwrap_or_else(|_| EMBEDDED.get_or_init(|| Broker::start(Config::default()).unwrap()).bootstrap())
 }
 
 /// A topic's name that no other test or run has.
@@ -60,7 +61,10 @@ pub(crate) fn topic_of(name: &str, values: &[&str]) -> String {
 pub(crate) fn send(topic: &str, values: &[&str]) {
     let producer: BaseProducer = ClientConfig::new().set("bootstrap.servers", bootstrap()).create().unwrap();
     for value in values {
-        producer.send(BaseRecord::<(), str>::to(topic).partition(0).payload(value)).map_err(|(error, _)| error).unwrap();
+        producer
+            .send(BaseRecord::<(), str>::to(topic).partition(0).payload(value))
+            .map_err(|(error, _)| error)
+            .unwrap();
     }
     producer.flush(Duration::from_secs(10)).unwrap();
 }

@@ -21,7 +21,8 @@ fn the_bank_is_read_back_whole_and_its_schema_is_told() {
     let sample = sample_schema(&options(&topic)).unwrap();
     let text = DataType::String;
     let utc = DataType::Datetime(TimeUnit::Milliseconds, Some(TimeZone::UTC));
-    let expect: Vec<DataType> = [vec![text.clone(); 5], vec![DataType::Decimal(38, 2)], vec![text; 4], vec![utc]].concat();
+    let expect: Vec<DataType> =
+        [vec![text.clone(); 5], vec![DataType::Decimal(38, 2)], vec![text; 4], vec![utc]].concat();
     assert_eq!(sample.schema.iter_values().cloned().collect::<Vec<_>>(), expect);
     assert_eq!(sample.records, 1_000);
 
@@ -49,7 +50,10 @@ fn the_bank_is_read_back_whole_and_its_schema_is_told() {
         for (at, id) in ids.iter().enumerate() {
             let json = made.remove(*id).unwrap();
             assert_eq!(times.get(at), json["event_time"].as_i64());
-            assert_eq!(amounts.str().unwrap().get(at).unwrap().parse::<f64>().unwrap(), json["amount"].as_f64().unwrap());
+            assert_eq!(
+                amounts.str().unwrap().get(at).unwrap().parse::<f64>().unwrap(),
+                json["amount"].as_f64().unwrap()
+            );
         }
     }
     assert!(made.is_empty());
@@ -119,7 +123,11 @@ fn a_record_is_there_within_moments() {
     let topic = topic_of("live", &["{\"x\":0}"]);
     let mut source = open(&topic, &schema(&topic));
     let mut from = source.latest().unwrap();
-    assert_eq!(source.available(&from, 10, Duration::from_millis(20)).unwrap(), from, "nothing came, so the wait is over in time");
+    assert_eq!(
+        source.available(&from, 10, Duration::from_millis(20)).unwrap(),
+        from,
+        "nothing came, so the wait is over in time"
+    );
     let mut slowest = Duration::ZERO;
     for n in 1..20 {
         send(&topic, &[&format!("{{\"x\":{n}}}")]);
@@ -159,7 +167,11 @@ fn a_malformed_record_is_a_dead_letter_with_its_place() {
     let schema = Schema::from_iter([("x".into(), DataType::Int64)]).into();
     let read = read_all(&mut open(&topic, &schema), 100);
     assert_eq!(read.rows(), 2);
-    let said: Vec<_> = read.dead.iter().map(|dead| (dead.partition, dead.offset, dead.reason.as_str(), dead.excerpt.as_str())).collect();
+    let said: Vec<_> = read
+        .dead
+        .iter()
+        .map(|dead| (dead.partition, dead.offset, dead.reason.as_str(), dead.excerpt.as_str()))
+        .collect();
     let expect = [
         (0, 1, "the record is cut off: it ends at byte 5 in the middle of its JSON", "{\"x\":"),
         (0, 2, "field \"x\" is the text \"two\", and a whole number was expected", "{\"x\":\"two\"}"),
@@ -202,13 +214,23 @@ fn offsets_without_records_are_stepped_over() {
     }
     for (value, commit) in [("{\"x\":1}", true), ("{\"x\":2}", false), ("{\"x\":3}", true), ("{\"x\":4}", false)] {
         producer.begin_transaction().unwrap();
-        producer.send(BaseRecord::<(), str>::to(&topic).partition(0).payload(value)).map_err(|(error, _)| error).unwrap();
+        producer
+            .send(BaseRecord::<(), str>::to(&topic).partition(0).payload(value))
+            .map_err(|(error, _)| error)
+            .unwrap();
         producer.flush(Duration::from_secs(10)).unwrap();
-        if commit { producer.commit_transaction(Duration::from_secs(10)).unwrap() } else { producer.abort_transaction(Duration::from_secs(10)).unwrap() }
+        if commit {
+            producer.commit_transaction(Duration::from_secs(10)).unwrap()
+        } else {
+            producer.abort_transaction(Duration::from_secs(10)).unwrap()
+        }
     }
     // An open one on top: what it wrote is not read, and does not hold up the end.
     producer.begin_transaction().unwrap();
-    producer.send(BaseRecord::<(), str>::to(&topic).partition(0).payload("{\"x\":5}")).map_err(|(error, _)| error).unwrap();
+    producer
+        .send(BaseRecord::<(), str>::to(&topic).partition(0).payload("{\"x\":5}"))
+        .map_err(|(error, _)| error)
+        .unwrap();
     producer.flush(Duration::from_secs(10)).unwrap();
     for max_rows in [1, 100] {
         let mut source = open(&topic, &schema);
@@ -240,7 +262,11 @@ fn a_backlog_larger_than_the_buffer_is_read_in_one_go_and_in_many() {
     let one = begun.elapsed();
     let begun = Instant::now();
     assert_eq!(read_up_to(&mut source, start, &end, 100_000).rows(), rows);
-    eprintln!("500,000 rows of 11 fields: {:.0} rows/s in one read, {:.0} in batches", 5e5 / one.as_secs_f64(), 5e5 / begun.elapsed().as_secs_f64());
+    eprintln!(
+        "500,000 rows of 11 fields: {:.0} rows/s in one read, {:.0} in batches",
+        5e5 / one.as_secs_f64(),
+        5e5 / begun.elapsed().as_secs_f64()
+    );
 }
 
 #[test]

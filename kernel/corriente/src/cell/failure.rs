@@ -41,7 +41,8 @@ fn said(payload: &dyn Any) -> (&'static str, String) {
     if let Some(failure) = payload.downcast_ref::<Failure>() {
         return (failure.name, failure.message.clone());
     }
-    let text = payload.downcast_ref::<&str>().map(|s| (*s).to_owned()).or_else(|| payload.downcast_ref::<String>().cloned());
+    let text =
+        payload.downcast_ref::<&str>().map(|s| (*s).to_owned()).or_else(|| payload.downcast_ref::<String>().cloned());
     ("Panic", text.unwrap_or_else(|| "no message".to_owned()))
 }
 

@@ -31,7 +31,9 @@ pub(super) fn redirect() -> std::io::Result<()> {
         }
         File::from_raw_fd(copy)
     };
-    std::thread::Builder::new().name("stdout".into()).spawn(move || Splitter { evcxr, held: Vec::new() }.run(reading))?;
+    std::thread::Builder::new()
+        .name("stdout".into())
+        .spawn(move || Splitter { evcxr, held: Vec::new() }.run(reading))?;
     // SAFETY: both descriptors are open; from here on what is printed goes into the pipe.
     if unsafe { libc::dup2(writing.as_raw_fd(), 1) } < 0 {
         return Err(std::io::Error::last_os_error());

@@ -132,7 +132,9 @@ impl Cells {
                 each(slots, partial.u64()?.iter(), |slot, n| keep(&mut v[slot], n, |a, b| (a < b) == smallest));
             }
             Values::DecimalExtreme(v) => {
-                each(slots, partial.decimal()?.physical().iter(), |slot, n| keep(&mut v[slot], n, |a, b| (a < b) == smallest));
+                each(slots, partial.decimal()?.physical().iter(), |slot, n| {
+                    keep(&mut v[slot], n, |a, b| (a < b) == smallest)
+                });
             }
             Values::FloatExtreme(v) => {
                 let partial = partial.cast(&DataType::Float64)?;

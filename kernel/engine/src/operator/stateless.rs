@@ -18,7 +18,11 @@ pub(crate) fn execute(steps: &[Step], rows: DataFrame) -> PolarsResult<DataFrame
 }
 
 /// Runs row-wise steps on rows that have identities; gives the identities that passed, and those that did not.
-pub(crate) fn execute_keyed(steps: &[Step], mut rows: DataFrame, mut ids: Vec<u64>) -> PolarsResult<(DataFrame, Vec<u64>, Vec<u64>)> {
+pub(crate) fn execute_keyed(
+    steps: &[Step],
+    mut rows: DataFrame,
+    mut ids: Vec<u64>,
+) -> PolarsResult<(DataFrame, Vec<u64>, Vec<u64>)> {
     let mut gone = Vec::new();
     for step in steps {
         if let Step::Filter(predicate) = step {

@@ -63,8 +63,13 @@ impl WatermarkTracker {
     /// The watermark after what was observed, in the column's unit. It never goes back.
     pub(crate) fn advance(&mut self) -> Option<i64> {
         let now = self.clock.now();
-        let active: Vec<Seen> = self.partitions.values().filter(|seen| now.saturating_sub(seen.at) < IDLE).copied().collect();
-        let low = if active.iter().any(|seen| seen.newest.is_none()) { None } else { active.iter().filter_map(|seen| seen.newest).min() };
+        let active: Vec<Seen> =
+            self.partitions.values().filter(|seen| now.saturating_sub(seen.at) < IDLE).copied().collect();
+        let low = if active.iter().any(|seen| seen.newest.is_none()) {
+            None
+        } else {
+            active.iter().filter_map(|seen| seen.newest).min()
+        };
         self.current = self.current.max(low.map(|newest| newest.saturating_sub(self.delay)));
         self.current
     }

@@ -92,7 +92,8 @@ impl WindowAggregate {
     fn inputs(&self, rows: DataFrame) -> PolarsResult<DataFrame> {
         let window = col(self.plan.time.clone()).dt().truncate(lit(self.plan.window.text())).alias("window");
         let keys = self.plan.keys.iter().enumerate().map(|(n, key)| key.clone().alias(format!("key {n}")));
-        let inputs = self.plan.accumulators.iter().enumerate().map(|(n, a)| a.input.clone().alias(format!("input {n}")));
+        let inputs =
+            self.plan.accumulators.iter().enumerate().map(|(n, a)| a.input.clone().alias(format!("input {n}")));
         let columns: Vec<Expr> = std::iter::once(window).chain(keys).chain(inputs).collect();
         rows.lazy().select(columns).collect()
     }
@@ -106,14 +107,20 @@ impl WindowAggregate {
         if late + timeless == 0 {
             return Ok((rows, 0, 0));
         }
-        let keep: BooleanChunked = windows.iter().map(|start| Some(start.is_some_and(|start| !is_late(start)))).collect();
+        let keep: BooleanChunked =
+            windows.iter().map(|start| Some(start.is_some_and(|start| !is_late(start)))).collect();
         Ok((rows.filter(&keep)?, late, timeless))
     }
 
     fn partials(&self, rows: DataFrame) -> PolarsResult<DataFrame> {
-        let group: Vec<Expr> = std::iter::once(col("window")).chain((0..self.plan.keys.len()).map(|n| col(format!("key {n}")))).collect();
-        let partials: Vec<Expr> =
-            self.cells.iter().enumerate().flat_map(|(n, cells)| cells.partials(&format!("input {n}"), &format!("partial {n}"))).collect();
+        let group: Vec<Expr> =
+            std::iter::once(col("window")).chain((0..self.plan.keys.len()).map(|n| col(format!("key {n}")))).collect();
+        let partials: Vec<Expr> = self
+            .cells
+            .iter()
+            .enumerate()
+            .flat_map(|(n, cells)| cells.partials(&format!("input {n}"), &format!("partial {n}")))
+            .collect();
         rows.lazy().group_by_stable(group).agg(partials).collect()
     }
 
@@ -121,8 +128,9 @@ impl WindowAggregate {
     fn slots(&mut self, groups: &DataFrame) -> PolarsResult<Vec<usize>> {
         let starts = groups.column("window")?.to_physical_repr();
         let starts = starts.i64()?;
-        let keys: Vec<Column> =
-            (0..self.plan.keys.len()).map(|n| groups.column(&format!("key {n}")).cloned()).collect::<PolarsResult<_>>()?;
+        let keys: Vec<Column> = (0..self.plan.keys.len())
+            .map(|n| groups.column(&format!("key {n}")).cloned())
+            .collect::<PolarsResult<_>>()?;
         let encoded = if keys.is_empty() { None } else { Some(_get_rows_encoded_unordered(&keys)?.into_array()) };
         let mut slots = Vec::with_capacity(groups.height());
         for (row, start) in starts.iter().enumerate() {
@@ -185,7 +193,11 @@ mod tests {
         for start in 0..100 {
             let touched = state.execute(rows(&[start * 10, start * 10 + 1]), None).unwrap();
             let n: Vec<u32> = touched.rows.column("n").unwrap().u32().unwrap().into_no_null_iter().collect();
-            assert_eq!((touched.ids, n), (vec![start.unsigned_abs()], vec![2]), "a slot that is used again starts anew");
+            assert_eq!(
+                (touched.ids, n),
+                (vec![start.unsigned_abs()], vec![2]),
+                "a slot that is used again starts anew"
+            );
             state.close(start * 10);
         }
         assert_eq!(state.groups(), 1);

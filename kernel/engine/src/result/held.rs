@@ -47,7 +47,8 @@ impl Held {
         for start in (0..frame.height()).step_by(SPAN as usize) {
             let piece = frame.slice(start as i64, SPAN as usize);
             let first = start as u64;
-            self.segments.insert(first / SPAN, Segment { ids: (first..first + piece.height() as u64).collect(), frame: piece });
+            self.segments
+                .insert(first / SPAN, Segment { ids: (first..first + piece.height() as u64).collect(), frame: piece });
         }
         self.changed();
     }
@@ -214,7 +215,8 @@ mod tests {
     }
 
     fn put(held: &mut Held, ids: &[u64], values: &[i64], deletes: &[u64]) {
-        held.apply(&Changes { ids: ids.to_vec(), rows: df!["v" => values].unwrap(), deletes: deletes.to_vec() }).unwrap();
+        held.apply(&Changes { ids: ids.to_vec(), rows: df!["v" => values].unwrap(), deletes: deletes.to_vec() })
+            .unwrap();
     }
 
     fn values(frame: &DataFrame) -> Vec<i64> {

@@ -27,7 +27,8 @@ pub(super) fn run(cell: &Cell, emit: Emit) -> Result<i32, String> {
     let settings = cell.settings()?;
     let toolchain = Toolchain { library: std::env::var_os(env::LIBRARY).map(PathBuf::from).unwrap_or_default() };
     let source = cell.folder.join("src/lib.rs");
-    let text = std::fs::read_to_string(&source).map_err(|error| format!("the cell's source cannot be read: {error}"))?;
+    let text =
+        std::fs::read_to_string(&source).map_err(|error| format!("the cell's source cannot be read: {error}"))?;
     let patched = text.replace(EVCXR_PRINTS, OURS_REPORTS);
     if patched != text {
         std::fs::write(&source, patched).map_err(|error| format!("the cell's source cannot be written: {error}"))?;
@@ -36,12 +37,21 @@ pub(super) fn run(cell: &Cell, emit: Emit) -> Result<i32, String> {
     std::fs::create_dir_all(&out).map_err(|error| format!("the cell's folder cannot be made: {error}"))?;
 
     let mut rustc = Command::new(RUSTC);
-    rustc.current_dir(&cell.folder).args(["--crate-name", "ctx", "--edition", "2024", "src/lib.rs", "--crate-type", "cdylib"]);
+    rustc.current_dir(&cell.folder).args([
+        "--crate-name",
+        "ctx",
+        "--edition",
+        "2024",
+        "src/lib.rs",
+        "--crate-type",
+        "cdylib",
+    ]);
     rustc.args(["--error-format", "json", "--json", "diagnostic-rendered-ansi", "-A", "warnings"]);
     rustc.arg(if emit == Emit::Library { "--emit=link" } else { "--emit=metadata" });
     let optimise = settings.get("profile").and_then(|p| p.get("dev")).and_then(|d| d.get("opt-level"));
     rustc.arg(format!("-Copt-level={}", optimise.map_or_else(|| "0".to_owned(), level)));
-    for option in ["prefer-dynamic", "debug-assertions=on", "overflow-checks=on", "strip=debuginfo", "codegen-units=4"] {
+    for option in ["prefer-dynamic", "debug-assertions=on", "overflow-checks=on", "strip=debuginfo", "codegen-units=4"]
+    {
         rustc.arg("-C").arg(option);
     }
     rustc.arg("--out-dir").arg(&out);
@@ -52,7 +62,9 @@ pub(super) fn run(cell: &Cell, emit: Emit) -> Result<i32, String> {
 
     for line in String::from_utf8_lossy(&output.stderr).lines() {
         match serde_json::from_str::<Value>(line) {
-            Ok(message) => say(&json!({"reason": "compiler-message", "target": {"name": "ctx"}, "message": message}).to_string()),
+            Ok(message) => {
+                say(&json!({"reason": "compiler-message", "target": {"name": "ctx"}, "message": message}).to_string())
+            }
             // What is no message is the compiler's own trouble, such as a linker that is missing.
             Err(_) => eprintln!("{line}"),
         }

@@ -53,14 +53,16 @@ pub(super) fn build(cell: &Cell, settings: &toml::Table) -> Result<Vec<String>, 
     }
     let wanted: BTreeSet<String> = of(settings).keys().map(|name| name.replace('-', "_")).collect();
     let mut arguments = vec!["-L".to_owned(), format!("dependency={}", folder.join("target/debug/deps").display())];
-    for message in String::from_utf8_lossy(&output.stdout).lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
+    for message in
+        String::from_utf8_lossy(&output.stdout).lines().filter_map(|line| serde_json::from_str::<Value>(line).ok())
+    {
         let name = message["target"]["name"].as_str().unwrap_or("").replace('-', "_");
         if message["reason"] != "compiler-artifact" || !wanted.contains(&name) {
             continue;
         }
-        let files = message["filenames"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        let mut files = message["filenames"].as_array().into_iter().flatten().filter_map(Value::as_str);
         let linkable = |path: &&str| path.ends_with(".rlib") || path.ends_with(std::env::consts::DLL_SUFFIX);
-        if let Some(path) = files.filter(linkable).next_back() {
+        if let Some(path) = files.rfind(linkable) {
             arguments.extend(["--extern".to_owned(), format!("{name}={path}")]);
         }
     }

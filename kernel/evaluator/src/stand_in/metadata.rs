@@ -39,7 +39,9 @@ pub(super) fn run(cell: &Cell) -> Result<i32, String> {
     if let Some(folder) = dependencies::write_crate(cell, &settings)? {
         let theirs = ask(&folder, false)?;
         let root = theirs["resolve"]["root"].clone();
-        packages.extend(theirs["packages"].as_array().into_iter().flatten().filter(|package| package["id"] != root).cloned());
+        packages.extend(
+            theirs["packages"].as_array().into_iter().flatten().filter(|package| package["id"] != root).cloned(),
+        );
         for node in theirs["resolve"]["nodes"].as_array().into_iter().flatten() {
             if node["id"] == root {
                 direct.extend(node["deps"].as_array().into_iter().flatten().cloned());
@@ -65,7 +67,11 @@ pub(super) fn run(cell: &Cell) -> Result<i32, String> {
 /// What the real cargo says of a folder's crate.
 fn ask(folder: &Path, offline: bool) -> Result<Value, String> {
     let mut cargo = real(CARGO);
-    cargo.current_dir(folder).args(["metadata", "--format-version", "1"]).env_remove("RUSTC_WRAPPER").env_remove("RUSTFLAGS");
+    cargo
+        .current_dir(folder)
+        .args(["metadata", "--format-version", "1"])
+        .env_remove("RUSTC_WRAPPER")
+        .env_remove("RUSTFLAGS");
     if offline {
         cargo.args(["--offline", "--locked"]);
     }
@@ -84,8 +90,13 @@ fn kept(list: &Value, name: impl Fn(&Value) -> &Value, names: &[&str]) -> Vec<Va
 /// The graph's nodes for `ids`, with no edge to anything else.
 fn nodes(metadata: &Value, ids: &[String]) -> Vec<Value> {
     let known = |id: &Value| id.as_str().is_some_and(|id| ids.iter().any(|known| known == id));
-    let mut nodes: Vec<Value> =
-        metadata["resolve"]["nodes"].as_array().into_iter().flatten().filter(|node| known(&node["id"])).cloned().collect();
+    let mut nodes: Vec<Value> = metadata["resolve"]["nodes"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(|node| known(&node["id"]))
+        .cloned()
+        .collect();
     for node in &mut nodes {
         if let Some(deps) = node["deps"].as_array_mut() {
             deps.retain(|dep| known(&dep["pkg"]));

@@ -33,7 +33,8 @@ fn rustup(arguments: &[OsString]) -> i32 {
     match words.as_slice() {
         ["which", "cargo"] => {
             // The name it was called by leads to the stand-in beside it.
-            let beside = std::env::args_os().next().map(PathBuf::from).and_then(|p| p.parent().map(|f| f.join("cargo")));
+            let beside =
+                std::env::args_os().next().map(PathBuf::from).and_then(|p| p.parent().map(|f| f.join("cargo")));
             let session = std::env::var_os(env::SESSION).map(|s| Path::new(&s).join("bin/cargo"));
             say(&beside.filter(|p| p.is_absolute()).or(session).unwrap_or_default().display().to_string());
             0
@@ -74,16 +75,17 @@ impl Cell {
 
     /// What evcxr wrote into the manifest.
     fn settings(&self) -> Result<toml::Table, String> {
-        let text = std::fs::read_to_string(self.manifest()).map_err(|error| format!("the cell's manifest cannot be read: {error}"))?;
+        let text = std::fs::read_to_string(self.manifest())
+            .map_err(|error| format!("the cell's manifest cannot be read: {error}"))?;
         text.parse().map_err(|error| format!("the cell's manifest does not read: {error}"))
     }
 
     /// Whether a manifest is the cell's, and not the one by which evcxr tries a dependency.
     fn is_described_by(&self, manifest: &Path) -> bool {
         let same = manifest.canonicalize().ok() == self.manifest().canonicalize().ok();
-        same && self
-            .settings()
-            .is_ok_and(|settings| settings.get("package").and_then(|p| p.get("name")).and_then(|n| n.as_str()) == Some("ctx"))
+        same && self.settings().is_ok_and(|settings| {
+            settings.get("package").and_then(|p| p.get("name")).and_then(|n| n.as_str()) == Some("ctx")
+        })
     }
 }
 

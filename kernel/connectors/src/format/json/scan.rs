@@ -179,7 +179,9 @@ impl Scan<'_> {
     #[cold]
     fn wrong<T>(&mut self, expected: &'static str) -> Option<T> {
         let fault = match self.text.get(self.at) {
-            Some(&byte) => Malformed::Syntax { at: self.at, expected, found: char::from(byte).escape_default().to_string() },
+            Some(&byte) => {
+                Malformed::Syntax { at: self.at, expected, found: char::from(byte).escape_default().to_string() }
+            }
             None => Malformed::Truncated { at: self.at },
         };
         self.fail(fault)
@@ -281,7 +283,14 @@ impl Scan<'_> {
             self.exponent()?;
         }
         // Nineteen digits always fit into 64 bits.
-        Some(Number { span: Span { from, to: self.at }, negative, digits, decimals, exact: !exponent && count <= 19, whole })
+        Some(Number {
+            span: Span { from, to: self.at },
+            negative,
+            digits,
+            decimals,
+            exact: !exponent && count <= 19,
+            whole,
+        })
     }
 
     #[cold]
@@ -331,7 +340,11 @@ impl Scan<'_> {
             // Here a value has ended, or an empty object or array is about to.
             loop {
                 let object = objects & 1 == 1;
-                let (close, expected) = if object { (b'}', "\",\" or \"}\" after a field") } else { (b']', "\",\" or \"]\" after an element") };
+                let (close, expected) = if object {
+                    (b'}', "\",\" or \"}\" after a field")
+                } else {
+                    (b']', "\",\" or \"]\" after an element")
+                };
                 if !self.next_or_close(close, expected)? {
                     if object {
                         self.key()?;

@@ -46,9 +46,21 @@ fn each_type_takes_what_it_says() {
     check(DataType::String, "false", AnyValue::String("false"));
     check(DataType::Date, "\"1970-01-02\"", AnyValue::Date(1));
     check(DataType::Date, "-1", AnyValue::Date(-1));
-    check(DataType::Datetime(TimeUnit::Microseconds, None), "\"1970-01-01T00:00:01Z\"", AnyValue::DatetimeOwned(1_000_000, TimeUnit::Microseconds, None));
+    check(
+        DataType::Datetime(TimeUnit::Microseconds, None),
+        "\"1970-01-01T00:00:01Z\"",
+        AnyValue::DatetimeOwned(1_000_000, TimeUnit::Microseconds, None),
+    );
     assert_eq!(decode_x(utc(), "1795446245123").unwrap(), decode_x(utc(), "\"2026-11-23T15:04:05.123Z\"").unwrap());
-    for dtype in [DataType::Int64, DataType::Float64, DataType::String, DataType::Boolean, utc(), DataType::Date, DataType::Decimal(38, 2)] {
+    for dtype in [
+        DataType::Int64,
+        DataType::Float64,
+        DataType::String,
+        DataType::Boolean,
+        utc(),
+        DataType::Date,
+        DataType::Decimal(38, 2),
+    ] {
         check(dtype, "null", AnyValue::Null);
     }
 }
@@ -60,25 +72,53 @@ fn decimals_never_see_a_float() {
     check(money(), "-12.5", AnyValue::Decimal(-1250, 38, 2));
     check(money(), "90071992547409.93", AnyValue::Decimal(9_007_199_254_740_993, 38, 2));
     check(money(), "1.5000", AnyValue::Decimal(150, 38, 2));
-    check(money(), "123456789012345678901234567890.12", AnyValue::Decimal(12_345_678_901_234_567_890_123_456_789_012, 38, 2));
+    check(
+        money(),
+        "123456789012345678901234567890.12",
+        AnyValue::Decimal(12_345_678_901_234_567_890_123_456_789_012, 38, 2),
+    );
     check(money(), "1.5e3", AnyValue::Decimal(150_000, 38, 2));
     check(money(), "150e-1", AnyValue::Decimal(1_500, 38, 2));
     check(money(), "-0.000", AnyValue::Decimal(0, 38, 2));
     check(DataType::Decimal(4, 1), "999.9", AnyValue::Decimal(9_999, 4, 1));
-    refuse(money(), "0.075", "field \"x\" is the number 0.075, and a number of at most 38 digits, 2 of them decimals, was expected");
-    refuse(DataType::Decimal(4, 1), "1000.0", "field \"x\" is the number 1000.0, and a number of at most 4 digits, 1 of them decimals, was expected");
-    refuse(money(), "1e999999999999", "field \"x\" is the number 1e999999999999, and a number of at most 38 digits, 2 of them decimals, was expected");
+    refuse(
+        money(),
+        "0.075",
+        "field \"x\" is the number 0.075, and a number of at most 38 digits, 2 of them decimals, was expected",
+    );
+    refuse(
+        DataType::Decimal(4, 1),
+        "1000.0",
+        "field \"x\" is the number 1000.0, and a number of at most 4 digits, 1 of them decimals, was expected",
+    );
+    refuse(
+        money(),
+        "1e999999999999",
+        "field \"x\" is the number 1e999999999999, and a number of at most 38 digits, 2 of them decimals, was expected",
+    );
 }
 
 #[test]
 fn a_wrong_type_names_field_expected_and_found() {
     refuse(DataType::Int64, "1.5", "field \"x\" is the number 1.5, and a whole number was expected");
-    refuse(DataType::Int64, "9223372036854775808", "field \"x\" is the number 9223372036854775808, and a whole number was expected");
-    refuse(DataType::UInt32, "-1", "field \"x\" is the number -1, and a whole number from 0 to 4294967295 was expected");
+    refuse(
+        DataType::Int64,
+        "9223372036854775808",
+        "field \"x\" is the number 9223372036854775808, and a whole number was expected",
+    );
+    refuse(
+        DataType::UInt32,
+        "-1",
+        "field \"x\" is the number -1, and a whole number from 0 to 4294967295 was expected",
+    );
     refuse(DataType::Float64, "\"n/a\"", "field \"x\" is the text \"n/a\", and a number was expected");
     refuse(DataType::Float64, "1e999", "field \"x\" is the number 1e999, and a number was expected");
     refuse(DataType::Boolean, "[1]", "field \"x\" is the array [1], and true or false was expected");
-    refuse(utc(), "\"yesterday\"", "field \"x\" is the text \"yesterday\", and a time (a whole number since the epoch, or text as \"2026-11-23T15:04:05Z\") was expected");
+    refuse(
+        utc(),
+        "\"yesterday\"",
+        "field \"x\" is the text \"yesterday\", and a time (a whole number since the epoch, or text as \"2026-11-23T15:04:05Z\") was expected",
+    );
 }
 
 #[test]
@@ -91,13 +131,22 @@ fn what_is_no_object_says_what_it_is() {
     };
     assert_eq!(reason(b""), "the record is empty");
     assert_eq!(reason(b"{\"x\": 12"), "the record is cut off: it ends at byte 8 in the middle of its JSON");
-    assert_eq!(reason(b"{\"x\": 1} 2"), "the record is not JSON: at byte 9 there must be nothing after the object, not 2");
+    assert_eq!(
+        reason(b"{\"x\": 1} 2"),
+        "the record is not JSON: at byte 9 there must be nothing after the object, not 2"
+    );
     assert_eq!(reason(b"[1, 2]"), "the record is the array [1, 2], and not an object with fields");
     assert_eq!(reason(b"\"hello\""), "the record is the text \"hello\", and not an object with fields");
     assert_eq!(reason(b"<xml/>"), "the record is not JSON: at byte 0 there must be a value, not <");
     assert_eq!(reason(b"{\"x\": \xff}"), "the record is not UTF-8 text: byte 6 belongs to no character");
-    assert_eq!(reason("{\"x\": ".to_owned().as_bytes()), "the record is cut off: it ends at byte 6 in the middle of its JSON");
-    assert_eq!(reason(format!("{{\"y\":{}", "[".repeat(1_000)).as_bytes()), "the record is nested more than 128 levels deep at byte 133");
+    assert_eq!(
+        reason("{\"x\": ".to_owned().as_bytes()),
+        "the record is cut off: it ends at byte 6 in the middle of its JSON"
+    );
+    assert_eq!(
+        reason(format!("{{\"y\":{}", "[".repeat(1_000)).as_bytes()),
+        "the record is nested more than 128 levels deep at byte 133"
+    );
 }
 
 #[test]
@@ -135,7 +184,12 @@ fn a_key_may_be_escaped_may_move_and_may_come_twice() {
     let schema = schema_of(&[("é", DataType::Int64), ("b", DataType::Int64)]);
     let mut json = Json::new(&schema, None).unwrap();
     let mut rows = Rows::new(json.schema().clone()).unwrap();
-    for record in ["{\"é\":1,\"b\":2}", "{\"b\":2,\"\\u00e9\":1}", "{\"x\":0,\"\\u00e9\":1,\"b\":9,\"b\":2}", " { \"b\" : 2 , \"é\" : 1 } "] {
+    for record in [
+        "{\"é\":1,\"b\":2}",
+        "{\"b\":2,\"\\u00e9\":1}",
+        "{\"x\":0,\"\\u00e9\":1,\"b\":9,\"b\":2}",
+        " { \"b\" : 2 , \"é\" : 1 } ",
+    ] {
         json.decode(record.as_bytes(), &mut rows).unwrap();
     }
     assert!(rows.take().unwrap().equals(&df!("é" => [1i64; 4], "b" => [2i64; 4]).unwrap()));
@@ -158,20 +212,21 @@ fn any_json() -> impl Strategy<Value = serde_json::Value> {
     leaf.prop_recursive(4, 24, 6, |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..6).prop_map(Into::into),
-            prop::collection::btree_map(".{0,6}", inner, 0..6).prop_map(|fields| fields.into_iter().collect::<serde_json::Map<_, _>>().into()),
+            prop::collection::btree_map(".{0,6}", inner, 0..6)
+                .prop_map(|fields| fields.into_iter().collect::<serde_json::Map<_, _>>().into()),
         ]
     })
 }
 
 fn any_record() -> impl Strategy<Value = serde_json::Value> {
     let field = |name: &'static str| any_json().prop_map(move |value| (name.to_owned(), value));
-    let typed = (any::<i64>(), any::<f64>(), ".{0,20}", any::<bool>()).prop_map(|(i, f, s, b)| {
-        serde_json::json!({"i": i, "f": f, "s": s, "b": b}).as_object().cloned().unwrap()
-    });
-    (typed, prop::collection::vec(prop_oneof![field("i"), field("f"), field("s"), field("b"), field("other")], 0..3)).prop_map(|(mut record, more)| {
-        record.extend(more);
-        record.into()
-    })
+    let typed = (any::<i64>(), any::<f64>(), ".{0,20}", any::<bool>())
+        .prop_map(|(i, f, s, b)| serde_json::json!({"i": i, "f": f, "s": s, "b": b}).as_object().cloned().unwrap());
+    (typed, prop::collection::vec(prop_oneof![field("i"), field("f"), field("s"), field("b"), field("other")], 0..3))
+        .prop_map(|(mut record, more)| {
+            record.extend(more);
+            record.into()
+        })
 }
 
 /// What serde_json makes of a field, by the rules that [`Json`] documents; an error if it does not fit.

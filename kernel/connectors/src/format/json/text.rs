@@ -87,7 +87,11 @@ fn end_of_escape(text: &[u8], at: usize) -> Result<usize, Malformed> {
         Some(b'u') => {
             let unit = hex(text, at + 2)?;
             match unit {
-                0xD800..=0xDBFF if text.get(at + 6..at + 8) == Some(b"\\u") && (0xDC00..=0xDFFF).contains(&hex(text, at + 8)?) => Ok(at + 12),
+                0xD800..=0xDBFF
+                    if text.get(at + 6..at + 8) == Some(b"\\u") && (0xDC00..=0xDFFF).contains(&hex(text, at + 8)?) =>
+                {
+                    Ok(at + 12)
+                }
                 0xD800..=0xDFFF => {
                     let expected = "both halves of a surrogate pair";
                     Err(Malformed::Syntax { at, expected, found: format!("\\u{unit:04x}") })
