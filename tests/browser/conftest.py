@@ -40,6 +40,9 @@ def picture(request):
     def take(page, name):
         folder = os.environ.get("CORRIENTE_PICTURES")
         if folder:
+            # The file browser is not what a picture of a notebook is about.
+            page.evaluate("jupyterapp.shell.leftCollapsed || jupyterapp.commands.execute('application:toggle-left-area')")
+            page.wait_for_timeout(1_500)
             Path(folder).mkdir(parents=True, exist_ok=True)
             page.screenshot(path=Path(folder) / f"{name}.png")
 

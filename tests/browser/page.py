@@ -24,7 +24,13 @@ OUTPUTS = """() => {
                              outputs: cell.model.outputs.toJSON()}));
 }"""
 
-# Resolves to null when the kernel of the notebook in front is there and has nothing to do.
+# Does nothing while the notebook is not open yet.
+SCROLL_TO = """n => {
+  const book = window.jupyterapp?.shell?.currentWidget?.content;
+  if (book?.scrollToItem && book.widgets?.length) { book.scrollToItem(Math.min(n, book.widgets.length - 1)); }
+}"""
+
+# Null when the kernel of the notebook in front is there and has nothing to do.
 KERNEL_STATE = """() => {
   const session = window.jupyterapp?.shell?.currentWidget?.sessionContext;
   const kernel = session?.session?.kernel;
@@ -119,14 +125,14 @@ class Notebook:
         self.wait_until_ready()
 
     def reload(self):
+        """Returns when the browser has loaded the page; JupyterLab then still opens the notebook."""
         self.page.reload()
-        self.wait_until_ready(with_kernel=False)
 
-    def wait_until_ready(self, with_kernel=True, within=60):
-        self.page.wait_for_function("window.jupyterapp && document.querySelector('.jp-Notebook .jp-Cell')", timeout=within * 1000)
+    def wait_until_ready(self, within=60):
+        there = "window.jupyterapp && document.querySelector('.jp-Notebook .jp-Cell')"
+        self.page.wait_for_function(there, timeout=within * 1000)
         self.page.evaluate("jupyterapp.restored")
-        if with_kernel:
-            self.poll(lambda: self.page.evaluate(KERNEL_STATE), lambda state: state is None, within, "an idle kernel")
+        self.poll(lambda: self.page.evaluate(KERNEL_STATE), lambda state: state is None, within, "idle kernel")
 
     def poll(self, look, good, within, what):
         """Looks until what is seen is good; returns it, or fails and shows it."""
@@ -169,10 +175,7 @@ class Notebook:
             assert time.monotonic() < give_up, f"{found.count()} live views of kind {kind} in the page, {nth + 1} wanted"
             # A notebook renders the cells near the screen; walking down makes it render all.
             cell += 1
-            self.page.evaluate(
-                "n => { const book = jupyterapp.shell.currentWidget.content;"
-                " book.scrollToItem(Math.min(n, book.widgets.length - 1)); }", cell % 60,
-            )  # fmt: skip
+            self.page.evaluate(SCROLL_TO, cell % 60)
             self.page.wait_for_timeout(100)
         view = found.nth(nth)
         view.scroll_into_view_if_needed()

@@ -43,13 +43,15 @@ def test_it_is_live(notebook, picture, kind):
 
 def test_after_a_reload_both_tick_again(notebook):
     notebook.save()
+    notebook.reload()
+    loaded = time.monotonic()
     for kind in ("table", "chart"):
-        began = time.monotonic()
-        notebook.reload()
         view = notebook.show(kind)
         notebook.wait_until_it_ticks(view, within=TICKS_AFTER_RELOAD_WITHIN)
-        print(f"{kind}: live {time.monotonic() - began:.1f} s after the reload began")
+        seconds = time.monotonic() - loaded
+        print(f"{kind}: live {seconds:.1f} s after the reloaded page was there")
         assert view.get_attribute("data-state") == "live"
+        assert seconds <= TICKS_AFTER_RELOAD_WITHIN
 
 
 def test_with_the_kernel_shut_down_the_last_table_and_picture_stay(notebook, demo, chromium, picture):

@@ -7,13 +7,15 @@ The limit is what the page can draw at all, counted in the same page by requestA
 import json
 import sys
 import tempfile
+import time
 from pathlib import Path
 
+import psutil
 from playwright.sync_api import sync_playwright
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "browser"))
 
-from page import Demo, Notebook, browser  # noqa: E402
+from page import KERNEL_STATE, Demo, Notebook, browser  # noqa: E402
 
 NAME = "01-live-transactions.ipynb"
 SECONDS = 10
@@ -34,17 +36,41 @@ WATCH = """async ([view, seconds]) => {
 
 def main():
     with tempfile.TemporaryDirectory(prefix="corriente-display-") as folder, sync_playwright() as playwright:
+        began = time.monotonic()
         demo = Demo(folder)
         try:
-            report(what="demo", seconds=demo.seconds_to_start)
+            report(what="demo answers", seconds=demo.seconds_to_start)
             chromium = browser(playwright)
             notebook = Notebook(chromium, demo, NAME)
+            report(what="first live frame", seconds=first_frame(notebook), seconds_since_start=time.monotonic() - began)
             report(what="run all", seconds=notebook.run_all(), errors=notebook.errors())
             for kind in ("table", "chart"):
                 measure(notebook, kind)
+            memory(demo)
             chromium.close()
         finally:
             demo.stop()
+
+
+def first_frame(notebook):
+    """Seconds from "run all" on a kernel that has just started to the first frame of any view."""
+    began = time.monotonic()
+    notebook.page.evaluate("void jupyterapp.commands.execute('notebook:run-all-cells')")
+    notebook.poll(
+        lambda: notebook.page.evaluate("Math.max(0, ...[...document.querySelectorAll('.corriente-live')].map(v => v.dataset.frame || 0))"),
+        lambda frames: frames > 0, 60, "first frame",
+    )  # fmt: skip
+    seconds = time.monotonic() - began
+    notebook.poll(lambda: notebook.page.evaluate(KERNEL_STATE), lambda state: state is None, 60, "idle kernel")
+    return seconds
+
+
+def memory(demo):
+    """The kernel and the cell process with the notebook's queries running."""
+    for process in psutil.Process(demo.process.pid).children(recursive=True):
+        if process.name() == "corriente":
+            kernel = "kernel" in process.cmdline()[1:2] and process.parent().name() != "corriente"
+            report(what="memory", process="kernel" if kernel else "cell process", mebibytes=process.memory_info().rss / 2**20)
 
 
 def measure(notebook, kind):

@@ -17,5 +17,5 @@ pub use change::Changes;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use pipeline::{Mode, Output, Pipeline};
 pub use query::{OpenSource, Options, Query, fingerprint};
-pub use result::{LiveResult, Page, ROWS_HELD, State, Status};
+pub use result::{LiveResult, Page, ROWS_HELD, STREAM_ROWS_HELD, State, Status};
 pub use source::{DeadLetter, Offsets, PartitionRows, Source, SourceBatch, SourceError};

@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::clock::{Clock, SystemClock};
 use crate::pipeline::{Mode, Output, Pipeline};
-use crate::result::{LiveResult, State, Status};
+use crate::result::{LiveResult, ROWS_HELD, STREAM_ROWS_HELD, State, Status};
 use crate::source::{Offsets, Source, SourceBatch, SourceError};
 
 /// Opens a query's source for the named columns, in the source's order; called again after the source was away.
@@ -63,7 +63,8 @@ impl Query {
             topic: source.split_whitespace().nth(1).map(str::to_owned),
             ..Status::default()
         };
-        let result = LiveResult::new(plan.schema().clone(), status);
+        let held = if plan.aggregate().is_some() { ROWS_HELD } else { STREAM_ROWS_HELD };
+        let result = LiveResult::with_rows_held(plan.schema().clone(), status, held);
         let (stop, stopped) = channel();
         let run = Run {
             plan: plan.clone(),

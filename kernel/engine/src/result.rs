@@ -13,8 +13,10 @@ use crate::change::Changes;
 use held::Held;
 pub use status::{State, Status};
 
-/// Rows kept of a result that only grows; the oldest go first, and [`Status::dropped_rows`] tells how many.
+/// Rows kept of an aggregation's result; the oldest go first, and [`Status::dropped_rows`] tells how many.
 pub const ROWS_HELD: usize = 1_000_000;
+/// Rows kept of a result that is the stream itself: what a person can look back at, not what the topic holds.
+pub const STREAM_ROWS_HELD: usize = 200_000;
 
 /// A handle to the result of a query; cloning it is cheap.
 #[derive(Clone)]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::thread::JoinHandle;
 
-use evcxr::{CommandContext, Error, EvalContext};
+use evcxr::{CommandContext, CompilationError, Error, EvalContext};
 use link::{Bundle, Channel, Framed, ToKernel};
 use serde_json::Value;
 
@@ -28,6 +28,9 @@ pub(crate) enum Wish {
 /// once.
 const INIT: &str = "corriente::init();\nOk::<(), String>(())?;";
 const PRELUDE: &str = "use corriente::prelude::*;\n";
+
+/// What a cell is told when Corriente was built anew under a running kernel.
+const LIBRARY_GONE: &str = "The library that cells link to was built anew since this kernel started. Restart the kernel.";
 
 type Events = Arc<dyn Fn(Event) + Send + Sync>;
 
@@ -92,7 +95,12 @@ impl Session {
         process: Arc<CellProcess>,
         events: Events,
     ) -> Result<Session, EvaluatorError> {
-        let failed = |error: Error| EvaluatorError::Evcxr { detail: error.to_string() };
+        let failed = |error: Error| match &error {
+            Error::CompilationErrors(errors) if errors.iter().any(is_library_gone) => {
+                EvaluatorError::Evcxr { detail: "the library that cells link to is not whole; build it with ./install/demo".to_owned() }
+            }
+            _ => EvaluatorError::Evcxr { detail: error.to_string() },
+        };
         let (context, outputs) = EvalContext::with_subprocess_command(command).map_err(failed)?;
         let mut context = CommandContext::with_eval_context(context);
         process.hold(context.process_handle());
@@ -135,6 +143,9 @@ impl Session {
             Ok(outputs) => {
                 self.show_text(outputs.content_by_mime_type);
                 self.judge(code, &prepared, reports)
+            }
+            Err(Error::CompilationErrors(errors)) if errors.iter().any(is_library_gone) => {
+                error("KernelError", LIBRARY_GONE, vec![LIBRARY_GONE.to_owned()])
             }
             Err(Error::CompilationErrors(errors)) => diagnostics::outcome(code, &prepared, &errors),
             Err(Error::SubprocessTerminated(why)) => {
@@ -225,6 +236,11 @@ impl Session {
             }
         }
     }
+}
+
+/// Whether the compiler no longer finds the library, or what it was made of.
+fn is_library_gone(error: &CompilationError) -> bool {
+    error.code() == Some("E0463") && error.message().contains("`corriente`")
 }
 
 fn died(why: &str, lost: &[String], interrupted: bool) -> Outcome {

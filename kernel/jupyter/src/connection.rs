@@ -37,22 +37,31 @@ impl Connection {
     pub fn read(path: &Path) -> Result<Connection, JupyterError> {
         let failed = |detail: String| JupyterError::ConnectionFile { path: path.to_owned(), detail };
         let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
-        let connection: Connection = serde_json::from_str(&text).map_err(|error| failed(error.to_string()))?;
+        Connection::parse(&text).map_err(failed)
+    }
+
+    fn parse(text: &str) -> Result<Connection, String> {
+        let connection: Connection = serde_json::from_str(text).map_err(|error| error.to_string())?;
         if connection.transport != "tcp" {
-            return Err(failed(format!("its transport is \"{}\", and only \"tcp\" is served", connection.transport)));
+            return Err(format!("its transport is \"{}\", and only \"tcp\" is served", connection.transport));
         }
         if !connection.key.is_empty() && connection.signature_scheme != "hmac-sha256" {
-            return Err(failed(format!(
+            return Err(format!(
                 "its signature scheme is \"{}\", and only \"hmac-sha256\" is known",
                 connection.signature_scheme
-            )));
+            ));
         }
         Ok(connection)
     }
 
     /// Where a port listens.
     pub(crate) fn endpoint(&self, port: u16) -> String {
-        format!("tcp://{}:{port}", self.ip)
+        match self.ip.as_str() {
+            // As ZeroMQ writes "any".
+            "*" | "" => format!("tcp://0.0.0.0:{port}"),
+            ip if ip.contains(':') && !ip.starts_with('[') => format!("tcp://[{ip}]:{port}"),
+            ip => format!("tcp://{ip}:{port}"),
+        }
     }
 }
 
@@ -60,5 +69,50 @@ impl Connection {
 impl std::fmt::Debug for Connection {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "a connection at {}, shell port {}", self.ip, self.shell_port)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn file(transport: &str, ip: &str, key: &str, scheme: &str) -> String {
+        serde_json::json!({
+            "transport": transport, "ip": ip, "key": key, "signature_scheme": scheme, "kernel_name": "any",
+            "shell_port": 1, "control_port": 2, "stdin_port": 3, "iopub_port": 4, "hb_port": 5,
+        })
+        .to_string()
+    }
+
+    #[test]
+    fn only_tcp_is_served() {
+        assert!(Connection::parse(&file("ipc", "/tmp/x", "k", "hmac-sha256")).unwrap_err().contains("only \"tcp\""));
+    }
+
+    #[test]
+    fn only_sha256_is_known_but_without_a_key_the_scheme_does_not_matter() {
+        assert!(Connection::parse(&file("tcp", "127.0.0.1", "k", "hmac-md5")).unwrap_err().contains("hmac-md5"));
+        assert!(Connection::parse(&file("tcp", "127.0.0.1", "", "")).is_ok());
+    }
+
+    #[test]
+    fn an_address_is_written_as_zeromq_reads_it() {
+        let at = |ip: &str| Connection::parse(&file("tcp", ip, "", "")).unwrap().endpoint(7);
+        assert_eq!(at("127.0.0.1"), "tcp://127.0.0.1:7");
+        assert_eq!(at("*"), "tcp://0.0.0.0:7");
+        assert_eq!(at("::1"), "tcp://[::1]:7");
+    }
+
+    #[test]
+    fn the_key_is_not_shown() {
+        let connection = Connection::parse(&file("tcp", "127.0.0.1", "secret", "hmac-sha256")).unwrap();
+        assert!(!format!("{connection:?}").contains("secret"));
+    }
+
+    #[test]
+    fn a_missing_file_is_named() {
+        let error = Connection::read(Path::new("/no/such/file.json")).unwrap_err();
+        assert!(error.to_string().contains("/no/such/file.json"), "{error}");
     }
 }

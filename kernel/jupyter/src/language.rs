@@ -2,12 +2,12 @@
 
 use serde_json::{Map, Value};
 
-use crate::Cell;
+use crate::{Cell, CompletionAnswer, InspectionAnswer};
 
 /// What runs cells.
 ///
 /// Contract: every method returns at once, so that the shell serves comms while a cell runs. A cell that was started is
-/// finished through its [`Cell`], once.
+/// finished through its [`Cell`], once. All methods are called on the kernel's thread.
 pub trait Language: Send + 'static {
     /// What the language is.
     fn info(&self) -> LanguageInfo;
@@ -21,6 +21,10 @@ pub trait Language: Send + 'static {
     fn comm(&mut self, event: CommEvent);
     /// The kernel ends; a restart follows or not.
     fn shutdown(&mut self, _restart: bool) {}
+    /// What could stand at the cursor; the answer may come later. By default nothing.
+    fn complete(&mut self, _at: Cursor, _answer: CompletionAnswer) {}
+    /// What stands at the cursor; the answer may come later. By default nothing is known.
+    fn inspect(&mut self, _at: Cursor, _answer: InspectionAnswer) {}
 }
 
 /// What `kernel_info` says.
@@ -43,6 +47,8 @@ pub struct ExecuteRequest {
     pub code: String,
     /// Whether it leaves no trace.
     pub silent: bool,
+    /// Whether it is counted; never when silent.
+    pub store_history: bool,
     /// Its number.
     pub execution_count: u64,
 }
@@ -59,6 +65,32 @@ pub enum Completeness {
     },
     /// Nothing that follows makes it right.
     Invalid,
+    /// Nobody can say.
+    Unknown,
+}
+
+/// A place in a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cursor {
+    /// The text.
+    pub code: String,
+    /// How many characters (Unicode scalar values, not bytes) stand before the cursor.
+    pub position: usize,
+    /// How much is asked for: 0, or 1 for more.
+    pub detail: u64,
+}
+
+/// What could stand at a cursor.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Completion {
+    /// Any of these,
+    pub matches: Vec<String>,
+    /// in the place of the characters from here
+    pub start: usize,
+    /// to here, both counted as for [`Cursor::position`].
+    pub end: usize,
+    /// What JupyterLab shows beside each.
+    pub metadata: Map<String, Value>,
 }
 
 /// How a cell ended.
@@ -75,6 +107,8 @@ pub enum Outcome {
         /// Lines, with ANSI colours.
         traceback: Vec<String>,
     },
+    /// It was not run, or not to its end.
+    Aborted,
 }
 
 /// Representations of one output by MIME type.

@@ -36,11 +36,16 @@ impl Header {
             msg_id: uuid::Uuid::new_v4().to_string(),
             session: session.to_owned(),
             username: "kernel".to_owned(),
-            date: chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Micros, true),
+            date: now(),
             msg_type: msg_type.to_owned(),
             version: PROTOCOL_VERSION.to_owned(),
         }
     }
+}
+
+/// The time as the protocol writes it.
+pub(crate) fn now() -> String {
+    chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Micros, true)
 }
 
 /// A message.
@@ -71,5 +76,10 @@ impl Message {
             content,
             ..Message::default()
         }
+    }
+
+    /// A field of the content that is text; empty where it is missing.
+    pub(crate) fn text(&self, name: &str) -> &str {
+        self.content[name].as_str().unwrap_or("")
     }
 }

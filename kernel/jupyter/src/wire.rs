@@ -44,19 +44,29 @@ impl Signer {
     /// A message's frames.
     #[must_use]
     pub fn encode(&self, message: &Message) -> Frames {
-        let json = |value: Value| Bytes::from(value.to_string());
-        let header = |header: &Header| serde_json::to_value(header).unwrap_or_default();
-        let parts = [
-            json(header(&message.header)),
-            json(message.parent.as_ref().map_or_else(|| Value::Object(Map::new()), header)),
-            json(Value::Object(message.metadata.clone())),
-            json(message.content.clone()),
-        ];
-        let mut frames = message.identities.clone();
+        let Message { identities, header, parent, metadata, content, buffers } = message;
+        self.seal(identities.clone(), header, parent.as_ref(), metadata, content.to_string().into(), buffers.clone())
+    }
+
+    /// The frames of a message whose content is JSON already.
+    pub(crate) fn seal(
+        &self,
+        mut frames: Frames,
+        header: &Header,
+        parent: Option<&Header>,
+        metadata: &Map<String, Value>,
+        content: Bytes,
+        buffers: Vec<Bytes>,
+    ) -> Frames {
+        // A header is text only: it cannot fail.
+        let json = |header: &Header| Bytes::from(serde_json::to_vec(header).unwrap_or_default());
+        let nothing = Bytes::from_static(b"{}");
+        let metadata = if metadata.is_empty() { nothing.clone() } else { Value::Object(metadata.clone()).to_string().into() };
+        let parts = [json(header), parent.map_or(nothing, json), metadata, content];
         frames.push(Bytes::from_static(DELIMITER));
         frames.push(Bytes::from(self.sign(&parts)));
         frames.extend(parts);
-        frames.extend(message.buffers.iter().cloned());
+        frames.extend(buffers);
         frames
     }
 

@@ -1,36 +1,38 @@
-//! The sockets, on ZeroMQ: a task each. The only file that knows the crate.
+//! The sockets, on ZeroMQ: a task each, which ends when the kernel's ends of the wires are gone. The only file that knows
+//! the crate.
 
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use zeromq::{RepSocket, RouterSocket, Socket, SocketRecv, SocketSend, XPubSocket, ZmqMessage};
+use std::time::Duration;
 
-use crate::transport::{Channel, Frames, Transport, Wires};
+use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver, UnboundedSender, channel, unbounded_channel};
+use zeromq::{RepSocket, RouterRecvHalf, RouterSendHalf, RouterSocket, Socket, SocketRecv, SocketSend, XPubSocket, ZmqMessage};
+
+use crate::transport::{Channel, Frames, OUTPUTS, REQUESTS, Transport, Wires};
 use crate::{Connection, JupyterError};
+
+/// After an error, so that a peer that breaks again and again does not keep the machine busy.
+const PAUSE: Duration = Duration::from_millis(10);
+/// How long an output waits for a page that does not read.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// And how long as soon as it is known not to.
+const NO_PATIENCE: Duration = Duration::from_millis(1);
 
 /// ZeroMQ over TCP.
 pub(crate) struct ZeroMq;
 
 impl Transport for ZeroMq {
     async fn open(self, connection: &Connection) -> Result<Wires, JupyterError> {
-        let (to_kernel, incoming) = unbounded_channel();
-        let (outgoing, mut leaving) = unbounded_channel::<(Channel, Frames)>();
+        let (to_kernel, incoming) = channel(REQUESTS);
+        let (replies, leaving) = unbounded_channel();
+        let (outputs, shown) = channel(OUTPUTS);
         let shell = router(connection, connection.shell_port, Channel::Shell, &to_kernel).await?;
         let control = router(connection, connection.control_port, Channel::Control, &to_kernel).await?;
         let stdin = router(connection, connection.stdin_port, Channel::Stdin, &to_kernel).await?;
-        let iopub = publisher(connection, &to_kernel).await?;
-        heartbeat(connection).await?;
-        tokio::spawn(async move {
-            while let Some((channel, frames)) = leaving.recv().await {
-                let socket = match channel {
-                    Channel::Shell => &shell,
-                    Channel::Control => &control,
-                    Channel::Stdin => &stdin,
-                    Channel::Iopub => &iopub,
-                };
-                // The socket's task ends with the kernel.
-                let _ = socket.send(frames);
-            }
-        });
-        Ok(Wires { incoming, outgoing })
+        let iopub = bind(connection, connection.iopub_port).await?;
+        let heartbeat = bind(connection, connection.hb_port).await?;
+        tokio::spawn(publish(iopub, shown, to_kernel.clone()));
+        tokio::spawn(beat(heartbeat, to_kernel));
+        tokio::spawn(dispatch(leaving, shell, control, stdin));
+        Ok(Wires { incoming, replies, outputs })
     }
 }
 
@@ -43,90 +45,110 @@ async fn bind<S: Socket>(connection: &Connection, port: u16) -> Result<S, Jupyte
     }
 }
 
+/// Binds a socket for requests; what comes back takes the replies.
 async fn router(
     connection: &Connection,
     port: u16,
     channel: Channel,
-    to_kernel: &UnboundedSender<(Channel, Frames)>,
+    to_kernel: &Sender<(Channel, Frames)>,
 ) -> Result<UnboundedSender<Frames>, JupyterError> {
     let socket: RouterSocket = bind(connection, port).await?;
-    let (mut sending, mut receiving) = socket.split();
-    let (sender, mut leaving): (_, UnboundedReceiver<Frames>) = unbounded_channel();
-    tokio::spawn(async move {
-        while let Some(frames) = leaving.recv().await {
-            if let Ok(message) = ZmqMessage::try_from(frames)
-                && let Err(error) = sending.send(message).await
-            {
-                log(channel, &error.to_string());
+    let (sending, receiving) = socket.split();
+    let (sender, leaving) = unbounded_channel();
+    tokio::spawn(send(channel, sending, leaving));
+    tokio::spawn(receive(channel, receiving, to_kernel.clone()));
+    Ok(sender)
+}
+
+/// Gives each reply to its socket, so that a page that does not read on one channel holds up no other.
+async fn dispatch(
+    mut leaving: UnboundedReceiver<(Channel, Frames)>,
+    shell: UnboundedSender<Frames>,
+    control: UnboundedSender<Frames>,
+    stdin: UnboundedSender<Frames>,
+) {
+    while let Some((channel, frames)) = leaving.recv().await {
+        let socket = match channel {
+            Channel::Control => &control,
+            Channel::Stdin => &stdin,
+            Channel::Shell | Channel::Iopub => &shell,
+        };
+        // The socket's task lives as long as this one.
+        let _ = socket.send(frames);
+    }
+}
+
+async fn send(channel: Channel, mut socket: RouterSendHalf, mut leaving: UnboundedReceiver<Frames>) {
+    while let Some(frames) = leaving.recv().await {
+        if let Ok(message) = ZmqMessage::try_from(frames)
+            && let Err(error) = socket.send(message).await
+        {
+            log(channel, &error);
+        }
+    }
+}
+
+async fn receive(channel: Channel, mut socket: RouterRecvHalf, to_kernel: Sender<(Channel, Frames)>) {
+    loop {
+        let received = tokio::select! {
+            () = to_kernel.closed() => return,
+            received = socket.recv() => received,
+        };
+        match received {
+            // A kernel that has ended is noticed above.
+            Ok(message) => drop(to_kernel.send((channel, message.into_vec())).await),
+            Err(error) => {
+                log(channel, &error);
+                tokio::time::sleep(PAUSE).await;
             }
         }
-    });
-    let to_kernel = to_kernel.clone();
-    tokio::spawn(async move {
-        loop {
-            match receiving.recv().await {
-                Ok(message) => {
-                    if to_kernel.send((channel, message.into_vec())).is_err() {
-                        return;
-                    }
-                }
+    }
+}
+
+async fn publish(mut socket: XPubSocket, mut outputs: Receiver<Frames>, to_kernel: Sender<(Channel, Frames)>) {
+    let mut patience = PATIENCE;
+    loop {
+        tokio::select! {
+            // Subscriptions first, so that one made before an output does not miss it.
+            biased;
+            subscription = socket.recv() => match subscription {
+                Ok(message) => drop(to_kernel.send((Channel::Iopub, message.into_vec())).await),
                 Err(error) => {
-                    log(channel, &error.to_string());
-                    // A peer that breaks again and again must not keep the machine busy.
-                    tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+                    log(Channel::Iopub, &error);
+                    tokio::time::sleep(PAUSE).await;
                 }
-            }
-        }
-    });
-    Ok(sender)
-}
-
-async fn publisher(
-    connection: &Connection,
-    to_kernel: &UnboundedSender<(Channel, Frames)>,
-) -> Result<UnboundedSender<Frames>, JupyterError> {
-    let mut socket: XPubSocket = bind(connection, connection.iopub_port).await?;
-    let (sender, mut leaving): (_, UnboundedReceiver<Frames>) = unbounded_channel();
-    let to_kernel = to_kernel.clone();
-    tokio::spawn(async move {
-        loop {
-            tokio::select! {
-                // Subscriptions first, so that one made before an output does not miss it.
-                biased;
-                subscription = socket.recv() => match subscription {
-                    Ok(message) => drop(to_kernel.send((Channel::Iopub, message.into_vec()))),
-                    Err(error) => {
-                        log(Channel::Iopub, &error.to_string());
-                        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-                    }
-                },
-                frames = leaving.recv() => {
-                    let Some(frames) = frames else { return };
-                    if let Ok(message) = ZmqMessage::try_from(frames)
-                        && let Err(error) = socket.send(message).await
-                    {
-                        log(Channel::Iopub, &error.to_string());
+            },
+            frames = outputs.recv() => {
+                let Some(frames) = frames else { return };
+                let Ok(message) = ZmqMessage::try_from(frames) else { continue };
+                match tokio::time::timeout(patience, socket.send(message)).await {
+                    Ok(Ok(())) => patience = PATIENCE,
+                    Ok(Err(error)) => log(Channel::Iopub, &error),
+                    Err(_) => {
+                        if patience == PATIENCE {
+                            log(Channel::Iopub, &"a page does not read; it will miss outputs");
+                        }
+                        patience = NO_PATIENCE;
                     }
                 }
             }
         }
-    });
-    Ok(sender)
+    }
 }
 
-async fn heartbeat(connection: &Connection) -> Result<(), JupyterError> {
-    let mut socket: RepSocket = bind(connection, connection.hb_port).await?;
-    tokio::spawn(async move {
-        loop {
-            match socket.recv().await {
-                Ok(beat) => drop(socket.send(beat).await),
-                Err(_) => tokio::time::sleep(std::time::Duration::from_millis(10)).await,
-            }
+async fn beat(mut socket: RepSocket, to_kernel: Sender<(Channel, Frames)>) {
+    loop {
+        let beat = tokio::select! {
+            () = to_kernel.closed() => return,
+            beat = socket.recv() => beat,
+        };
+        match beat {
+            Ok(beat) => drop(socket.send(beat).await),
+            Err(_) => tokio::time::sleep(PAUSE).await,
         }
-    });
-    Ok(())
+    }
 }
 
-fn log(channel: Channel, detail: &str) {
+fn log(channel: Channel, detail: &dyn std::fmt::Display) {
     eprintln!("the {channel:?} socket: {detail}");
 }

@@ -1,5 +1,5 @@
-//! A client of librdkafka: made, reached, and heard. librdkafka tells the reasons of its errors only in its log, from
-//! its own threads; they are kept here for the error that follows, and never printed.
+//! A client of librdkafka: made, reached, and heard. librdkafka tells the reasons of its errors only in its log; they are
+//! kept here for the error that follows, and never printed.
 
 use std::net::{TcpStream, ToSocketAddrs as _};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,7 +12,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::metadata::Metadata;
 
-use super::error::from_kafka;
+use super::error::{from_code, from_kafka};
 use super::options::{KafkaOptions, addresses, consumer_config};
 use super::topics::unknown_topic;
 
@@ -35,7 +35,7 @@ impl LastWords {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    fn keep(&self, words: &str) {
+    pub(super) fn keep(&self, words: &str) {
         // "[thrd:host:9092/bootstrap]: host:9092/bootstrap: Connect to … failed: Connection refused (after 0ms …)"
         let plain = words.split_once("]: ").map_or(words, |(_, rest)| rest);
         let plain = plain.split_once(" (after ").map_or(plain, |(before, _)| before);
@@ -155,6 +155,12 @@ pub(super) fn partitions(consumer: &Consumer, options: &KafkaOptions) -> Result<
             None => return Err(super::error::from_code(options, &what, Code::LeaderNotAvailable, &words)),
         }
     }
+}
+
+/// What a consumer that reads nothing yet complained of: it is told only to who asks.
+pub(super) fn heard(consumer: &Consumer) -> &LastWords {
+    while consumer.poll(Duration::ZERO).is_some() {}
+    &consumer.context().words
 }
 
 /// The names of topics, less Kafka's own.

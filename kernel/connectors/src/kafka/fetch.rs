@@ -236,6 +236,7 @@ impl Fetcher {
     /// Is the broker there? Nothing came for a while, which an idle topic does too.
     fn ask(&mut self) -> Result<(), Gone> {
         let partition = self.partitions.keys().next().copied().unwrap_or(0);
+        eprintln!("ASK gen {} unread {} {:?} assignment {:?} position {:?} words {:?}", self.generation, self.unread, self.partitions.iter().map(|(p, g)| (*p, g.from, g.next, g.until, g.offsets.len())).collect::<Vec<_>>(), self.consumer.assignment(), self.consumer.position(), self.consumer.context().words.last());
         let answer =
             reach(&self.options).and_then(|()| watermarks(&self.consumer, &self.options, partition).map(|_| ()));
         self.heard = Instant::now();

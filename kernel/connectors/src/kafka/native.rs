@@ -2,7 +2,8 @@
 //! and cannot be had through rdkafka's own consumers. Everything unsafe of this crate is here.
 #![allow(unsafe_code)]
 
-use std::ffi::{CStr, c_int};
+use std::cell::RefCell;
+use std::ffi::{CStr, c_char, c_int};
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,7 +35,7 @@ pub(super) struct Batches {
     queue: NonNull<native::rd_kafka_queue_t>,
     slots: Vec<*mut native::rd_kafka_message_t>,
     // Keeps alive what the queue belongs to; dropped after it.
-    _consumer: Arc<Consumer>,
+    consumer: Arc<Consumer>,
 }
 
 // SAFETY: librdkafka's objects may be used from any thread, and `Batches` is used by one at a time (`&mut self`). The
@@ -44,9 +45,14 @@ unsafe impl Send for Batches {}
 impl Batches {
     /// The queue of `consumer`, from which nothing else may read; None if it has none, for want of a group.
     pub(super) fn new(consumer: Arc<Consumer>, at_once: usize) -> Option<Batches> {
+        let client = consumer.client().native_ptr();
         // SAFETY: the client is alive, and the queue that is returned is a reference of its own, given back in `drop`.
-        let queue = NonNull::new(unsafe { native::rd_kafka_queue_get_consumer(consumer.client().native_ptr()) })?;
-        Some(Batches { queue, slots: vec![ptr::null_mut(); at_once], _consumer: consumer })
+        let queue = NonNull::new(unsafe { native::rd_kafka_queue_get_consumer(client) })?;
+        // Its log waits in this queue. rdkafka would take it out as events; read as here, librdkafka hands it to its
+        // logger, which without this is one that prints.
+        // SAFETY: the client is alive and nothing serves its queue yet, so nothing reads the logger meanwhile.
+        unsafe { native::rd_kafka_set_logger(client, Some(listen)) };
+        Some(Batches { queue, slots: vec![ptr::null_mut(); at_once], consumer })
     }
 
     /// Hands what is there to `take`, waiting up to `wait` for `at_most` of it; says how many there were.
@@ -58,6 +64,8 @@ impl Batches {
         let count =
             unsafe { native::rd_kafka_consume_batch_queue(self.queue.as_ptr(), wait, slots.as_mut_ptr(), room) };
         let count = usize::try_from(count).unwrap_or(0).min(room);
+        let words = &self.consumer.context().words;
+        SAID.with_borrow_mut(|said| said.drain(..).for_each(|said| words.keep(&said)));
         for slot in &mut slots[..count] {
             if let Some(message) = NonNull::new(std::mem::replace(slot, ptr::null_mut())) {
                 let message = Message(message);
@@ -65,6 +73,22 @@ impl Batches {
             }
         }
         count
+    }
+}
+
+thread_local! {
+    /// What librdkafka complained of while this thread served its queue.
+    static SAID: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
+
+/// librdkafka's logger. With `log.queue`, which rdkafka sets, it is called only by the thread that serves the queue.
+unsafe extern "C" fn listen(_: *const native::rd_kafka_t, level: c_int, _: *const c_char, text: *const c_char) {
+    /// As in syslog.
+    const ERROR: c_int = 3;
+    if level <= ERROR && !text.is_null() {
+        // SAFETY: librdkafka gives a C string that lives as long as the call.
+        let text = unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned();
+        SAID.with_borrow_mut(|said| said.push(text));
     }
 }
 

@@ -11,7 +11,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::RDKafkaErrorCode as Code;
 
-use super::client::{ANSWER, Consumer, Context, consumer, partitions, reach};
+use super::client::{ANSWER, Consumer, Context, consumer, heard, partitions, reach};
 use super::error::{from_code, from_kafka};
 use super::options::{KafkaOptions, admin_config};
 
@@ -34,7 +34,7 @@ pub fn topics(bootstrap: &str) -> Result<Vec<Topic>, SourceError> {
     let what = format!("the topics at {bootstrap} cannot be listed");
     let metadata = consumer
         .fetch_metadata(None, ANSWER)
-        .map_err(|error| from_kafka(&options, &what, &error, &consumer.context().words))?;
+        .map_err(|error| from_kafka(&options, &what, &error, heard(&consumer)))?;
     let topics = metadata.topics().iter().filter(|topic| !topic.name().starts_with("__"));
     let mut topics: Vec<Topic> =
         topics.map(|topic| Topic { name: topic.name().to_owned(), partitions: topic.partitions().len() }).collect();

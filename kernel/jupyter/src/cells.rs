@@ -1,0 +1,82 @@
+//! Cells, one at a time: the queue, the one that runs, its count, and what an error does to those behind it. Part of the
+//! kernel's loop.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use serde_json::{Map, json};
+
+use crate::answers::{Answers, Request};
+use crate::cell::Cell;
+use crate::kernel::Events;
+use crate::language::{ExecuteRequest, Language, Outcome};
+use crate::message::{Header, now};
+use crate::replies;
+
+/// The cells of a kernel.
+#[derive(Default)]
+pub(crate) struct Cells {
+    waiting: VecDeque<Request>,
+    running: Option<Running>,
+    executed: u64,
+}
+
+struct Running {
+    request: Request,
+    count: u64,
+    stop_on_error: bool,
+    started: String,
+}
+
+impl Cells {
+    pub(crate) fn enqueue(&mut self, request: Request) {
+        self.waiting.push_back(request);
+    }
+
+    /// The header of the cell that runs.
+    pub(crate) fn running(&self) -> Option<&Arc<Header>> {
+        self.running.as_ref().map(|running| &running.request.parent)
+    }
+
+    /// Starts the next cell, if none runs.
+    pub(crate) fn start_next(&mut self, language: &mut impl Language, answers: &Answers, events: &Events) {
+        if self.running.is_some() {
+            return;
+        }
+        let Some(request) = self.waiting.pop_front() else { return };
+        let flag = |name: &str| request.message.content[name].as_bool();
+        let silent = flag("silent").unwrap_or(false);
+        let store_history = !silent && flag("store_history").unwrap_or(true);
+        let stop_on_error = flag("stop_on_error").unwrap_or(true);
+        // The first cell is number 1; a cell that leaves no trace has the number of the last one that did.
+        self.executed += u64::from(store_history);
+        let count = self.executed;
+        let code = request.message.text("code").to_owned();
+        answers.busy(&request.parent);
+        if !silent {
+            answers.publish(Some(Arc::clone(&request.parent)), "execute_input", &json!({"code": code, "execution_count": count}));
+        }
+        let cell = Cell::new(Arc::clone(&request.parent), count, silent, Arc::clone(&answers.outbox), events.clone());
+        self.running = Some(Running { request, count, stop_on_error, started: now() });
+        language.start_execute(ExecuteRequest { code, silent, store_history, execution_count: count }, cell);
+    }
+
+    /// Answers the cell that ran; whether those behind it are to be aborted. A cell that finishes twice has finished.
+    pub(crate) fn finish(&mut self, id: &str, outcome: &Outcome, answers: &Answers) -> bool {
+        let Some(running) = self.running.take_if(|running| running.request.parent.msg_id == id) else { return false };
+        // JupyterLab shows from it how long a cell took.
+        let metadata = Map::from_iter([("started".to_owned(), json!(running.started))]);
+        answers.reply_with(&running.request, replies::execute(running.count, outcome), metadata);
+        answers.idle(&running.request.parent);
+        running.stop_on_error && *outcome != Outcome::Ok
+    }
+
+    /// Answers every cell that waits, without running it.
+    pub(crate) fn abort_waiting(&mut self, answers: &Answers) {
+        for request in std::mem::take(&mut self.waiting) {
+            answers.busy(&request.parent);
+            answers.reply(&request, replies::execute(self.executed, &Outcome::Aborted));
+            answers.idle(&request.parent);
+        }
+    }
+}
