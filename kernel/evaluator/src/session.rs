@@ -30,7 +30,8 @@ const INIT: &str = "corriente::init();\nOk::<(), String>(())?;";
 const PRELUDE: &str = "use corriente::prelude::*;\n";
 
 /// What a cell is told when Corriente was built anew under a running kernel.
-const LIBRARY_GONE: &str = "The library that cells link to was built anew since this kernel started. Restart the kernel.";
+const LIBRARY_GONE: &str =
+    "The library that cells link to was built anew since this kernel started. Restart the kernel.";
 
 type Events = Arc<dyn Fn(Event) + Send + Sync>;
 
@@ -96,9 +97,9 @@ impl Session {
         events: Events,
     ) -> Result<Session, EvaluatorError> {
         let failed = |error: Error| match &error {
-            Error::CompilationErrors(errors) if errors.iter().any(is_library_gone) => {
-                EvaluatorError::Evcxr { detail: "the library that cells link to is not whole; build it with ./install/demo".to_owned() }
-            }
+            Error::CompilationErrors(errors) if errors.iter().any(is_library_gone) => EvaluatorError::Evcxr {
+                detail: "the library that cells link to is not whole; build it with ./install/demo".to_owned(),
+            },
             _ => EvaluatorError::Evcxr { detail: error.to_string() },
         };
         let (context, outputs) = EvalContext::with_subprocess_command(command).map_err(failed)?;

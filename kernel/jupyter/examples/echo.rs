@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use jupyter::Connection;
 
-#[path = "../tests/echo/mod.rs"]
+#[path = "../tests/protocol/echo.rs"]
 mod echo;
 
 fn main() -> ExitCode {

@@ -13,14 +13,16 @@ pub struct CompletionAnswer(pub(crate) Pending);
 impl CompletionAnswer {
     pub(crate) fn new(request: Request, events: Events) -> CompletionAnswer {
         let cursor = request.message.content["cursor_pos"].as_u64().unwrap_or(0);
-        let nothing = json!({"status": "ok", "matches": [], "cursor_start": cursor, "cursor_end": cursor, "metadata": {}});
-        CompletionAnswer(Pending { request: Some(request), events, content: nothing })
+        let nothing =
+            json!({"status": "ok", "matches": [], "cursor_start": cursor, "cursor_end": cursor, "metadata": {}});
+        CompletionAnswer(Pending { request: Some(Box::new(request)), events, content: nothing })
     }
 
     /// Answers.
     pub fn give(mut self, completion: Completion) {
         let Completion { matches, start, end, metadata } = completion;
-        self.0.content = json!({"status": "ok", "matches": matches, "cursor_start": start, "cursor_end": end, "metadata": metadata});
+        self.0.content =
+            json!({"status": "ok", "matches": matches, "cursor_start": start, "cursor_end": end, "metadata": metadata});
     }
 }
 
@@ -30,7 +32,7 @@ pub struct InspectionAnswer(pub(crate) Pending);
 impl InspectionAnswer {
     pub(crate) fn new(request: Request, events: Events) -> InspectionAnswer {
         let nothing = json!({"status": "ok", "found": false, "data": {}, "metadata": {}});
-        InspectionAnswer(Pending { request: Some(request), events, content: nothing })
+        InspectionAnswer(Pending { request: Some(Box::new(request)), events, content: nothing })
     }
 
     /// Answers.
@@ -41,7 +43,7 @@ impl InspectionAnswer {
 
 /// A question that waits for its answer; the answer leaves when this goes.
 pub(crate) struct Pending {
-    request: Option<Request>,
+    request: Option<Box<Request>>,
     events: Events,
     content: Value,
 }

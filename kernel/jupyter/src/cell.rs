@@ -48,7 +48,13 @@ struct Inner {
 }
 
 impl Cell {
-    pub(crate) fn new(parent: Arc<Header>, execution_count: u64, silent: bool, outbox: Arc<Outbox>, events: Events) -> Cell {
+    pub(crate) fn new(
+        parent: Arc<Header>,
+        execution_count: u64,
+        silent: bool,
+        outbox: Arc<Outbox>,
+        events: Events,
+    ) -> Cell {
         Cell(Arc::new(Inner { parent, execution_count, silent, outbox, events, finished: AtomicBool::new(false) }))
     }
 
@@ -69,7 +75,8 @@ impl Cell {
 
     /// The value of the cell.
     pub fn result(&self, bundle: Bundle) {
-        let content = json!({"execution_count": self.0.execution_count, "data": bundle.data, "metadata": bundle.metadata});
+        let content =
+            json!({"execution_count": self.0.execution_count, "data": bundle.data, "metadata": bundle.metadata});
         self.publish("execute_result", &content);
     }
 
@@ -161,6 +168,7 @@ impl Publisher {
 }
 
 fn shown(bundle: Bundle, display_id: Option<String>) -> Value {
-    let transient: Map<String, Value> = display_id.into_iter().map(|id| ("display_id".to_owned(), Value::String(id))).collect();
+    let transient: Map<String, Value> =
+        display_id.into_iter().map(|id| ("display_id".to_owned(), Value::String(id))).collect();
     json!({"data": bundle.data, "metadata": bundle.metadata, "transient": transient})
 }

@@ -54,7 +54,11 @@ impl Cells {
         let code = request.message.text("code").to_owned();
         answers.busy(&request.parent);
         if !silent {
-            answers.publish(Some(Arc::clone(&request.parent)), "execute_input", &json!({"code": code, "execution_count": count}));
+            answers.publish(
+                Some(Arc::clone(&request.parent)),
+                "execute_input",
+                &json!({"code": code, "execution_count": count}),
+            );
         }
         let cell = Cell::new(Arc::clone(&request.parent), count, silent, Arc::clone(&answers.outbox), events.clone());
         self.running = Some(Running { request, count, stop_on_error, started: now() });

@@ -29,7 +29,9 @@ fn message(output: Output, signer: &Signer, session: &str) -> Frames {
             let content = json!({"name": stream.name(), "text": text}).to_string().into();
             (Bytes::from_static(b"stream"), parent, "stream", content, Vec::new())
         }
-        Output::Message { parent, msg_type, content, buffers } => (Bytes::from(msg_type), parent, msg_type, content, buffers),
+        Output::Message { parent, msg_type, content, buffers } => {
+            (Bytes::from(msg_type), parent, msg_type, content, buffers)
+        }
         Output::Welcome { subscription } => {
             let content = json!({"subscription": String::from_utf8_lossy(&subscription)}).to_string().into();
             let topic = if subscription.is_empty() { Bytes::from_static(b"iopub_welcome") } else { subscription };

@@ -26,7 +26,7 @@ pub(crate) enum Event {
     /// A cell ended.
     Finished { id: String, outcome: Outcome },
     /// A question has its answer.
-    Answered { request: Request, content: Value },
+    Answered { request: Box<Request>, content: Value },
     /// The kernel's side opened a comm.
     CommOpened { id: String, target: String },
     /// The kernel's side closed a comm.
@@ -54,8 +54,16 @@ pub async fn run_on<L: Language>(
     answers.status(None, "starting");
     let language = language(Publisher { outbox: Arc::clone(&outbox), events: events.clone() });
     let connection = connection.clone();
-    let mut kernel =
-        Kernel { language, connection, answers, events, incoming, cells: Cells::default(), comms: Comms::default(), ended: false };
+    let mut kernel = Kernel {
+        language,
+        connection,
+        answers,
+        events,
+        incoming,
+        cells: Cells::default(),
+        comms: Comms::default(),
+        ended: false,
+    };
     kernel.serve(happening, end).await;
     // All that was put out is sent before the sockets close; handles that a thread still holds put out nothing more.
     outbox.close();
@@ -131,7 +139,9 @@ impl<L: Language> Kernel<L> {
             return;
         }
         match self.answers.signer.decode(frames) {
-            Ok(message) if message.header.msg_type == "execute_request" => self.cells.enqueue(Request::new(channel, message)),
+            Ok(message) if message.header.msg_type == "execute_request" => {
+                self.cells.enqueue(Request::new(channel, message))
+            }
             Ok(message) => self.answer(Request::new(channel, message)),
             Err(error) => eprintln!("{error}"),
         }
@@ -149,7 +159,9 @@ impl<L: Language> Kernel<L> {
             "complete_request" => {
                 return self.language.complete(cursor(&request), CompletionAnswer::new(request, self.events.clone()));
             }
-            "inspect_request" => return self.language.inspect(cursor(&request), InspectionAnswer::new(request, self.events.clone())),
+            "inspect_request" => {
+                return self.language.inspect(cursor(&request), InspectionAnswer::new(request, self.events.clone()));
+            }
             "interrupt_request" => {
                 self.language.interrupt();
                 json!({"status": "ok"})

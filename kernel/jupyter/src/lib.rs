@@ -24,7 +24,9 @@ pub use cell::{Cell, Publisher, Stream};
 pub use connection::Connection;
 pub use error::JupyterError;
 pub use kernel::run_on;
-pub use language::{Bundle, CommEvent, Completeness, Completion, Cursor, ExecuteRequest, Language, LanguageInfo, Outcome};
+pub use language::{
+    Bundle, CommEvent, Completeness, Completion, Cursor, ExecuteRequest, Language, LanguageInfo, Outcome,
+};
 pub use message::{Header, Message, PROTOCOL_VERSION};
 pub use serve::run;
 pub use transport::{Channel, Frames, Page, Transport, Wires, in_memory};

@@ -114,7 +114,11 @@ impl Outbox {
         let mut state = self.state();
         if state.full() {
             let taken = state.taken;
-            state = self.room.wait_timeout_while(state, PATIENCE, |state| state.full()).unwrap_or_else(PoisonError::into_inner).0;
+            state = self
+                .room
+                .wait_timeout_while(state, PATIENCE, |state| state.full())
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
             // Where other threads were quicker to fill the room, this output goes in all the same.
             state.stuck |= state.full() && state.taken == taken;
         }
@@ -240,7 +244,9 @@ impl State {
             return None;
         }
         let Dropped { parent, outputs, bytes } = self.dropped.take()?;
-        let text = format!("[{outputs} outputs of {bytes} bytes in all were dropped: they came faster than the page took them]\n");
+        let text = format!(
+            "[{outputs} outputs of {bytes} bytes in all were dropped: they came faster than the page took them]\n"
+        );
         Some(Output::Text { parent, stream: Stream::Stderr, text })
     }
 }

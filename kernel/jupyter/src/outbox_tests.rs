@@ -28,7 +28,9 @@ fn taken(outbox: &Outbox) -> Vec<String> {
         let parent = output.parent().map_or_else(String::new, |parent| parent.msg_id.clone());
         taken.push(match output {
             Output::Text { stream, text, .. } => format!("{parent} {} {text}", stream.name()),
-            Output::Message { msg_type, content, .. } => format!("{parent} {msg_type} {}", String::from_utf8_lossy(&content)),
+            Output::Message { msg_type, content, .. } => {
+                format!("{parent} {msg_type} {}", String::from_utf8_lossy(&content))
+            }
             Output::Welcome { .. } => "welcome".to_owned(),
         });
     }

@@ -23,7 +23,9 @@ pub(crate) fn execute(count: u64, outcome: &Outcome) -> Value {
             "status": "error", "execution_count": count, "ename": ename, "evalue": evalue, "traceback": traceback,
             "user_expressions": {}, "payload": [],
         }),
-        Outcome::Aborted => json!({"status": "aborted", "execution_count": count, "user_expressions": {}, "payload": []}),
+        Outcome::Aborted => {
+            json!({"status": "aborted", "execution_count": count, "user_expressions": {}, "payload": []})
+        }
     }
 }
 

@@ -22,7 +22,8 @@ const FAREWELL: Duration = Duration::from_millis(300);
 /// # Errors
 /// When a socket cannot be bound.
 pub fn run<L: Language>(connection: &Connection, language: impl FnOnce(Publisher) -> L) -> Result<(), JupyterError> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("jupyter").enable_all().build()?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("jupyter").enable_all().build()?;
     let served = runtime.block_on(async {
         // Listened to and never asked.
         let _interrupts = signal(SignalKind::interrupt())?;

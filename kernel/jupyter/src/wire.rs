@@ -61,7 +61,8 @@ impl Signer {
         // A header is text only: it cannot fail.
         let json = |header: &Header| Bytes::from(serde_json::to_vec(header).unwrap_or_default());
         let nothing = Bytes::from_static(b"{}");
-        let metadata = if metadata.is_empty() { nothing.clone() } else { Value::Object(metadata.clone()).to_string().into() };
+        let metadata =
+            if metadata.is_empty() { nothing.clone() } else { Value::Object(metadata.clone()).to_string().into() };
         let parts = [json(header), parent.map_or(nothing, json), metadata, content];
         frames.push(Bytes::from_static(DELIMITER));
         frames.push(Bytes::from(self.sign(&parts)));

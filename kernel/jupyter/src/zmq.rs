@@ -4,7 +4,9 @@
 use std::time::Duration;
 
 use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver, UnboundedSender, channel, unbounded_channel};
-use zeromq::{RepSocket, RouterRecvHalf, RouterSendHalf, RouterSocket, Socket, SocketRecv, SocketSend, XPubSocket, ZmqMessage};
+use zeromq::{
+    RepSocket, RouterRecvHalf, RouterSendHalf, RouterSocket, Socket, SocketRecv, SocketSend, XPubSocket, ZmqMessage,
+};
 
 use crate::transport::{Channel, Frames, OUTPUTS, REQUESTS, Transport, Wires};
 use crate::{Connection, JupyterError};

@@ -132,12 +132,11 @@ fn plain(error: &std::io::Error) -> &'static str {
 pub(super) fn partitions(consumer: &Consumer, options: &KafkaOptions) -> Result<Vec<i32>, SourceError> {
     let deadline = Instant::now() + ANSWER;
     let what = format!("the topic \"{}\" cannot be read", options.topic);
-    let words = consumer.context().words.clone();
     loop {
         let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(100));
         let found = consumer
             .fetch_metadata(Some(&options.topic), left)
-            .map_err(|error| from_kafka(options, &what, &error, &words))?;
+            .map_err(|error| from_kafka(options, &what, &error, heard(consumer)))?;
         let Some(topic) = found.topics().first() else { return Err(unknown_topic(options, &names(&found))) };
         match topic.error().map(Code::from) {
             None if !topic.partitions().is_empty() => {
@@ -148,11 +147,11 @@ pub(super) fn partitions(consumer: &Consumer, options: &KafkaOptions) -> Result<
             Some(Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::InvalidTopic) => {
                 let all = consumer
                     .fetch_metadata(None, ANSWER)
-                    .map_err(|error| from_kafka(options, &what, &error, &words))?;
+                    .map_err(|error| from_kafka(options, &what, &error, heard(consumer)))?;
                 return Err(unknown_topic(options, &names(&all)));
             }
-            Some(code) => return Err(super::error::from_code(options, &what, code, &words)),
-            None => return Err(super::error::from_code(options, &what, Code::LeaderNotAvailable, &words)),
+            Some(code) => return Err(from_code(options, &what, code, heard(consumer))),
+            None => return Err(from_code(options, &what, Code::LeaderNotAvailable, heard(consumer))),
         }
     }
 }

@@ -183,10 +183,9 @@ impl Fetcher {
     /// Sends the segments that are large enough, or all of them.
     fn hand_on(&mut self, all: bool) -> Result<(), Gone> {
         for (partition, growing) in &mut self.partitions {
-            if !(all && growing.next > growing.from
-                || growing.offsets.len() >= SEGMENT_ROWS
-                || growing.bytes >= SEGMENT_BYTES)
-            {
+            let large = growing.offsets.len() >= SEGMENT_ROWS || growing.bytes >= SEGMENT_BYTES;
+            // One that is done gets no more, so it would wait for ever.
+            if growing.next == growing.from || !(all || large || growing.is_done()) {
                 continue;
             }
             let event = match growing.take(*partition) {
@@ -236,7 +235,6 @@ impl Fetcher {
     /// Is the broker there? Nothing came for a while, which an idle topic does too.
     fn ask(&mut self) -> Result<(), Gone> {
         let partition = self.partitions.keys().next().copied().unwrap_or(0);
-        eprintln!("ASK gen {} unread {} {:?} assignment {:?} position {:?} words {:?}", self.generation, self.unread, self.partitions.iter().map(|(p, g)| (*p, g.from, g.next, g.until, g.offsets.len())).collect::<Vec<_>>(), self.consumer.assignment(), self.consumer.position(), self.consumer.context().words.last());
         let answer =
             reach(&self.options).and_then(|()| watermarks(&self.consumer, &self.options, partition).map(|_| ()));
         self.heard = Instant::now();

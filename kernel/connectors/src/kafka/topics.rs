@@ -32,9 +32,8 @@ pub fn topics(bootstrap: &str) -> Result<Vec<Topic>, SourceError> {
     let options = KafkaOptions { bootstrap: bootstrap.to_owned(), ..KafkaOptions::default() };
     let consumer: Consumer = consumer(&options)?;
     let what = format!("the topics at {bootstrap} cannot be listed");
-    let metadata = consumer
-        .fetch_metadata(None, ANSWER)
-        .map_err(|error| from_kafka(&options, &what, &error, heard(&consumer)))?;
+    let metadata =
+        consumer.fetch_metadata(None, ANSWER).map_err(|error| from_kafka(&options, &what, &error, heard(&consumer)))?;
     let topics = metadata.topics().iter().filter(|topic| !topic.name().starts_with("__"));
     let mut topics: Vec<Topic> =
         topics.map(|topic| Topic { name: topic.name().to_owned(), partitions: topic.partitions().len() }).collect();

@@ -97,8 +97,11 @@ fn any_range_can_be_read_at_any_time() {
     let whole = read_up_to(&mut source, start.clone(), &end, 100_000);
     let dead: Vec<_> = whole.dead.iter().map(|dead| (dead.partition, dead.offset)).collect();
     // A card is in one partition, and every record of the bank has a number.
-    let ids = |rows: &DataFrame| rows.column("txn_id").unwrap().str().unwrap().iter().flatten().map(str::to_owned).collect::<Vec<_>>();
-    let all: BTreeMap<i32, Vec<String>> = (0..4).map(|partition| (partition, ids(&whole.partition(partition).unwrap()))).collect();
+    let ids = |rows: &DataFrame| {
+        rows.column("txn_id").unwrap().str().unwrap().iter().flatten().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let all: BTreeMap<i32, Vec<String>> =
+        (0..4).map(|partition| (partition, ids(&whole.partition(partition).unwrap()))).collect();
     let mut chance = 1u64;
     let mut below = |limit: i64| {
         chance = chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -109,14 +112,22 @@ fn any_range_can_be_read_at_any_time() {
             let from = below(end.0[&partition] + 1);
             (from, from + below((end.0[&partition] - from + 1).min(900)))
         };
-        let ranges: BTreeMap<i32, (i64, i64)> = (0..4).map(|partition| (partition, range(partition, &mut below))).collect();
+        let ranges: BTreeMap<i32, (i64, i64)> =
+            (0..4).map(|partition| (partition, range(partition, &mut below))).collect();
         let from = Offsets(ranges.iter().map(|(partition, range)| (*partition, range.0)).collect());
         let to = Offsets(ranges.iter().map(|(partition, range)| (*partition, range.1)).collect());
         let batch = source.read(&from, &to).unwrap();
         for (partition, (from, to)) in ranges {
-            let before = |offset: i64| usize::try_from(offset).unwrap() - dead.iter().filter(|dead| dead.0 == partition && dead.1 < offset).count();
+            let before = |offset: i64| {
+                usize::try_from(offset).unwrap()
+                    - dead.iter().filter(|dead| dead.0 == partition && dead.1 < offset).count()
+            };
             let expect = &all[&partition][before(from)..before(to)];
-            let got = batch.parts.iter().find(|part| part.partition == partition).map_or_else(Vec::new, |part| ids(&part.rows));
+            let got = batch
+                .parts
+                .iter()
+                .find(|part| part.partition == partition)
+                .map_or_else(Vec::new, |part| ids(&part.rows));
             assert_eq!(got, expect, "{partition}: {from}..{to}");
         }
     }

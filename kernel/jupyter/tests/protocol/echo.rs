@@ -1,20 +1,21 @@
 //! A language for tests of the protocol: each line of a cell is an order, and a cell runs on a thread of its own.
 //!
 //! `print T`, `eprint T`, `flood N` (N lines), `show T`, `show@ID T`, `update@ID T`, `value T`, `clear`, `fail T`, `abort`,
-//! `panic`, `hold` (until an interrupt, or "go" on a comm; then prints which), `late T` (a print after the end),
+//! `panic`, `hold` (until an interrupt, or "go" on a comm; then prints which), `late T` (a print after the end and an
+//! interrupt),
 //! `comm ID TARGET` (opens one), `page T` (as a value).
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 
 use jupyter::{
-    Bundle, Cell, CommEvent, Completeness, Completion, CompletionAnswer, Cursor, ExecuteRequest, InspectionAnswer, Language, LanguageInfo,
-    Outcome, Publisher, Stream,
+    Bundle, Cell, CommEvent, Completeness, Completion, CompletionAnswer, Cursor, ExecuteRequest, InspectionAnswer,
+    Language, LanguageInfo, Outcome, Publisher, Stream,
 };
 use serde_json::{Map, json};
 
 /// Echoes.
-pub struct Echo {
+pub(crate) struct Echo {
     publisher: Publisher,
     signal: Arc<Signal>,
 }
@@ -45,7 +46,7 @@ impl Signal {
 
 impl Echo {
     /// An echo that speaks of its comms through `publisher`.
-    pub fn new(publisher: Publisher) -> Echo {
+    pub(crate) fn new(publisher: Publisher) -> Echo {
         Echo { publisher, signal: Arc::default() }
     }
 }
@@ -72,6 +73,7 @@ impl Language for Echo {
             cell.finish(Outcome::Ok);
             for line in request.code.lines() {
                 if let Some(text) = line.strip_prefix("late ") {
+                    signal.wait();
                     cell.stream(Stream::Stdout, text);
                 }
             }
@@ -108,8 +110,9 @@ impl Language for Echo {
     }
 
     fn complete(&mut self, at: Cursor, answer: CompletionAnswer) {
-        let start = at.code.chars().take(at.position).collect::<String>().rfind(' ').map_or(0, |space| space + 1);
-        let word: String = at.code.chars().take(at.position).skip(start).collect();
+        let before: Vec<char> = at.code.chars().take(at.position).collect();
+        let start = before.iter().rposition(|letter| *letter == ' ').map_or(0, |space| space + 1);
+        let word = String::from_iter(&before[start..]);
         let orders = ["clear", "eprint", "fail", "flood", "hold", "print"];
         let matches = orders.iter().filter(|order| order.starts_with(&word)).map(ToString::to_string).collect();
         let answer = move || answer.give(Completion { matches, start, end: at.position, metadata: Map::new() });
@@ -130,7 +133,9 @@ fn order(line: &str, cell: &Cell, signal: &Signal, publisher: &Publisher) -> Opt
     match order {
         "print" => cell.stream(Stream::Stdout, &format!("{rest}\n")),
         "eprint" => cell.stream(Stream::Stderr, &format!("{rest}\n")),
-        "flood" => (0..rest.parse().unwrap_or(0)).for_each(|line| cell.stream(Stream::Stdout, &format!("line {line}\n"))),
+        "flood" => {
+            (0..rest.parse().unwrap_or(0)).for_each(|line| cell.stream(Stream::Stdout, &format!("line {line}\n")))
+        }
         "show" => cell.display(bundle(rest), id),
         "update" => cell.update_display(bundle(rest), id.unwrap_or_default()),
         "value" => cell.result(bundle(rest)),
