@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use link::{Channel, Framed, Listener, ToCell, ToKernel};
@@ -15,12 +15,15 @@ use crate::{EvaluatorError, Event, Place};
 const GRACE: Duration = Duration::from_secs(3);
 /// How long output may take to arrive after a cell.
 const BARRIER: Duration = Duration::from_secs(10);
+/// How long a process that runs may take to join the link.
+const JOINING: Duration = Duration::from_secs(10);
 /// What the cell process writes to its standard error at a barrier; followed by the number.
 const MARK: &str = "\u{0}CORRIENTE-BARRIER ";
 
 /// The cell process, whichever it is now.
 pub(crate) struct CellProcess {
-    sender: Mutex<Option<link::Sender<ToCell>>>,
+    link: Mutex<Link>,
+    joined: Condvar,
     handle: Mutex<Option<Arc<Mutex<std::process::Child>>>>,
     events: Arc<dyn Fn(Event) + Send + Sync>,
     running: AtomicBool,
@@ -28,6 +31,15 @@ pub(crate) struct CellProcess {
     cells: AtomicU64,
     barriers: AtomicU64,
     reports: (Mutex<Sender<Report>>, Mutex<Receiver<Report>>),
+}
+
+/// The link to the newest process.
+#[derive(Default)]
+struct Link {
+    /// Counts the processes that have joined.
+    number: u64,
+    /// `None` before the first process, and when the newest one has left.
+    sender: Option<link::Sender<ToCell>>,
 }
 
 /// What the session must know of a cell beside its outputs.
@@ -52,7 +64,8 @@ impl CellProcess {
         let listener = Listener::bind(&place.socket()).map_err(|error| failed(error.to_string()))?;
         let (report, reported) = channel();
         let process = Arc::new(CellProcess {
-            sender: Mutex::default(),
+            link: Mutex::default(),
+            joined: Condvar::new(),
             handle: Mutex::default(),
             events,
             running: AtomicBool::new(false),
@@ -64,8 +77,8 @@ impl CellProcess {
         let accepting = Arc::clone(&process);
         let thread = std::thread::Builder::new().name("link".into()).spawn(move || {
             while let Ok((sender, receiver)) = listener.accept() {
-                *lock(&accepting.sender) = Some(sender);
-                accepting.hear(receiver, wishes.clone());
+                let number = accepting.joins(sender);
+                accepting.hear(number, receiver, wishes.clone());
             }
         });
         thread.map_err(|error| failed(error.to_string()))?;
@@ -73,7 +86,7 @@ impl CellProcess {
     }
 
     /// Hears one process on a thread of its own, until it is gone.
-    fn hear(self: &Arc<Self>, mut receiver: link::Receiver<ToKernel>, wishes: Sender<Wish>) {
+    fn hear(self: &Arc<Self>, number: u64, mut receiver: link::Receiver<ToKernel>, wishes: Sender<Wish>) {
         let process = Arc::clone(self);
         let heard = std::thread::Builder::new().name("link process".into()).spawn(move || {
             loop {
@@ -86,6 +99,7 @@ impl CellProcess {
                     }
                 }
             }
+            process.leaves(number);
             process.report(Report::Gone);
             (process.events)(Event::ProcessGone);
             // An idle session looks after the process at once; a busy one has noticed by itself.
@@ -97,6 +111,33 @@ impl CellProcess {
                 text: format!("the cell process cannot be heard: {error}\n"),
             });
         }
+    }
+
+    fn joins(&self, sender: link::Sender<ToCell>) -> u64 {
+        let mut link = lock(&self.link);
+        link.number += 1;
+        link.sender = Some(sender);
+        self.joined.notify_all();
+        link.number
+    }
+
+    fn leaves(&self, number: u64) {
+        let mut link = lock(&self.link);
+        if link.number == number {
+            link.sender = None;
+        }
+    }
+
+    /// How many processes have joined up to now.
+    pub(crate) fn joined(&self) -> u64 {
+        lock(&self.link).number
+    }
+
+    /// Waits until more processes have joined than `before`.
+    pub(crate) fn await_joined(&self, before: u64) {
+        // One that does not join is found out by the next cell, which waits for a barrier.
+        let waiting = |link: &mut Link| link.number <= before;
+        drop(self.joined.wait_timeout_while(lock(&self.link), JOINING, waiting));
     }
 
     fn take(&self, framed: Framed<ToKernel>) {
@@ -135,7 +176,7 @@ impl CellProcess {
     }
 
     pub(crate) fn send(&self, frame: &Framed<ToCell>) {
-        if let Some(sender) = lock(&self.sender).as_mut() {
+        if let Some(sender) = lock(&self.link).sender.as_mut() {
             // A process that is gone is noticed by the thread that hears it.
             let _ = sender.send(frame);
         }
@@ -168,9 +209,20 @@ impl CellProcess {
         reports
     }
 
-    /// Whether the process lives.
+    /// Whether the process lives and is joined. One that has left the link is ended and its end awaited: it is of no use,
+    /// and one that dies closes its sockets a moment before it can be seen to be dead.
     pub(crate) fn is_alive(&self) -> bool {
-        lock(&self.handle).as_ref().is_some_and(|handle| matches!(lock(handle).try_wait(), Ok(None)))
+        let joined = lock(&self.link).sender.is_some();
+        let handle = lock(&self.handle).clone();
+        let Some(handle) = handle else { return false };
+        let mut child = lock(&handle);
+        if joined && matches!(child.try_wait(), Ok(None)) {
+            return true;
+        }
+        // One that has ended by itself is as good.
+        let _ = child.kill();
+        let _ = child.wait();
+        false
     }
 
     pub(crate) fn was_interrupted(&self) -> bool {

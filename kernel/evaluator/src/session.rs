@@ -117,6 +117,7 @@ impl Session {
         context.set_opt_level("0").map_err(failed)?;
         context.execute(":linker system").map_err(failed)?;
         context.execute(&format!("{PRELUDE}{INIT}")).map_err(failed)?;
+        process.await_joined(0);
         Ok(Session { context, process, events })
     }
 
@@ -224,11 +225,12 @@ impl Session {
 
     /// evcxr notices that its process is gone when it wants to use it, and starts another; that one joins the link.
     fn revive(&mut self) {
+        let before = self.process.joined();
         for _ in 0..3 {
             let joined = self.context.execute(INIT);
             self.process.hold(self.context.process_handle());
             match joined {
-                Ok(_) => return,
+                Ok(_) => return self.process.await_joined(before),
                 Err(Error::SubprocessTerminated(_)) => {}
                 Err(error) => {
                     let text = format!("the new cell process does not start: {error}\n");

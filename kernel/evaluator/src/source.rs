@@ -3,7 +3,7 @@
 //! last expression, and [`Prepared::column`] moves them back.
 
 use ra_ap_syntax::ast::{self, AstNode, HasModuleItem as _};
-use ra_ap_syntax::{Edition, SourceFile};
+use ra_ap_syntax::{Edition, SourceFile, SyntaxError};
 
 const SHOW: &str = "corriente::show!(";
 const END: &str = "\ncorriente::cell::completed();";
@@ -82,6 +82,10 @@ pub fn is_complete(code: &str) -> Completeness {
     if errors.is_empty() {
         return Completeness::Complete;
     }
+    if errors.iter().any(is_open_literal) {
+        // What is in a literal is the person's own: no spaces are added to it.
+        return Completeness::Incomplete { indent: String::new() };
+    }
     let depth = open_brackets(&blanked);
     if depth > 0 || errors.iter().all(|error| usize::from(error.range().start()) >= end) {
         return Completeness::Incomplete { indent: " ".repeat(4 * depth.max(0).unsigned_abs()) };
@@ -124,6 +128,12 @@ fn position(text: &str, at: usize) -> (usize, usize) {
     let line = before.matches('\n').count() + 1;
     let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
     (line, column)
+}
+
+/// A string or a block comment that nothing closes; it may go on in the next line, unlike a character.
+fn is_open_literal(error: &SyntaxError) -> bool {
+    let text = error.to_string();
+    text == "Invalid raw string literal" || text.starts_with("Missing trailing") && !text.contains("`'`")
 }
 
 fn open_brackets(code: &str) -> isize {
@@ -198,6 +208,10 @@ mod tests {
         assert_eq!(is_complete("fn f() {"), Completeness::Incomplete { indent: "    ".into() });
         assert_eq!(is_complete("let x = "), Completeness::Incomplete { indent: String::new() });
         assert_eq!(is_complete("let let x;\nlet y = 1;"), Completeness::Invalid);
+        for open in ["let text = \"open", "r#\"open\"", "b\"open", "1 /* and"] {
+            assert_eq!(is_complete(open), Completeness::Incomplete { indent: String::new() }, "{open}");
+        }
+        assert_eq!(is_complete("let letter = b'a;"), Completeness::Invalid);
         assert_eq!(is_complete(":vars"), Completeness::Complete);
     }
 }

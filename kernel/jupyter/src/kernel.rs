@@ -105,8 +105,9 @@ impl<L: Language> Kernel<L> {
     fn happen(&mut self, event: Event) {
         match event {
             Event::Finished { id, outcome } => {
+                self.take_arrived();
                 if self.cells.finish(&id, &outcome, &self.answers) {
-                    self.abort_waiting();
+                    self.cells.abort_waiting(&self.answers);
                 }
                 self.start_next();
             }
@@ -119,12 +120,12 @@ impl<L: Language> Kernel<L> {
         }
     }
 
-    /// Aborts the cells that were sent before the page could know of the error, those still on their way in included.
-    fn abort_waiting(&mut self) {
+    /// What was sent before the page could know how a cell ended is told from what it sends once it knows: an error
+    /// aborts the former only.
+    fn take_arrived(&mut self) {
         while let Ok((channel, frames)) = self.incoming.try_recv() {
             self.take(channel, frames);
         }
-        self.cells.abort_waiting(&self.answers);
     }
 
     fn start_next(&mut self) {
