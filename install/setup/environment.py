@@ -17,8 +17,13 @@ import children
 from places import CACHE, CHECKOUT, COMMAND
 
 STAMP = "corriente-ready"
-# The news dialog of a JupyterLab that a person did not install would be in the way of the first notebook.
-DISABLED = {"@jupyterlab/apputils-extension:announcements": True}
+PAGE = {
+    # The news dialog of a JupyterLab that a person did not install would be in the way of the first notebook.
+    "disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True},
+    # Looking for extensions to compile takes the server two seconds of each page load, and there are none.
+    "buildAvailable": False,
+    "buildCheck": False,
+}
 
 
 class Failed(Exception):
@@ -56,9 +61,6 @@ def make(folder, requirements):
     call([sys.executable, "-m", "venv", folder])
     python = folder / "bin" / "python"
     call([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement", requirements])
-    settings = folder / "etc" / "jupyter" / "labconfig" / "page_config.json"
-    settings.parent.mkdir(parents=True, exist_ok=True)
-    settings.write_text(json.dumps({"disabledExtensions": DISABLED}, indent=2))
     (folder / STAMP).write_text("complete\n")
 
 
@@ -76,7 +78,10 @@ def call(command):
 
 
 def install_kernel(folder):
-    """Puts the kernelspec and the labextension of the command just built into the environment."""
+    """Puts the kernelspec and the labextension of the command just built into the environment, and the page's settings."""
+    settings = folder / "etc" / "jupyter" / "labconfig" / "page_config.json"
+    settings.parent.mkdir(parents=True, exist_ok=True)
+    settings.write_text(json.dumps(PAGE, indent=2))
     call_quietly([COMMAND, "install", "--prefix", folder])
 
 

@@ -119,7 +119,7 @@ def python_tests(folder, minutes, with_kernel=False, **variables):
         report = Path(scratch) / "report.xml"
         temporary = Path(scratch) / "tmp"
         temporary.mkdir()
-        command = [python / "bin" / "python", "-B", "-m", "pytest", TESTS / folder, "-q", "-p", "no:cacheprovider", *QUIET]
+        command = [python / "bin" / "python", "-B", "-m", "pytest", TESTS / folder, "-q", "-rs", "-p", "no:cacheprovider", *QUIET]
         code, _ = run([*command, f"--junitxml={report}"], minutes, TMPDIR=str(temporary), **variables)
         return counts.of_pytest(report, code)
 

@@ -19,6 +19,11 @@ use crate::source::{Offsets, Source, SourceBatch, SourceError};
 /// Opens a query's source for the named columns, in the source's order; called again after the source was away.
 pub type OpenSource = Arc<dyn Fn(&[PlSmallStr]) -> Result<Box<dyn Source>, SourceError> + Send + Sync>;
 
+/// A small batch may take this part of a core's time.
+const PAUSES_PER_BATCH: u32 = 10;
+/// How often a screen is drawn anew.
+const A_FRAME: Duration = Duration::from_millis(33);
+
 /// How a query runs.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -191,15 +196,13 @@ impl Run {
             if self.result.unwatched_for() > self.options.rest_after {
                 return Halt::Unwatched;
             }
-            let begun = self.clock.now();
             match self.batch(source.as_mut(), pipeline, from) {
-                Ok(true) => {
-                    let spent = self.clock.now().saturating_sub(begun);
-                    if self.pause(self.options.interval.saturating_sub(spent)) {
+                Ok(Some(rest)) => {
+                    if self.pause(rest) {
                         return Halt::Stopped;
                     }
                 }
-                Ok(false) => {}
+                Ok(None) => {}
                 Err(halt) => return halt,
             }
         }
@@ -214,14 +217,21 @@ impl Run {
         Ok((pipeline, from))
     }
 
-    /// Reads and runs one batch, if there is one.
-    fn batch(&self, source: &mut dyn Source, pipeline: &mut Pipeline, from: &mut Offsets) -> Result<bool, Halt> {
+    /// Reads and runs one batch, if there is one; gives the time to rest after it.
+    fn batch(
+        &self,
+        source: &mut dyn Source,
+        pipeline: &mut Pipeline,
+        from: &mut Offsets,
+    ) -> Result<Option<Duration>, Halt> {
         let to = source.available(from, self.options.max_rows, Duration::from_millis(100)).map_err(Halt::Source)?;
         if to == *from {
-            return Ok(false);
+            return Ok(None);
         }
+        let begun = self.clock.now();
         let batch = source.read(from, &to).map_err(Halt::Source)?;
         let facts = BatchFacts::of(&batch);
+        let behind = facts.rows >= self.options.max_rows / 2;
         let output = pipeline.execute(batch.parts).map_err(|error| Halt::Failed(error.to_string()))?;
         let watermark = pipeline.watermark_ms();
         let changes = &output.changes;
@@ -229,7 +239,15 @@ impl Run {
             .apply(changes, |status| facts.write(status, &output, watermark, &to))
             .map_err(|error| Halt::Failed(error.to_string()))?;
         *from = to;
-        Ok(true)
+        let spent = self.clock.now().saturating_sub(begun);
+        Ok(Some(if behind { Duration::ZERO } else { self.pace(spent).saturating_sub(spent) }))
+    }
+
+    /// The time from the start of a batch that took `spent` to the start of the next one. Small batches cost what they
+    /// cost however few rows they have, so a machine that is slow, or busy with other queries, is given fewer of them;
+    /// never so few that a person could see it.
+    fn pace(&self, spent: Duration) -> Duration {
+        (spent * PAUSES_PER_BATCH).min(A_FRAME).max(self.options.interval)
     }
 
     fn is_stopped(&self) -> bool {

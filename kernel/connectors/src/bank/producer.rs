@@ -21,8 +21,9 @@ use crate::kafka::{Context, KafkaOptions, create, from_kafka, producer_config};
 
 /// Records between two looks at the clock and the broker's answers.
 const AT_ONCE: u64 = 500;
-/// The longest wait for the next record; short enough for an even stream.
-const TICK: Duration = Duration::from_millis(4);
+/// How often records that are due are sent: short enough for an even stream, and long enough that who reads it is not
+/// woken for every record.
+const TICK: Duration = Duration::from_millis(5);
 /// How long the first answer of the broker may take, and how long the last ones.
 const FIRST_ANSWER: Duration = Duration::from_secs(5);
 const LAST_ANSWERS: Duration = Duration::from_secs(10);
@@ -290,7 +291,8 @@ impl Run {
             }
             self.tally.malformed.store(self.generator.malformed(), Ordering::Relaxed);
             self.producer.poll(Duration::ZERO);
-            if let Err(stop) = self.rest(self.schedule.wait(n).min(TICK)) {
+            let ahead = !self.schedule.wait(n).is_zero();
+            if let Err(stop) = self.rest(if ahead { TICK } else { Duration::ZERO }) {
                 return stop;
             }
         }
