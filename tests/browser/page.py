@@ -24,10 +24,10 @@ OUTPUTS = """() => {
                              outputs: cell.model.outputs.toJSON()}));
 }"""
 
-# Does nothing while the notebook is not open yet.
+# Begins anew behind the last cell, and does nothing while the notebook is not open yet.
 SCROLL_TO = """n => {
   const book = window.jupyterapp?.shell?.currentWidget?.content;
-  if (book?.scrollToItem && book.widgets?.length) { book.scrollToItem(Math.min(n, book.widgets.length - 1)); }
+  if (book?.scrollToItem && book.widgets?.length) { book.scrollToItem(n % book.widgets.length); }
 }"""
 
 # Null when the kernel of the notebook in front is there and has nothing to do.
@@ -175,7 +175,7 @@ class Notebook:
             assert time.monotonic() < give_up, f"{found.count()} live views of kind {kind} in the page, {nth + 1} wanted"
             # A notebook renders the cells near the screen; walking down makes it render all.
             cell += 1
-            self.page.evaluate(SCROLL_TO, cell % 60)
+            self.page.evaluate(SCROLL_TO, cell)
             self.page.wait_for_timeout(100)
         view = found.nth(nth)
         view.scroll_into_view_if_needed()
