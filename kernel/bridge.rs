@@ -1,14 +1,18 @@
-//! Joins the protocol and the evaluator: cells go one way, outputs and comms the other. The only place that knows both.
+//! Joins the protocol and the evaluator: cells go one way here, outputs and comms the other in `pages`. Only these two know
+//! both.
 
-use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
-use evaluator::{Evaluator, EvaluatorError, Event, Place, Toolchain};
+use evaluator::{Evaluator, EvaluatorError, Place, Toolchain};
 use jupyter::{
-    Bundle, Cell, CommEvent, Completeness, ExecuteRequest, Language, LanguageInfo, Outcome, Publisher, Stream,
+    Cell, CommEvent, Completeness, Completion, CompletionAnswer, Cursor, ExecuteRequest, InspectionAnswer, Language,
+    LanguageInfo, Outcome, Publisher,
 };
-use link::{Framed, ToCell, ToKernel};
-use serde_json::json;
+use link::{Framed, ToCell};
+use serde_json::{Map, Value, json};
+
+use crate::overflow::Overflow;
+use crate::pages::{Pages, shown};
 
 /// Rust, as Jupyter sees it.
 pub(crate) struct Bridge {
@@ -23,11 +27,14 @@ impl Bridge {
         place: Option<&Place>,
         toolchain: Result<Toolchain, EvaluatorError>,
     ) -> Bridge {
-        let pages = Arc::new(Pages { publisher, cell: Mutex::default(), comms: Mutex::default() });
+        let overflow = Overflow::new(place.map(|place| place.path().to_owned()));
+        let pages = Arc::new(Pages::new(publisher, overflow));
         let evaluator = toolchain.and_then(|toolchain| {
             let place = place.ok_or_else(|| EvaluatorError::Evcxr { detail: "it has no folder".to_owned() })?;
             let heard = Arc::clone(&pages);
-            Evaluator::start(place, toolchain, move |event| heard.put(event))
+            let evaluator = Evaluator::start(place, toolchain, move |event| heard.put(event))?;
+            pages.reach(evaluator.sender());
+            Ok(evaluator)
         });
         Bridge { evaluator, pages, next: 0 }
     }
@@ -50,8 +57,9 @@ impl Language for Bridge {
         self.next += 1;
         match &self.evaluator {
             Ok(evaluator) => {
-                *self.pages.cell() = Some((self.next, cell));
-                evaluator.execute(self.next, request.code);
+                let paged = request.code.trim() == ":help";
+                self.pages.begin(self.next, request.execution_count, cell, paged);
+                evaluator.execute(self.next, request.execution_count, request.code, request.user_expressions);
             }
             Err(error) => {
                 let text = error.to_string();
@@ -69,6 +77,24 @@ impl Language for Bridge {
             evaluator::Completeness::Complete => Completeness::Complete,
             evaluator::Completeness::Incomplete { indent } => Completeness::Incomplete { indent },
             evaluator::Completeness::Invalid => Completeness::Invalid,
+        }
+    }
+
+    fn complete(&mut self, at: Cursor, answer: CompletionAnswer) {
+        if let Ok(evaluator) = &self.evaluator {
+            evaluator.complete(at.code, at.position, |found| answer.give(completion(found)));
+        }
+    }
+
+    fn inspect(&mut self, at: Cursor, answer: InspectionAnswer) {
+        let give = |found: Option<link::Bundle>| {
+            // An answer that is dropped says that nothing is known.
+            if let Some(found) = found {
+                answer.give(shown(found));
+            }
+        };
+        if let Ok(evaluator) = &self.evaluator {
+            evaluator.inspect(at.code, at.position, give);
         }
     }
 
@@ -97,98 +123,15 @@ impl Language for Bridge {
     }
 }
 
-/// Where outputs go: to the cell that runs, or that ran last.
-struct Pages {
-    publisher: Publisher,
-    cell: Mutex<Option<(u64, Cell)>>,
-    /// Comms that pages have open with the cell process.
-    comms: Mutex<BTreeSet<String>>,
-}
-
-impl Pages {
-    fn put(&self, event: Event) {
-        match event {
-            Event::Stream { channel, text } => self.stream(stream_of(channel), &text),
-            Event::FromCell(framed) => self.put_frame(framed),
-            Event::Finished { id, outcome } => self.finished(id, outcome),
-            Event::ProcessLost { message } => self.stream(Stream::Stderr, &format!("{message}\n")),
-            Event::ProcessGone => self.close_comms(),
-            Event::Ready(Err(error)) => self.stream(Stream::Stderr, &format!("{error}\n")),
-            Event::Ready(Ok(())) => {}
-        }
-    }
-
-    fn put_frame(&self, framed: Framed<ToKernel>) {
-        match framed.frame {
-            ToKernel::CommMessage { id, data } => self.publisher.comm_message(&id, data, framed.buffers),
-            ToKernel::CommClose { id, data } => self.publisher.comm_close(&id, data),
-            ToKernel::Result { bundle } => self.with_cell(|cell| cell.result(shown(bundle))),
-            ToKernel::Display { bundle, display_id: Some(id), update: true } => {
-                self.with_cell(|cell| cell.update_display(shown(bundle), id));
-            }
-            ToKernel::Display { bundle, display_id, .. } => {
-                self.with_cell(|cell| cell.display(shown(bundle), display_id))
-            }
-            // The evaluator keeps the other frames to itself.
-            _ => {}
-        }
-    }
-
-    fn note(&self, event: &CommEvent) {
-        let mut comms = self.comms.lock().unwrap_or_else(PoisonError::into_inner);
-        match event {
-            CommEvent::Open { id, .. } => drop(comms.insert(id.clone())),
-            CommEvent::Close { id, .. } => drop(comms.remove(id)),
-            CommEvent::Message { .. } => {}
-        }
-    }
-
-    /// Tells the pages that what they looked at is gone, so that they show its last state.
-    fn close_comms(&self) {
-        let open = std::mem::take(&mut *self.comms.lock().unwrap_or_else(PoisonError::into_inner));
-        let reason = json!({"reason": "unknown", "text": "The cell process has ended. Run the cell again."});
-        open.iter().for_each(|id| self.publisher.comm_close(id, reason.clone()));
-    }
-
-    fn finished(&self, id: u64, outcome: evaluator::Outcome) {
-        let outcome = match outcome {
-            evaluator::Outcome::Ok => Outcome::Ok,
-            evaluator::Outcome::Error { name, value, traceback } => {
-                Outcome::Error { ename: name, evalue: value, traceback }
-            }
-        };
-        let cell = self.cell().as_ref().filter(|(running, _)| *running == id).map(|(_, cell)| cell.clone());
-        if let Some(cell) = cell {
-            cell.finish(outcome);
-        }
-    }
-
-    fn stream(&self, stream: Stream, text: &str) {
-        match &*self.cell() {
-            Some((_, cell)) => cell.stream(stream, text),
-            None => self.publisher.stream(stream, text),
-        }
-    }
-
-    fn with_cell(&self, put: impl FnOnce(&Cell)) {
-        if let Some((_, cell)) = &*self.cell() {
-            put(cell);
-        }
-    }
-
-    fn cell(&self) -> MutexGuard<'_, Option<(u64, Cell)>> {
-        self.cell.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The protocol's name for a stream of the link.
-fn stream_of(channel: link::Channel) -> Stream {
-    match channel {
-        link::Channel::Stdout => Stream::Stdout,
-        link::Channel::Stderr => Stream::Stderr,
-    }
-}
-
-fn shown(bundle: link::Bundle) -> Bundle {
-    Bundle { data: bundle.data, metadata: bundle.metadata }
+/// JupyterLab shows kinds and signatures from the metadata.
+fn completion(found: evaluator::Completion) -> Completion {
+    let evaluator::Completion { matches, start, end } = found;
+    let types: Vec<Value> = matches
+        .iter()
+        .map(|found| {
+            json!({"start": start, "end": end, "text": found.text, "type": found.kind, "signature": found.label})
+        })
+        .collect();
+    let metadata = Map::from_iter([("_jupyter_types_experimental".to_owned(), Value::Array(types))]);
+    Completion { matches: matches.into_iter().map(|found| found.text).collect(), start, end, metadata }
 }

@@ -2,6 +2,8 @@
 
 mod bridge;
 mod commands;
+mod overflow;
+mod pages;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -23,6 +25,9 @@ enum Command {
         /// The connection file
         #[arg(short = 'f', long = "connection-file")]
         file: PathBuf,
+        /// What a client puts behind, such as the files of `jupyter run`; not for the kernel
+        #[arg(trailing_var_arg = true, hide = true)]
+        rest: Vec<String>,
     },
     /// Install the kernel and the JupyterLab extension
     Install {
@@ -76,7 +81,7 @@ enum Produce {
 fn main() -> ExitCode {
     evaluator::runtime_hook();
     let done = match Arguments::parse().command {
-        Command::Kernel { file } => commands::kernel::run(&file),
+        Command::Kernel { file, .. } => commands::kernel::run(&file),
         Command::Install { prefix, .. } => commands::install::run(prefix),
         Command::Broker { listen, memory } => commands::broker::run(listen, memory),
         Command::Produce(Produce::Bank { bootstrap, topic, rate, count, seed }) => {

@@ -119,6 +119,7 @@ def variables(home, environment, token):
         JUPYTER_PREFER_ENV_PATH="1",
         JUPYTER_TOKEN=token,
         IPYTHONDIR=str(home / "ipython"),
+        CORRIENTE_HISTORY=str(home / "history.jsonl"),
         VIRTUAL_ENV=str(environment),
         PATH=os.pathsep.join([str(environment / "bin"), os.environ.get("PATH", os.defpath)]),
     )

@@ -1,14 +1,14 @@
-"""How long a cell takes, from the request to its reply, against rustc alone on the same source: the ratio is our share.
+"""How long a cell takes, from the request to its reply, against rustc alone on the same source: the ratio is our share. And
+what a long day costs: memory and files after 60 and after 300 cells.
 
 The kernel is driven as JupyterLab drives it. Each cell runs once: what a person waits for is the first time.
 """
 
 import json
-import os
-import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -16,106 +16,141 @@ import psutil
 TESTS = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TESTS / "protocol"), str(TESTS.parent / "install" / "setup")]
 
+from alone import rustc  # noqa: E402
+from evcxr import EvcxrKernel, evcxr_jupyter  # noqa: E402
 from kernel import Kernel  # noqa: E402
-from places import TARGET  # noqa: E402
 
-# What kind of cell it is, and its text.
-CELLS = [
-    ("first let", "let a = 1;"),
-    ("plain let", "let b = a + 41;"),
-    ("print", 'println!("{b}");'),
-    ("item", "fn twice(x: i32) -> i32 { x * 2 }"),
-    ("plain let", "let c = twice(b);"),
-    ("shown", "twice(c)"),
-    ("polars let", 'let frame = df!("x" => [1i64, 2, 3], "y" => [0.5, 1.5, 2.5])?;'),
-    ("shown", "frame"),
-    ("polars let", 'let sums = frame.clone().lazy().group_by([col("x")]).agg([col("y").sum()]).collect()?;'),
-    ("polars let", 'let big = frame.clone().lazy().filter(col("y").gt(lit(1.0))).with_columns([(col("y") * lit(2)).alias("z")]).collect()?;'),
-    ("shown", "big"),
-    ("print", 'println!("{}", sums.height());'),
-    ("compile error", 'let wrong: i32 = "text";'),
-    ("after an error", "let d = 4;"),
-    ("plain let", "let words = vec![String::from(\"one\"), String::from(\"two\")];"),
-    ("shown", "words.len()"),
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell, of what kind it is, and what rustc alone must be told of earlier cells."""
+
+    kind: str
+    code: str
+    before: str = ""
+    items: str = ""
+
+    def number(self, n):
+        return Cell(self.kind, *(text.replace("#", str(n)) for text in (self.code, self.before, self.items)))
+
+
+FRAME = 'let frame# = df!("x" => [1i64, 2, 3], "y" => [0.5, 1.5, 2.5])?;'
+# One round; `#` is its number, so that every round has names of its own.
+ROUND = [
+    Cell("plain let", "let a# = #;"),
+    Cell("plain let", "let b# = a# + 41;", before="let a# = #;"),
+    Cell("print", 'println!("{b#}");', before="let b# = 42;"),
+    Cell("item", "fn twice#(x: i32) -> i32 { x * 2 }"),
+    Cell("shown", "twice#(b#)", before="let b# = 42;", items="fn twice#(x: i32) -> i32 { x * 2 }"),
+    Cell("polars let", FRAME),
+    Cell("polars let", 'let sums# = frame#.clone().lazy().group_by([col("x")]).agg([col("y").sum()]).collect()?;', before=FRAME),
+    Cell("polars let", 'let big# = frame#.clone().lazy().filter(col("y").gt(lit(1.0))).with_columns([(col("y") * lit(2)).alias("z")]).collect()?;', before=FRAME),
+    Cell("shown frame", "sums#", before="let sums# = DataFrame::default();"),
+    Cell("compile error", 'let wrong#: i32 = "text";'),
+    Cell("after an error", "let d# = 4;"),
+    Cell("plain let", 'let words# = vec![String::from("one"), String::from("two")];'),
 ]  # fmt: skip
-
-# The same source as a crate of its own, linked like a cell. What a cell names from earlier cells it declares itself.
-ALONE = """#![allow(warnings)]
-use corriente::prelude::*;
-#[unsafe(no_mangle)]
-pub fn cell() -> Result<(), Box<dyn std::error::Error>> {{
-    {before}
-    {code}
-    Ok(())
-}}
-fn twice(x: i32) -> i32 {{ x * 2 }}
-"""
-BEFORE = {
-    "b": "let b = 42;",
-    "a ": "let a = 1;",
-    "(c": "let c = 84;",
-    "frame": 'let frame = DataFrame::default();',
-    "big": "let big = DataFrame::default();",
-    "sums.": "let sums = DataFrame::default();",
-    "words.": "let words = vec![String::new()];",
-}  # fmt: skip
+ROUNDS = 5
+# What the issue asks of a kind, as a multiple of rustc alone.
+WANTED = {"plain let": 2.0, "print": 2.0, "item": 2.0, "shown": 2.0, "after an error": 2.0, "polars let": 2.5, "shown frame": 2.5, "compile error": 2.5}
+MANY = 300
+# Run all at once on a kernel that has just started; the last one is the first result of polars.
+FIRST = ["let first = 1;", FRAME, 'frame#.clone().lazy().group_by([col("x")]).agg([col("y").sum()]).collect()?']
 
 
 def main():
     with tempfile.TemporaryDirectory(prefix="corriente-cells-") as folder:
-        began = time.monotonic()
+        folder = Path(folder)
+        first_result(folder)
         with Kernel(folder=folder) as kernel:
-            report(what="kernel ready", seconds=time.monotonic() - began)
-            times = {}
-            for number, (kind, code) in enumerate(CELLS):
-                began = time.monotonic()
-                said = kernel.run(code)
-                ours = time.monotonic() - began
-                expected = "error" if kind == "compile error" else "ok"
-                assert said.reply["status"] == expected, f"{code}\n{said}"
-                alone = rustc(Path(folder), code)
-                times.setdefault(kind, []).append((ours, alone))
-                report(what="cell", number=number, kind=kind, seconds=ours, rustc_seconds=alone, ratio=ours / alone)
-            for kind, pairs in times.items():
-                ours, alone = (sum(column) / len(pairs) for column in zip(*pairs))
-                report(what="kind", kind=kind, cells=len(pairs), seconds=ours, rustc_seconds=alone, ratio=ours / alone)
-            memory(kernel)
+            files = session_folder(kernel)
+            kernel.ok("1 + 1")
+            long_day(kernel, folder, files)
+        beside_evcxr(folder)
 
 
-def rustc(folder, code):
-    """Seconds that the compiler alone takes: the limit that no kernel can beat without compiling less."""
-    before = " ".join(line for name, line in BEFORE.items() if name in code and not code.startswith(f"let {name.strip()}"))
-    shown = code if code.endswith((";", "}")) else f"let _ = format!(\"{{:?}}\", {code});"
-    source = folder / "alone.rs"
-    source.write_text(ALONE.format(before=before, code="" if code.startswith("fn ") else shown))
-    release = TARGET / "release"
-    command = ["rustc", source, "--edition=2024", "--crate-type=cdylib", "-Copt-level=0", "-Cprefer-dynamic"]
-    command += [f"--extern=corriente={release / 'libcorriente.so'}", f"-Ldependency={release / 'deps'}"]
-    command += [*linker(), "-o", folder / "alone.so"]
+def first_result(folder):
+    """From the start of a kernel: until it is idle, and until the first result of polars with all cells sent at once."""
     began = time.monotonic()
-    answer = subprocess.run([str(word) for word in command], capture_output=True, text=True, cwd=folder, timeout=120)
+    with Kernel(folder=folder) as kernel:
+        ready = time.monotonic() - began
+        requests = [kernel.client.execute(code.replace("#", "0")) for code in FIRST]
+        kernel.shell(lambda message: message["parent_header"].get("msg_id") == requests[-1], within=60)
+        result = time.monotonic() - began
+    last = Cell("polars let", FIRST[-1], before=FRAME).number(0)
+    alone = rustc(folder, last.code, last.before)
+    report(what="kernel idle", seconds=ready, wanted=1.0)
+    report(what="first polars result, run all", seconds=result, rustc_seconds=alone, ratio=result / alone, wanted_seconds=6.0)
+
+
+def long_day(kernel, folder, files):
+    times, done = {}, 0
+    for n in range(ROUNDS):
+        for cell in (cell.number(n) for cell in ROUND):
+            ours = timed(kernel, cell)
+            times.setdefault(cell.kind, []).append((ours, rustc(folder, cell.code, cell.before, cell.items)))
+            done += 1
+    for kind, pairs in times.items():
+        ours, alone = (median(column) for column in zip(*pairs))
+        report(what=kind, cells=len(pairs), seconds=ours, rustc_seconds=alone, ratio=ours / alone, wanted_ratio=WANTED[kind])
+    early = memory(kernel, done, files)
+    for n in range(done, MANY):
+        timed(kernel, ROUND[n % len(ROUND)].number(f"0{n // len(ROUND)}"))
+    late = memory(kernel, MANY, files)
+    report(what="growth of the kernel", from_cells=done, to_cells=MANY, mebibytes=late - early, ratio=late / early)
+    report(what="plain let, after all", seconds=min(timed(kernel, Cell("plain let", f"let end{n} = 1;")) for n in range(5)))
+
+
+def timed(kernel, cell):
+    began = time.monotonic()
+    said = kernel.run(cell.code)
     seconds = time.monotonic() - began
-    if answer.returncode != 0 and "mismatched types" not in answer.stderr:
-        sys.exit(f"rustc alone refused a cell's source:\n{source.read_text()}\n{answer.stderr}")
+    assert said.reply["status"] == ("error" if cell.kind == "compile error" else "ok"), f"{cell.code}\n{said.error}\n{said}"
     return seconds
 
 
-def linker():
-    """The fastest linker that is there, as the kernel chooses it."""
-    for name in ("mold", "lld"):
-        program = "mold" if name == "mold" else "ld.lld"
-        if any(os.access(Path(folder) / program, os.X_OK) for folder in os.get_exec_path()):
-            return [f"-Clink-arg=-fuse-ld={name}"]
-    return []
-
-
-def memory(kernel):
+def memory(kernel, cells, files):
+    """Reports each process's; returns the kernel's, in MiB."""
+    size = sum(path.stat().st_size for path in files.rglob("*") if path.is_file() and not path.is_symlink())
+    report(what="files", cells=cells, megabytes=size / 1e6, wanted=50)
+    mine = 0.0
     for process in kernel.processes():
         try:
-            name, size = process.name(), process.memory_info().rss
+            name, mebibytes = process.name(), process.memory_info().rss / 2**20
         except psutil.NoSuchProcess:
             continue
-        report(what="memory", process=name, main=process.pid == kernel.pid, mebibytes=size / 2**20)
+        is_kernel = process.pid == kernel.pid
+        report(what="memory", cells=cells, process="kernel" if is_kernel else f"cell process ({name})", mebibytes=mebibytes)
+        mine = mebibytes if is_kernel else mine
+    return mine
+
+
+def session_folder(kernel):
+    """Where the kernel keeps its files: the cell process has it in its environment."""
+    children = psutil.Process(kernel.pid).children(recursive=True)
+    return next(Path(child.environ()["CORRIENTE_SESSION"]) for child in children if "CORRIENTE_SESSION" in child.environ())
+
+
+def beside_evcxr(folder):
+    """The cells without polars in evcxr's own kernel, where it is installed, and in ours, in turn."""
+    program = evcxr_jupyter()
+    if program is None:
+        return report(what="beside evcxr_jupyter", skipped="it is not installed; `cargo install --locked evcxr_jupyter` brings it")
+    plain = [cell for cell in ROUND if "frame" not in cell.code and "sums" not in cell.code]
+    with Kernel(folder=folder) as ours, EvcxrKernel(program, folder) as theirs:
+        for kernel in (ours, theirs):
+            kernel.run("1 + 1")
+        times = {}
+        for n in range(3):
+            for cell in (cell.number(n) for cell in plain):
+                times.setdefault(cell.kind, []).append((timed(ours, cell), timed(theirs, cell)))
+    for kind, pairs in times.items():
+        mine, evcxr = (median(column) for column in zip(*pairs))
+        report(what="beside evcxr_jupyter", kind=kind, seconds=mine, evcxr_seconds=evcxr, ratio=mine / evcxr)
+
+
+def median(values):
+    return sorted(values)[len(values) // 2]
 
 
 def report(**facts):

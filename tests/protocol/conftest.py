@@ -1,5 +1,6 @@
 """Kernels for the tests: one shared by those that leave it as it was, and fresh ones for those that break it."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,14 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(180))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def history(tmp_path_factory):
+    """The file of the cells that were run; not the user's own."""
+    file = tmp_path_factory.mktemp("history") / "cells.jsonl"
+    os.environ["CORRIENTE_HISTORY"] = str(file)
+    return file
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,8 @@
 """What a cell prints, shows and complains about."""
 
+import os
+import re
+
 
 def test_stdout_and_stderr_come_as_streams(kernel):
     said = kernel.ok('println!("to the left"); eprintln!("to the right");')
@@ -95,3 +98,56 @@ def test_silent_execution_does_not_count(kernel):
     before = kernel.ok("1").reply["execution_count"]
     kernel.run("2", silent=True)
     assert kernel.ok("3").reply["execution_count"] == before + 1
+
+
+def test_a_hundred_megabytes_are_cut_and_the_rest_is_kept(kernel):
+    said = kernel.ok('let line = "x".repeat(99);\nfor _ in 0..1_000_000 { println!("{line}"); }', within=120)
+    assert len(said.stdout) == 1 << 20
+    path = re.search(r"goes into (\S+output-of-cell-\d+\.txt)", said.stderr).group(1)
+    assert len(said.stdout) + os.path.getsize(path) == 100_000_000
+    assert len(said.messages) < 1_000, "in batches"
+    assert kernel.ok("1 + 1").plain == "2"
+
+
+def test_a_thread_that_prints_is_heard_after_its_cell(kernel):
+    request = kernel.start(
+        "std::thread::spawn(|| for n in 0..5 {\n"
+        "    std::thread::sleep(std::time::Duration::from_millis(300));\n"
+        '    println!("beat {n}");\n'
+        "});"
+    )
+    kernel.wait(request)
+    beat = kernel.iopub(lambda message: "beat 4" in message["content"].get("text", ""))
+    assert beat["parent_header"]["msg_id"] == request, "it belongs to the cell that started it"
+
+
+def test_several_outputs_of_one_type_all_appear(kernel):
+    said = kernel.ok('for n in 0..3 { display!(html(format!("<i>{n}</i>"))); }')
+    assert [bundle["text/html"] for bundle in said.bundles] == ["<i>0</i>", "<i>1</i>", "<i>2</i>"]
+
+
+def test_colours_pass(kernel):
+    assert kernel.ok('println!("\\x1b[31mred\\x1b[0m");').stdout == "\x1b[31mred\x1b[0m\n"
+
+
+def test_a_panic_shows_the_way_through_the_cells_own_functions(kernel):
+    said = kernel.run('fn vault(open: bool) {\n    assert!(open, "the vault is closed");\n}\nfn clerk() { vault(false) }\nclerk();')
+    assert "the vault is closed" in said.error
+    assert "in vault" in said.error and "called by clerk" in said.error, said.error
+    assert any(line.strip().startswith("2 |") for line in said.error.splitlines()), said.error
+    assert "std::panicking" not in said.error and "evcxr" not in said.error.lower()
+
+
+def test_an_error_of_a_question_mark_shows_its_causes(kernel):
+    kernel.ok(
+        "#[derive(Debug)] struct Outer(std::num::ParseIntError);\n"
+        'impl std::fmt::Display for Outer { fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result { write!(f, "no rate") } }\n'
+        "impl std::error::Error for Outer { fn source(&self) -> Option<&(dyn std::error::Error + 'static)> { Some(&self.0) } }"
+    )
+    said = kernel.run('"x".parse::<i32>().map_err(Outer)?;')
+    assert "no rate" in said.error and "caused by: invalid digit" in said.error
+
+
+def test_text_may_be_an_error(kernel):
+    said = kernel.run('Err("just text")?;')
+    assert "just text" in said.error

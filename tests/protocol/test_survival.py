@@ -84,6 +84,25 @@ def test_a_shutdown_leaves_no_process_and_no_file(tmp_path):
     assert temporary_files() - before == set()
 
 
+def test_the_files_of_a_killed_kernel_go_when_the_next_one_starts(tmp_path):
+    # The connection file is the client's, and no concern of the kernel's.
+    def folders():
+        return {name for name in temporary_files() if name.startswith("corriente-")}
+
+    before = folders()
+    kernel = Kernel(folder=tmp_path)
+    kernel.ok("1")
+    processes = kernel.processes()
+    os.kill(kernel.pid, signal.SIGKILL)
+    kernel.until(lambda: not any(map(is_running, processes[1:])), what="the end of the cell process")
+    kernel.until(lambda: not kernel.manager.is_alive(), what="the end of the kernel")
+    assert folders() - before
+    with Kernel(folder=tmp_path):
+        assert len(folders() - before) == 1, "its own"
+    assert folders() - before == set()
+    kernel.client.stop_channels()
+
+
 def test_a_restart_starts_afresh(fresh):
     fresh.ok("let gone = 1;")
     fresh.client.shutdown(restart=True)
@@ -100,3 +119,11 @@ def cell_process(kernel):
     cells = [child for child in kernel.processes()[1:] if child.exe() == program]
     assert len(cells) == 1, [process.cmdline() for process in kernel.processes()]
     return cells[0].pid
+
+
+def is_running(process):
+    """Whether a process still does something; one whose parent does not ask for its end stays as a zombie."""
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

@@ -9,6 +9,7 @@ use plan::{Plan, PlanError, Window};
 use polars::prelude::{DataFrame, Expr, SchemaRef};
 
 use crate::cell;
+use crate::exprs::{Exprs, Predicate};
 
 /// A lazy DataFrame over a stream that never ends.
 ///
@@ -34,6 +35,7 @@ impl StreamFrame {
     /// A frame over a source of your own.
     #[must_use]
     pub fn new(plan: Plan, open: OpenSource) -> StreamFrame {
+        offer(&plan);
         StreamFrame { plan, open }
     }
 
@@ -46,22 +48,22 @@ impl StreamFrame {
     /// Keeps the rows for which `predicate` is true, as Polars' `filter`.
     #[must_use]
     #[track_caller]
-    pub fn filter(&self, predicate: Expr) -> StreamFrame {
-        self.with(self.plan.filter(predicate))
+    pub fn filter(&self, predicate: impl Predicate) -> StreamFrame {
+        self.with(self.plan.filter(predicate.into_expr()))
     }
 
     /// Puts `exprs` in the place of all columns, as Polars' `select`.
     #[must_use]
     #[track_caller]
-    pub fn select<E: AsRef<[Expr]>>(&self, exprs: E) -> StreamFrame {
-        self.with(self.plan.select(exprs.as_ref()))
+    pub fn select(&self, exprs: impl Exprs) -> StreamFrame {
+        self.with(self.plan.select(&exprs.into_exprs()))
     }
 
     /// Adds or replaces columns, as Polars' `with_columns`.
     #[must_use]
     #[track_caller]
-    pub fn with_columns<E: AsRef<[Expr]>>(&self, exprs: E) -> StreamFrame {
-        self.with(self.plan.with_columns(exprs.as_ref()))
+    pub fn with_columns(&self, exprs: impl Exprs) -> StreamFrame {
+        self.with(self.plan.with_columns(&exprs.into_exprs()))
     }
 
     /// Adds or replaces one column, as Polars' `with_column`.
@@ -83,8 +85,8 @@ impl StreamFrame {
     /// Groups the rows by `keys` and by windows of the event time `time`, as Polars' `group_by_dynamic`. What comes out
     /// of [`StreamGroupBy::agg`] has the keys first, then the windows' starts, then the aggregates.
     #[must_use]
-    pub fn group_by_dynamic<E: AsRef<[Expr]>>(&self, time: Expr, keys: E, window: Window) -> StreamGroupBy {
-        StreamGroupBy { frame: self.clone(), time, keys: keys.as_ref().to_vec(), window }
+    pub fn group_by_dynamic(&self, time: Expr, keys: impl Exprs, window: Window) -> StreamGroupBy {
+        StreamGroupBy { frame: self.clone(), time, keys: keys.into_exprs(), window }
     }
 
     /// The frame as a batch: everything in the source up to now, with the stream's own operators. An aggregation is
@@ -114,10 +116,15 @@ impl StreamFrame {
     #[track_caller]
     fn with(&self, plan: Result<Plan, PlanError>) -> StreamFrame {
         match plan {
-            Ok(plan) => StreamFrame { plan, open: Arc::clone(&self.open) },
+            Ok(plan) => StreamFrame::new(plan, Arc::clone(&self.open)),
             Err(error) => cell::fail("PlanError", &error.to_string()),
         }
     }
+}
+
+/// Has completion know the columns.
+fn offer(plan: &Plan) {
+    cell::offer_names(plan.schema().iter_names().map(ToString::to_string).collect(), Vec::new());
 }
 
 /// A frame cut into groups, waiting to be told what to aggregate.
@@ -134,7 +141,7 @@ impl StreamGroupBy {
     /// is arithmetic on them.
     #[must_use]
     #[track_caller]
-    pub fn agg<E: AsRef<[Expr]>>(&self, aggs: E) -> StreamFrame {
-        self.frame.with(self.frame.plan.group_by_dynamic(&self.time, &self.keys, &self.window, aggs.as_ref()))
+    pub fn agg(&self, aggs: impl Exprs) -> StreamFrame {
+        self.frame.with(self.frame.plan.group_by_dynamic(&self.time, &self.keys, &self.window, &aggs.into_exprs()))
     }
 }

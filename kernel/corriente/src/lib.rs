@@ -3,16 +3,19 @@
 
 pub mod cell;
 pub mod demo;
+mod exprs;
 mod frame;
 pub mod prelude;
 mod read;
 mod shown;
 
+pub use exprs::{Exprs, Predicate};
 pub use frame::{StreamFrame, StreamGroupBy};
 pub use polars;
 pub use read::{KafkaReader, read_kafka};
 pub use serde_json;
 pub use shown::StreamChart;
+pub use tokio;
 
 /// Joins the kernel and listens to its pages. Called once in each process, before the first cell.
 pub fn init() {

@@ -2,10 +2,13 @@
 
 pub use polars::prelude::*;
 
+pub use crate::cell::{Show, clear_output, html, input, latex, markdown, password, png, sleep, svg};
 pub use crate::demo;
+pub use crate::display;
 pub use crate::frame::{StreamFrame, StreamGroupBy};
 pub use crate::read::{KafkaReader, read_kafka};
 pub use crate::shown::StreamChart;
+pub use crate::tokio;
 pub use connectors::StartingOffsets;
 pub use display::{Chart, area, bar, line, points};
 pub use plan::{Window, tumbling};

@@ -90,6 +90,7 @@ impl KafkaReader {
             }
             None => connectors::sample_schema(&options)?.schema,
         };
+        offer_topics(options.clone());
         let name = format!("kafka {} at {}", options.topic, options.bootstrap);
         let plan = Plan::source(name, schema.clone());
         let open: OpenSource = Arc::new(move |columns: &[PlSmallStr]| {
@@ -99,4 +100,14 @@ impl KafkaReader {
         });
         Ok(StreamFrame::new(plan, open))
     }
+}
+
+/// Has completion know the broker's topics; in the background, for it is a convenience.
+fn offer_topics(options: KafkaOptions) {
+    let listing = move || {
+        if let Ok(topics) = connectors::topics(&options) {
+            crate::cell::offer_names(Vec::new(), topics.into_iter().map(|topic| topic.name).collect());
+        }
+    };
+    drop(std::thread::Builder::new().name("topic names".into()).spawn(listing));
 }

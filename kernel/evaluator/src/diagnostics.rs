@@ -3,24 +3,36 @@
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use evcxr::CompilationError;
+use serde_json::Value;
 
 use crate::Outcome;
+use crate::hints::{self, Facts};
 use crate::session::error;
 use crate::source::{self, Prepared};
+use crate::variables::Gone;
 
 /// The end of a cell that does not compile.
-pub(crate) fn outcome(code: &str, prepared: &Prepared, errors: &[CompilationError]) -> Outcome {
+pub(crate) fn outcome(code: &str, prepared: &Prepared, errors: &[CompilationError], gone: &Gone) -> Outcome {
     let mut shown: Vec<&CompilationError> = errors.iter().filter(|e| e.is_from_user_code()).collect();
     if shown.is_empty() {
         shown = errors.iter().collect();
     }
     let first = shown.first().map(|e| e.message()).unwrap_or_default();
-    let text = shown.iter().map(|e| draw(code, prepared, e)).collect::<Vec<_>>().join("\n\n");
+    let text = shown.iter().map(|e| draw(code, prepared, e, gone)).collect::<Vec<_>>().join("\n\n");
     error("CompileError", &first, text.lines().map(str::to_owned).collect())
 }
 
-/// The end of a cell that panicked, or that a word of the prelude refused.
-pub(crate) fn panicked(code: &str, name: &str, message: &str, line: Option<usize>) -> Outcome {
+/// The end of a cell that panicked, or that a word of the prelude refused. `frames` are the cell's functions on the way
+/// to the panic, innermost first, with their lines in the cell; one without a name is the cell itself.
+pub(crate) fn panicked(
+    code: &str,
+    name: &str,
+    message: &str,
+    line: Option<usize>,
+    frames: &[(String, Option<usize>)],
+) -> Outcome {
+    // In what the library does the cell's line is the innermost of its own that led there.
+    let line = line.or_else(|| frames.iter().find_map(|(_, line)| *line));
     let fact = if name == "Panic" { format!("the cell panicked: {message}") } else { message.to_owned() };
     let title = Level::ERROR.primary_title(fact.as_str());
     let group = match line {
@@ -33,11 +45,45 @@ pub(crate) fn panicked(code: &str, name: &str, message: &str, line: Option<usize
         }
         None => Group::with_title(title),
     };
+    let way = way(frames);
+    let group = way.iter().fold(group, |group, step| group.element(Level::NOTE.message(step.as_str())));
     let text = Renderer::styled().render(&[group]).to_string();
     error(name, message.lines().next().unwrap_or(""), text.lines().map(str::to_owned).collect())
 }
 
-fn draw(code: &str, prepared: &Prepared, error: &CompilationError) -> String {
+/// How a panic was reached, a line each; nothing for one in the cell's own lines, which its place shows.
+fn way(frames: &[(String, Option<usize>)]) -> Vec<String> {
+    if frames.iter().all(|(name, _)| name.is_empty()) {
+        return Vec::new();
+    }
+    let step = |(number, (name, line)): (usize, &(String, Option<usize>))| {
+        let what = if name.is_empty() { "the cell".to_owned() } else { name.clone() };
+        let place = line.map_or_else(String::new, |line| format!(", line {line}"));
+        let verb = if number == 0 { "in" } else { "called by" };
+        format!("{verb} {what}{place}")
+    };
+    frames.iter().enumerate().map(step).collect()
+}
+
+/// The end of a cell that the kernel itself refuses.
+pub(crate) fn refused(code: &str, fact: &str, place: Option<std::ops::Range<usize>>, hints: &[String]) -> Outcome {
+    let title = Level::ERROR.primary_title(fact);
+    let group = match place {
+        Some(range) => title.element(Snippet::source(code).annotation(AnnotationKind::Primary.span(range))),
+        None => Group::with_title(title),
+    };
+    let group = hints.iter().fold(group, |group, hint| group.element(Level::HELP.message(hint.as_str())));
+    let text = Renderer::styled().render(&[group]).to_string();
+    error("CompileError", fact, text.lines().map(str::to_owned).collect())
+}
+
+/// The end of a cell that is written as a program.
+pub(crate) fn no_main(code: &str, place: std::ops::Range<usize>) -> Outcome {
+    let hint = "write what is in it at the top of the cell: the statements run by themselves, with `.await` and `?`, on the runtime that is there already";
+    refused(code, "a cell has no `main`", Some(place), &[hint.to_owned()])
+}
+
+fn draw(code: &str, prepared: &Prepared, error: &CompilationError, gone: &Gone) -> String {
     let message = error.message();
     let id = error.code().map(str::to_owned);
     let mut title = Level::ERROR.primary_title(message.as_str());
@@ -65,13 +111,49 @@ fn draw(code: &str, prepared: &Prepared, error: &CompilationError) -> String {
         snippet = snippet.annotation(kind.span(range.clone()).label(label.as_str()));
     }
     let mut group = if any { title.element(snippet) } else { Group::with_title(title) };
-    let helps = error.help();
-    for help in &helps {
-        group = group.element(Level::HELP.message(help.as_str()));
+    let children = children(error);
+    for (level, text) in &children {
+        group = group.element(level.clone().message(text.as_str()));
+    }
+    let said: Vec<String> = labels.iter().map(|(.., label)| label.clone()).collect();
+    let ours = hints::of(&Facts { code: id.as_deref().unwrap_or(""), message: &message, labels: &said }, gone);
+    for hint in &ours {
+        group = group.element(Level::HELP.message(hint.as_str()));
     }
     let hint = error.evcxr_extra_hint();
     if let Some(hint) = hint {
         group = group.element(Level::NOTE.message(hint));
     }
     Renderer::styled().render(&[group]).to_string()
+}
+
+/// The compiler's notes and helps, each with its suggestion as text. Notes at places in other people's code are left out.
+fn children(error: &CompilationError) -> Vec<(Level<'static>, String)> {
+    let all: Vec<&Value> = error.json["children"].as_array().into_iter().flatten().collect();
+    let level = |child: &Value| child["level"].as_str().unwrap_or("").to_owned();
+    let spans = |child: &Value| child["spans"].as_array().cloned().unwrap_or_default();
+    let is_ours = |child: &&Value| level(child) == "note" && spans(child).is_empty();
+    // Where a trait explains itself, what else implements it is noise.
+    let explained = all.iter().any(is_ours);
+    let is_noise =
+        |text: &str| explained && (text.starts_with("the trait `") || text.starts_with("the following other"));
+    let mut told = Vec::new();
+    for child in all {
+        let text = child["message"].as_str().unwrap_or("").to_owned();
+        if is_ours(&child) {
+            told.push((Level::NOTE, text));
+        } else if level(child) == "help" && !is_noise(&text) {
+            told.push((Level::HELP, with_suggestion(text, &spans(child))));
+        }
+    }
+    told
+}
+
+fn with_suggestion(text: String, spans: &[Value]) -> String {
+    let replacements: Vec<&str> = spans.iter().filter_map(|span| span["suggested_replacement"].as_str()).collect();
+    match replacements.as_slice() {
+        [one] if !one.trim().is_empty() && !one.trim().contains('\n') => format!("{text}: `{}`", one.trim()),
+        [one] if !one.trim().is_empty() => format!("{text}:\n{}", one.trim_matches('\n')),
+        _ => text,
+    }
 }

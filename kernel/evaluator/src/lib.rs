@@ -1,23 +1,34 @@
 //! Cell text to running Rust. A session on evcxr, in a thread of its own; cells are compiled against the one dylib by a
 //! stand-in `cargo`, and run in a cell process that the [`link`] reaches. Knows nothing of Jupyter.
 
+mod cells;
+mod commands;
+mod complete;
 mod diagnostics;
 mod error;
+mod hints;
 mod place;
 mod process;
+mod progress;
+mod questions;
+mod rewrite;
 mod session;
 mod source;
 mod stand_in;
+mod symbols;
+mod sysroot;
 mod toolchain;
+mod variables;
 
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 
+pub use complete::{Completion, Match};
 pub use error::EvaluatorError;
-use link::{Channel, Framed, ToCell, ToKernel};
+use link::{Bundle, Channel, Framed, ToCell, ToKernel};
 pub use place::{Place, env};
 use process::CellProcess;
-use session::Wish;
+use session::{Execution, Wish};
 pub use source::{Completeness, is_complete};
 pub use stand_in::answer_as_tool;
 pub use toolchain::Toolchain;
@@ -40,6 +51,8 @@ pub enum Event {
         channel: Channel,
         /// What.
         text: String,
+        /// The cell whose thread printed it, where that is known.
+        cell: Option<u64>,
     },
     /// An output or a comm message of the cell process.
     FromCell(Framed<ToKernel>),
@@ -49,6 +62,8 @@ pub enum Event {
         id: u64,
         /// How.
         outcome: Outcome,
+        /// The expressions that were to be evaluated after it.
+        expressions: Vec<Evaluated>,
     },
     /// A cell process has ended, for whatever reason; nothing that was open with it goes on.
     ProcessGone,
@@ -60,6 +75,9 @@ pub enum Event {
     /// The session is ready for cells, or is not going to be.
     Ready(Result<(), EvaluatorError>),
 }
+
+/// An expression's name, and its value as it is shown, or its error's name and text.
+pub type Evaluated = (String, Result<Bundle, (String, String)>);
 
 /// How a cell ended.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,6 +93,17 @@ pub enum Outcome {
         /// Lines, with ANSI colours.
         traceback: Vec<String>,
     },
+}
+
+/// Sends to the cell process, from any thread.
+#[derive(Clone)]
+pub struct ToProcess(Arc<CellProcess>);
+
+impl ToProcess {
+    /// Sends a frame; lost when there is no process.
+    pub fn send(&self, frame: Framed<ToCell>) {
+        self.0.send(&frame);
+    }
 }
 
 /// A handle to the session; all its methods return at once.
@@ -98,13 +127,46 @@ impl Evaluator {
         let events: Arc<dyn Fn(Event) + Send + Sync> = Arc::new(events);
         let (wishes, wished) = channel();
         let process = CellProcess::listen(place, Arc::clone(&events), wishes.clone())?;
+        progress::listen(place, Arc::clone(&events))?;
         let thread = session::spawn(place, toolchain, wished, Arc::clone(&process), events)?;
         Ok(Evaluator { wishes, process, thread: Some(thread) })
     }
 
-    /// Runs a cell after those that were sent before; [`Event::Finished`] tells its end.
-    pub fn execute(&self, id: u64, code: String) {
-        self.wish(Wish::Execute { id, code });
+    /// Runs a cell after those that were sent before; [`Event::Finished`] tells its end. `id` is its own, `number` what the
+    /// page calls it; `expressions` are evaluated after it, by name.
+    pub fn execute(&self, id: u64, number: u64, code: String, expressions: Vec<(String, String)>) {
+        self.process.count_cell(true);
+        self.wish(Wish::Execute(Execution { id, number, code, expressions }));
+    }
+
+    /// What could stand at a position, which is counted in characters. While a cell is compiled or runs the answer comes
+    /// at once, from what is known of the cells before.
+    pub fn complete(&self, code: String, position: usize, answer: impl FnOnce(Completion) + Send + 'static) {
+        let text = self.process.known().complete_text(&code, position);
+        match text {
+            Some(found) => answer(found),
+            None if self.process.is_occupied() => {
+                let found = self.process.known().complete(&code, position);
+                answer(found);
+            }
+            None => self.wish(Wish::Complete { code, position, answer: Box::new(answer) }),
+        }
+    }
+
+    /// What stands at a position, as text and as HTML; `None` when that is not known.
+    pub fn inspect(&self, code: String, position: usize, answer: impl FnOnce(Option<Bundle>) + Send + 'static) {
+        if self.process.is_occupied() {
+            let found = self.process.known().inspect(&code, position);
+            answer(found);
+        } else {
+            self.wish(Wish::Inspect { code, position, answer: Box::new(answer) });
+        }
+    }
+
+    /// A handle that sends to the cell process.
+    #[must_use]
+    pub fn sender(&self) -> ToProcess {
+        ToProcess(Arc::clone(&self.process))
     }
 
     /// Asks the running cell to end. The first time, everything in it that waits gives up; when it goes on all the same,

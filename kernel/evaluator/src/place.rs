@@ -1,10 +1,12 @@
 //! A session's own folder, with the tools that evcxr and its analyzer are to find instead of cargo and rustup, and the
 //! environment that makes them. All of it goes when the session ends.
 
-use std::os::unix::fs::{DirBuilderExt as _, symlink};
+use std::fs::File;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, symlink};
 use std::path::{Path, PathBuf};
 
 use crate::EvaluatorError;
+use crate::sysroot;
 use crate::toolchain::Toolchain;
 
 /// The environment variables of a session, set by [`Place::prepare`] and read by the stand-in tools.
@@ -19,9 +21,18 @@ pub mod env {
     pub const USER_CARGO_HOME: &str = "CORRIENTE_USER_CARGO_HOME";
 }
 
+/// What the folders' names begin with.
+const PREFIX: &str = "corriente-";
+/// The file in a folder that its kernel holds locked as long as it lives.
+const LOCK: &str = "lock";
+/// The socket that shows the page what a tool does.
+pub(crate) const PROGRESS: &str = "progress";
+
 /// A prepared folder.
 pub struct Place {
     folder: tempfile::TempDir,
+    /// Held, never read.
+    _lock: File,
 }
 
 impl Place {
@@ -34,8 +45,13 @@ impl Place {
     /// When the folder cannot be made.
     pub unsafe fn prepare(toolchain: &Toolchain) -> Result<Place, EvaluatorError> {
         let failed = EvaluatorError::machine("make its folder");
-        let folder = tempfile::Builder::new().prefix("corriente-").tempdir().map_err(&failed)?;
-        let place = Place { folder };
+        remove_abandoned(&std::env::temp_dir());
+        let folder = tempfile::Builder::new().prefix(PREFIX).tempdir().map_err(&failed)?;
+        // Under its name only when it is locked, so that no kernel that starts now takes the folder for an abandoned one.
+        let unnamed = folder.path().join("lock.new");
+        let lock = File::create_new(&unnamed).map_err(&failed)?;
+        lock.lock().and_then(|()| std::fs::rename(&unnamed, folder.path().join(LOCK))).map_err(&failed)?;
+        let place = Place { folder, _lock: lock };
         let executable = std::env::current_exe().map_err(&failed)?;
         let user_path = std::env::var("PATH").unwrap_or_default();
         let user_home = user_cargo_home();
@@ -62,8 +78,14 @@ impl Place {
         set("PATH", Path::new(&format!("{}:{user_path}", place.bin().display())));
         set("CARGO_HOME", &place.cargo_home());
         set("EVCXR_TMPDIR", &place.cells());
-        // A person's evcxr start-up files are not for this kernel.
+        // A person's evcxr start-up files are not for this kernel. The level is said here, because the analyzer loads everything
+        // anew when it changes.
+        std::fs::write(place.path().join("config/evcxr.toml"), "[evcxr]\nopt_level = \"0\"\n").map_err(&failed)?;
         set("EVCXR_CONFIG_DIR", &place.path().join("config"));
+        if let Some(library) = sysroot::prepare(&place.path().join("library")).map_err(&failed)? {
+            // The analyzer's own name for it.
+            set("RUST_SRC_PATH", &library);
+        }
         Ok(place)
     }
 
@@ -75,6 +97,15 @@ impl Place {
 
     pub(crate) fn socket(&self) -> PathBuf {
         self.path().join("link")
+    }
+
+    pub(crate) fn progress(&self) -> PathBuf {
+        self.path().join(PROGRESS)
+    }
+
+    /// Where cells' libraries are.
+    pub(crate) fn libraries(&self) -> PathBuf {
+        self.cells().join("target")
     }
 
     pub(crate) fn cells(&self) -> PathBuf {
@@ -90,7 +121,47 @@ impl Place {
     }
 }
 
+/// Removes the folders of this user's kernels that were killed: nobody holds their locks.
+fn remove_abandoned(temporary: &Path) {
+    let Ok(entries) = std::fs::read_dir(temporary) else { return };
+    // SAFETY: the call has no preconditions.
+    let user = unsafe { libc::geteuid() };
+    let ours = entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX));
+    for folder in ours.map(|entry| entry.path()) {
+        let owned = std::fs::symlink_metadata(&folder).is_ok_and(|found| found.is_dir() && found.uid() == user);
+        if owned && File::open(folder.join(LOCK)).is_ok_and(|lock| lock.try_lock().is_ok()) {
+            // Another kernel may be at it too.
+            let _ = std::fs::remove_dir_all(&folder);
+        }
+    }
+}
+
 fn user_cargo_home() -> PathBuf {
     let home = || std::env::var_os("HOME").map(PathBuf::from).unwrap_or_else(|| PathBuf::from("/"));
     std::env::var_os("CARGO_HOME").map_or_else(|| home().join(".cargo"), PathBuf::from)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn only_what_nobody_holds_is_removed() {
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = |name: &str| {
+            let folder = temporary.path().join(name);
+            std::fs::create_dir(&folder).unwrap();
+            folder
+        };
+        let lock = |folder: &Path| File::create_new(folder.join(LOCK)).unwrap();
+        let (killed, living, foreign, beginning) =
+            (folder("corriente-killed"), folder("corriente-living"), folder("other"), folder("corriente-beginning"));
+        drop((lock(&killed), lock(&foreign)));
+        let held = lock(&living);
+        held.lock().unwrap();
+        remove_abandoned(temporary.path());
+        assert!(!killed.exists());
+        assert!(living.exists() && foreign.exists() && beginning.exists());
+    }
 }

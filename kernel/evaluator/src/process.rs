@@ -6,8 +6,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use link::{Channel, Framed, Listener, ToCell, ToKernel};
+use link::{Bundle, Channel, Framed, LinkError, Listener, ToCell, ToKernel};
 
+use crate::complete::Known;
 use crate::session::Wish;
 use crate::{EvaluatorError, Event, Place};
 
@@ -19,6 +20,8 @@ const BARRIER: Duration = Duration::from_secs(10);
 const JOINING: Duration = Duration::from_secs(10);
 /// What the cell process writes to its standard error at a barrier; followed by the number.
 const MARK: &str = "\u{0}CORRIENTE-BARRIER ";
+/// What evcxr's code in a cell says of a variable whose type was defined anew: this, its name, and that.
+const RETYPED: (&str, &str) = ("The type of the variable ", " was redefined, so was lost.");
 
 /// The cell process, whichever it is now.
 pub(crate) struct CellProcess {
@@ -30,6 +33,17 @@ pub(crate) struct CellProcess {
     interrupted: AtomicBool,
     cells: AtomicU64,
     barriers: AtomicU64,
+    known: Mutex<Known>,
+    /// Whether the session still begins.
+    beginning: AtomicBool,
+    /// Cells that wait or run.
+    cells_ahead: AtomicU64,
+    /// An interrupt came when a cell waited and none ran.
+    interrupted_early: AtomicBool,
+    /// What was shown, while it is not to be shown but kept.
+    kept: Mutex<Option<Vec<Bundle>>>,
+    /// Variables whose types were defined anew.
+    retyped: Mutex<Vec<String>>,
     reports: (Mutex<Sender<Report>>, Mutex<Receiver<Report>>),
 }
 
@@ -45,7 +59,7 @@ struct Link {
 /// What the session must know of a cell beside its outputs.
 #[derive(Debug)]
 pub(crate) enum Report {
-    Panicked { name: String, message: String, file: Option<String>, line: u32 },
+    Panicked { name: String, message: String, file: Option<String>, line: u32, frames: Vec<(String, u64)> },
     EarlyReturn(String),
     Completed,
     Barrier(u64),
@@ -72,6 +86,12 @@ impl CellProcess {
             interrupted: AtomicBool::new(false),
             cells: AtomicU64::new(0),
             barriers: AtomicU64::new(0),
+            known: Mutex::default(),
+            beginning: AtomicBool::new(true),
+            cells_ahead: AtomicU64::new(0),
+            interrupted_early: AtomicBool::new(false),
+            kept: Mutex::default(),
+            retyped: Mutex::default(),
             reports: (Mutex::new(report), Mutex::new(reported)),
         });
         let accepting = Arc::clone(&process);
@@ -92,9 +112,14 @@ impl CellProcess {
             loop {
                 match receiver.receive() {
                     Ok(Some(framed)) => process.take(framed),
-                    Ok(None) => break,
+                    // One that is killed breaks the link off; that it is gone is told below.
+                    Ok(None) | Err(LinkError::Io { .. }) => break,
                     Err(error) => {
-                        (process.events)(Event::Stream { channel: Channel::Stderr, text: format!("{error}\n") });
+                        (process.events)(Event::Stream {
+                            channel: Channel::Stderr,
+                            text: format!("{error}\n"),
+                            cell: None,
+                        });
                         break;
                     }
                 }
@@ -109,6 +134,7 @@ impl CellProcess {
             (self.events)(Event::Stream {
                 channel: Channel::Stderr,
                 text: format!("the cell process cannot be heard: {error}\n"),
+                cell: None,
             });
         }
     }
@@ -143,11 +169,13 @@ impl CellProcess {
     fn take(&self, framed: Framed<ToKernel>) {
         match framed.frame {
             ToKernel::Hello { .. } => {}
-            ToKernel::Stream { channel, text } => (self.events)(Event::Stream { channel, text }),
-            ToKernel::Panicked { name, message, file, line } => {
-                self.report(Report::Panicked { name, message, file, line })
+            ToKernel::Stream { channel, text, cell } => (self.events)(Event::Stream { channel, text, cell }),
+            ToKernel::Panicked { name, message, file, line, frames } => {
+                self.report(Report::Panicked { name, message, file, line, frames })
             }
             ToKernel::EarlyReturn { message } => self.report(Report::EarlyReturn(message)),
+            ToKernel::Result { bundle } => self.result(bundle),
+            ToKernel::Names { columns, topics } => lock(&self.known).offer(columns, topics),
             ToKernel::Completed => self.report(Report::Completed),
             ToKernel::BarrierReached { number } => self.report(Report::Barrier(number)),
             frame => (self.events)(Event::FromCell(Framed { frame, buffers: framed.buffers })),
@@ -166,8 +194,11 @@ impl CellProcess {
                 return;
             }
         }
+        if let Some(name) = text.strip_prefix(RETYPED.0).and_then(|rest| rest.strip_suffix(RETYPED.1)) {
+            return lock(&self.retyped).push(name.to_owned());
+        }
         text.push('\n');
-        (self.events)(Event::Stream { channel: Channel::Stderr, text });
+        (self.events)(Event::Stream { channel: Channel::Stderr, text, cell: None });
     }
 
     /// Remembers the handle that evcxr gives; it stays valid across restarts.
@@ -225,6 +256,61 @@ impl CellProcess {
         false
     }
 
+    fn result(&self, bundle: Bundle) {
+        match lock(&self.kept).as_mut() {
+            Some(kept) => kept.push(bundle),
+            None => (self.events)(Event::FromCell(Framed::from(ToKernel::Result { bundle }))),
+        }
+    }
+
+    /// From here on results are kept, until [`CellProcess::kept`] gives them.
+    pub(crate) fn keep(&self) {
+        *lock(&self.kept) = Some(Vec::new());
+    }
+
+    pub(crate) fn kept(&self) -> Vec<Bundle> {
+        lock(&self.kept).take().unwrap_or_default()
+    }
+
+    /// The variables that were lost because their types were defined anew.
+    pub(crate) fn take_retyped(&self) -> Vec<String> {
+        std::mem::take(&mut *lock(&self.retyped))
+    }
+
+    /// A cell waits, or has ended.
+    pub(crate) fn count_cell(&self, waits: bool) {
+        if waits {
+            self.cells_ahead.fetch_add(1, Ordering::SeqCst);
+        } else {
+            self.cells_ahead.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+
+    /// Says that the session takes cells from now on.
+    pub(crate) fn begun(&self) {
+        self.beginning.store(false, Ordering::SeqCst);
+    }
+
+    /// Whether a cell waits or runs.
+    pub(crate) fn has_cells(&self) -> bool {
+        self.cells_ahead.load(Ordering::SeqCst) > 0
+    }
+
+    /// Whether the session has more to do than to answer questions.
+    pub(crate) fn is_occupied(&self) -> bool {
+        self.beginning.load(Ordering::SeqCst) || self.has_cells()
+    }
+
+    /// Whether the cell that is next was interrupted before it began.
+    pub(crate) fn take_interrupted_early(&self) -> bool {
+        self.interrupted_early.swap(false, Ordering::SeqCst)
+    }
+
+    /// The names that completion offers without the analyzer.
+    pub(crate) fn known(&self) -> MutexGuard<'_, Known> {
+        lock(&self.known)
+    }
+
     pub(crate) fn was_interrupted(&self) -> bool {
         self.interrupted.load(Ordering::SeqCst)
     }
@@ -232,6 +318,9 @@ impl CellProcess {
     /// Asks the running cell to end; the second time, ends its process.
     pub(crate) fn interrupt(self: &Arc<Self>) {
         if !self.running.load(Ordering::SeqCst) {
+            if self.has_cells() {
+                self.interrupted_early.store(true, Ordering::SeqCst);
+            }
             return;
         }
         if self.interrupted.swap(true, Ordering::SeqCst) {
@@ -246,7 +335,7 @@ impl CellProcess {
             let same = process.cells.load(Ordering::SeqCst) == cell;
             if same && process.running.load(Ordering::SeqCst) {
                 let text = "The cell does not stop by itself. Interrupt once more to end the cell process: its variables and running queries are then lost, what it defined (functions, types, use) stays.\n";
-                (process.events)(Event::Stream { channel: Channel::Stderr, text: text.to_owned() });
+                (process.events)(Event::Stream { channel: Channel::Stderr, text: text.to_owned(), cell: None });
             }
         });
         drop(waiting);

@@ -1,37 +1,60 @@
-//! The session's thread: it owns evcxr, runs cell after cell, and keeps a cell process alive.
+//! The session's thread: it owns evcxr, takes wish after wish, and keeps a cell process alive. What it does for a cell is in
+//! `cells`, for a question in `questions`.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::thread::JoinHandle;
 
 use evcxr::{CommandContext, CompilationError, Error, EvalContext};
-use link::{Bundle, Channel, Framed, ToKernel};
-use serde_json::Value;
+use link::{Bundle, Channel};
 
-use crate::process::{CellProcess, Report};
-use crate::source::{self, Prepared};
+use crate::complete::Completion;
+use crate::process::CellProcess;
 use crate::toolchain::Toolchain;
-use crate::{EvaluatorError, Event, Outcome, Place, diagnostics};
+use crate::variables::Gone;
+use crate::{EvaluatorError, Event, Outcome, Place};
 
 /// What the session is asked.
 pub(crate) enum Wish {
-    Execute {
-        id: u64,
+    Execute(Execution),
+    Complete {
         code: String,
+        position: usize,
+        answer: Box<dyn FnOnce(Completion) + Send>,
+    },
+    Inspect {
+        code: String,
+        position: usize,
+        answer: Box<dyn FnOnce(Option<Bundle>) + Send>,
     },
     /// The cell process has ended; if that was not part of a cell, start another.
     LookAfter,
     Shutdown,
 }
 
+/// A cell to run.
+pub(crate) struct Execution {
+    /// Unique.
+    pub(crate) id: u64,
+    /// What the page calls it.
+    pub(crate) number: u64,
+    pub(crate) code: String,
+    /// To be evaluated after it, by name.
+    pub(crate) expressions: Vec<(String, String)>,
+}
+
 /// What every process runs first: it joins the link. The `?` makes evcxr expect one in later cells, so that they compile
 /// once.
 const INIT: &str = "corriente::init();\nOk::<(), String>(())?;";
-const PRELUDE: &str = "use corriente::prelude::*;\n";
-
-/// What a cell is told when Corriente was built anew under a running kernel.
-const LIBRARY_GONE: &str =
-    "The library that cells link to was built anew since this kernel started. Restart the kernel.";
+/// The macros by name, because std's own would make a `*` ambiguous.
+const PRELUDE: &str = "use corriente::prelude::*;\nuse corriente::{print, println, eprint, eprintln};\n";
+const WARM_UP: &str = "let frame = df!(\"a\" => [1])?.lazy().filter(col(\"a\").gt(lit(0))); frame.";
+/// Names the cell to the code that is compiled for it, so that what its threads print later is known to be its.
+const CELL: &str = "CORRIENTE_CELL";
+const EARLY: &str = "The cell was interrupted before it began.";
+/// The libraries of the newest cells stay on the disk, for backtraces; the processes have loaded the others.
+const LIBRARIES: u64 = 16;
 
 type Events = Arc<dyn Fn(Event) + Send + Sync>;
 
@@ -43,7 +66,7 @@ pub(crate) fn spawn(
     process: Arc<CellProcess>,
     events: Events,
 ) -> Result<JoinHandle<()>, EvaluatorError> {
-    let socket = place.socket();
+    let (socket, libraries) = (place.socket(), place.libraries());
     let run = move || {
         let mut command = match std::env::current_exe() {
             Ok(executable) => std::process::Command::new(executable),
@@ -55,9 +78,11 @@ pub(crate) fn spawn(
                 command.env(name, value);
             }
         }
-        match Session::begin(command, process, Arc::clone(&events)) {
+        match Session::begin(command, libraries, Arc::clone(&process), Arc::clone(&events)) {
             Ok(mut session) => {
                 events(Event::Ready(Ok(())));
+                session.warm_up();
+                process.begun();
                 session.serve(&wishes);
             }
             Err(error) => {
@@ -74,25 +99,32 @@ pub(crate) fn spawn(
 fn refuse(wishes: &Receiver<Wish>, events: &Events, failure: &EvaluatorError) {
     while let Ok(wish) = wishes.recv() {
         match wish {
-            Wish::Execute { id, .. } => events(Event::Finished {
-                id,
+            Wish::Execute(cell) => events(Event::Finished {
+                id: cell.id,
                 outcome: error("KernelError", &failure.to_string(), vec![failure.to_string()]),
+                expressions: Vec::new(),
             }),
+            Wish::Complete { answer, .. } => answer(Completion::default()),
+            Wish::Inspect { answer, .. } => answer(None),
             Wish::LookAfter => {}
             Wish::Shutdown => return,
         }
     }
 }
 
-struct Session {
-    context: CommandContext,
-    process: Arc<CellProcess>,
-    events: Events,
+pub(crate) struct Session {
+    pub(crate) context: CommandContext,
+    pub(crate) process: Arc<CellProcess>,
+    pub(crate) events: Events,
+    pub(crate) gone: Gone,
+    /// Where the cells' libraries are.
+    libraries: PathBuf,
 }
 
 impl Session {
     fn begin(
         command: std::process::Command,
+        libraries: PathBuf,
         process: Arc<CellProcess>,
         events: Events,
     ) -> Result<Session, EvaluatorError> {
@@ -112,101 +144,94 @@ impl Session {
         forward("stdout", outputs.stdout, {
             let events = Arc::clone(&events);
             // Only what the process says before it has joined the link comes this way.
-            move |line| events(Event::Stream { channel: Channel::Stdout, text: format!("{line}\n") })
+            move |line| events(Event::Stream { channel: Channel::Stdout, text: format!("{line}\n"), cell: None })
         })?;
-        context.set_opt_level("0").map_err(failed)?;
         context.execute(":linker system").map_err(failed)?;
         context.execute(&format!("{PRELUDE}{INIT}")).map_err(failed)?;
         process.await_joined(0);
-        Ok(Session { context, process, events })
+        Ok(Session { context, process, events, gone: Gone::default(), libraries })
     }
 
     fn serve(&mut self, wishes: &Receiver<Wish>) {
         while let Ok(wish) = wishes.recv() {
             match wish {
-                Wish::Execute { id, code } => {
-                    self.look_after();
-                    let outcome = self.run(&code);
-                    (self.events)(Event::Finished { id, outcome });
-                }
+                Wish::Execute(cell) => self.execute(cell),
+                Wish::Complete { code, position, answer } => answer(self.complete(&code, position)),
+                Wish::Inspect { code, position, answer } => answer(self.inspect(&code, position)),
                 Wish::LookAfter => self.look_after(),
                 Wish::Shutdown => return,
             }
         }
     }
 
-    fn run(&mut self, code: &str) -> Outcome {
-        let prepared = source::prepare(code);
-        let before = self.variables();
-        self.process.begin();
-        let result = self.context.execute(&prepared.text);
-        let reports = self.process.end();
-        match result {
-            Ok(outputs) => {
-                self.show_text(outputs.content_by_mime_type);
-                self.judge(code, &prepared, reports)
-            }
-            Err(Error::CompilationErrors(errors)) if errors.iter().any(is_library_gone) => {
-                error("KernelError", LIBRARY_GONE, vec![LIBRARY_GONE.to_owned()])
-            }
-            Err(Error::CompilationErrors(errors)) => diagnostics::outcome(code, &prepared, &errors),
-            Err(Error::SubprocessTerminated(why)) => {
-                self.revive();
-                died(&why, &before, self.process.was_interrupted())
-            }
-            Err(other) => {
-                let text = other.to_string();
-                error("Error", text.lines().next().unwrap_or(""), text.lines().map(str::to_owned).collect())
-            }
+    /// Has the analyzer look at what most cells use, while the person still reads. A cell that waits does it by itself.
+    fn warm_up(&mut self) {
+        if !self.process.has_cells() {
+            self.analyze(|context| context.completions(WARM_UP, WARM_UP.len()));
         }
     }
 
-    /// How a cell that compiled has ended.
-    fn judge(&self, code: &str, prepared: &Prepared, reports: Vec<Report>) -> Outcome {
-        for report in reports {
-            match report {
-                Report::Panicked { name, message, file, line } => {
-                    let line =
-                        file.filter(|file| file.ends_with("lib.rs")).and_then(|_| self.cell_line(code, prepared, line));
-                    return diagnostics::panicked(code, &name, &message, line);
-                }
-                Report::EarlyReturn(message) => {
-                    let mut traceback = vec![format!("\u{1b}[1;31merror\u{1b}[0m: {message}")];
-                    traceback.push(
-                        "The cell ended at a `?`. Variables from before are kept; those it was about to define are not there.".to_owned(),
-                    );
-                    return error("Error", &message, traceback);
-                }
-                _ => {}
+    fn execute(&mut self, cell: Execution) {
+        let Execution { id, number, code, expressions } = cell;
+        self.look_after();
+        if self.process.take_interrupted_early() {
+            let outcome = error("Interrupted", EARLY, vec![EARLY.to_owned()]);
+            self.process.count_cell(false);
+            return (self.events)(Event::Finished { id, outcome, expressions: Vec::new() });
+        }
+        // It cannot fail, and what it says is of no interest.
+        let _ = self.context.execute(&format!(":build_env {CELL}={id}"));
+        let outcome = self.run(number, &code);
+        self.learn(&code);
+        let values = if outcome == Outcome::Ok { self.evaluate(number, expressions) } else { Vec::new() };
+        self.remove_libraries();
+        self.process.count_cell(false);
+        (self.events)(Event::Finished { id, outcome, expressions: values });
+    }
+
+    /// Removes the libraries of old cells from the disk.
+    fn remove_libraries(&self) {
+        let Ok(entries) = std::fs::read_dir(&self.libraries) else { return };
+        let number = |path: &std::path::Path| path.file_stem()?.to_str()?.rsplit('_').next()?.parse::<u64>().ok();
+        let found: Vec<(u64, PathBuf)> =
+            entries.flatten().filter_map(|entry| Some((number(&entry.path())?, entry.path()))).collect();
+        let newest = found.iter().map(|(number, _)| *number).max().unwrap_or(0);
+        for (_, path) in found.iter().filter(|(number, _)| number + LIBRARIES <= newest) {
+            // One that cannot be removed goes with the folder.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+
+    /// Starts another process, with `:clear` without anything that was defined.
+    pub(crate) fn start_over(&mut self, keeps_items: bool) -> Outcome {
+        let lost = self.variables();
+        if keeps_items {
+            self.process.kill();
+            self.revive();
+            self.gone.process_ended(&lost);
+            let text = format!("The cell process was started anew. {}\n", losses(&lost));
+            (self.events)(Event::Stream { channel: Channel::Stderr, text, cell: None });
+            return Outcome::Ok;
+        }
+        let before = self.process.joined();
+        let cleared = self.context.execute(":clear").and_then(|_| self.context.execute(&format!("{PRELUDE}{INIT}")));
+        self.process.hold(self.context.process_handle());
+        self.process.known().clear();
+        self.gone.clear();
+        match cleared {
+            Ok(_) => {
+                self.process.await_joined(before);
+                Outcome::Ok
             }
+            Err(failed) => error("Error", &failed.to_string(), vec![failed.to_string()]),
         }
-        Outcome::Ok
     }
 
-    /// The cell's line for a line of the file that was compiled. evcxr puts each statement on lines of its own, so a
-    /// line of the cell may hold several of the file's; of lines that read the same the order tells which.
-    fn cell_line(&self, code: &str, prepared: &Prepared, line: u32) -> Option<usize> {
-        let compiled = self.context.last_source().ok()?;
-        let index = usize::try_from(line).ok()?.checked_sub(1)?;
-        let text = compiled.lines().nth(index)?.trim();
-        let alike = compiled.lines().skip(index + 1).filter(|l| l.trim() == text).count();
-        let holds = |(number, l): (usize, &str)| l.contains(text).then_some(number + 1);
-        let lines: Vec<usize> = prepared.text.lines().enumerate().filter_map(holds).collect();
-        let line = lines.iter().rev().nth(alike).or(lines.first()).copied()?;
-        (!text.is_empty() && line <= code.lines().count()).then_some(line)
+    pub(crate) fn types(&self) -> Vec<(String, String)> {
+        self.context.variables_and_types().map(|(name, type_name)| (name.to_owned(), type_name.to_owned())).collect()
     }
 
-    /// What evcxr's own commands answer.
-    fn show_text(&self, contents: std::collections::HashMap<String, String>) {
-        if contents.is_empty() {
-            return;
-        }
-        let data = contents.into_iter().map(|(mime, text)| (mime, Value::String(text))).collect();
-        let bundle = Bundle { data, metadata: serde_json::Map::new() };
-        (self.events)(Event::FromCell(Framed::from(ToKernel::Result { bundle })));
-    }
-
-    fn variables(&self) -> Vec<String> {
+    pub(crate) fn variables(&self) -> Vec<String> {
         let mut names: Vec<String> = self.context.variables_and_types().map(|(name, _)| name.to_owned()).collect();
         names.sort();
         names
@@ -219,12 +244,13 @@ impl Session {
         }
         let lost = self.variables();
         self.revive();
+        self.gone.process_ended(&lost);
         let message = format!("The cell process ended while no cell was running. {}", losses(&lost));
         (self.events)(Event::ProcessLost { message });
     }
 
     /// evcxr notices that its process is gone when it wants to use it, and starts another; that one joins the link.
-    fn revive(&mut self) {
+    pub(crate) fn revive(&mut self) {
         let before = self.process.joined();
         for _ in 0..3 {
             let joined = self.context.execute(INIT);
@@ -234,7 +260,7 @@ impl Session {
                 Err(Error::SubprocessTerminated(_)) => {}
                 Err(error) => {
                     let text = format!("the new cell process does not start: {error}\n");
-                    return (self.events)(Event::Stream { channel: Channel::Stderr, text });
+                    return (self.events)(Event::Stream { channel: Channel::Stderr, text, cell: None });
                 }
             }
         }
@@ -242,21 +268,11 @@ impl Session {
 }
 
 /// Whether the compiler no longer finds the library, or what it was made of.
-fn is_library_gone(error: &CompilationError) -> bool {
+pub(crate) fn is_library_gone(error: &CompilationError) -> bool {
     error.code() == Some("E0463") && error.message().contains("`corriente`")
 }
 
-fn died(why: &str, lost: &[String], interrupted: bool) -> Outcome {
-    let fact = if interrupted {
-        "The cell was interrupted twice, and its process was ended.".to_owned()
-    } else {
-        format!("The cell process ended: {}.", why.trim_end_matches('.'))
-    };
-    let name = if interrupted { "Interrupted" } else { "ProcessDied" };
-    error(name, &fact, vec![format!("\u{1b}[1;31m{fact}\u{1b}[0m"), losses(lost)])
-}
-
-fn losses(variables: &[String]) -> String {
+pub(crate) fn losses(variables: &[String]) -> String {
     let lost = match variables {
         [] => "There were no variables to lose".to_owned(),
         [one] => format!("The variable {one} is lost"),

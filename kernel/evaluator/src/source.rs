@@ -1,9 +1,10 @@
 //! A cell's text before evcxr sees it: the last expression is handed to our own `show!`, so that it compiles once and may
-//! be anything; and a mark behind the last line tells that it was reached. Columns move only behind the start of the
-//! last expression, and [`Prepared::column`] moves them back.
+//! be anything; what is awaited is waited for; and a mark behind the last line tells that it was reached.
 
-use ra_ap_syntax::ast::{self, AstNode, HasModuleItem as _};
+use ra_ap_syntax::ast::{self, AstNode, HasAttrs as _, HasModuleItem as _, HasName as _};
 use ra_ap_syntax::{Edition, SourceFile, SyntaxError};
+
+use crate::rewrite::{Edit, Edits, awaits};
 
 const SHOW: &str = "corriente::show!(";
 const END: &str = "\ncorriente::cell::completed();";
@@ -15,8 +16,20 @@ const HEAD: &str = "async fn cell() {\n";
 pub(crate) struct Prepared {
     /// What evcxr is given.
     pub(crate) text: String,
-    /// Where `show!(` was put: line and column from one, in characters.
-    shown_at: Option<(usize, usize)>,
+    edits: Edits,
+    /// Whether the cell is written as a program, and where in it.
+    pub(crate) main: Option<Main>,
+    /// Where something stands that evcxr would pass over in silence.
+    pub(crate) broken: Option<std::ops::Range<usize>>,
+}
+
+/// A function `main` that nobody calls.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Main {
+    /// Where its signature is, in bytes.
+    pub(crate) range: std::ops::Range<usize>,
+    /// Whether it is `async`, which nothing here could run.
+    pub(crate) is_async: bool,
 }
 
 /// Whether a text is a whole cell.
@@ -33,39 +46,99 @@ pub enum Completeness {
     Invalid,
 }
 
-/// Prepares a cell. A text that does not parse is left as it is, for the compiler to say why.
-pub(crate) fn prepare(code: &str) -> Prepared {
+/// Prepares a cell, in which the variables `locals` are not to be kept. A text that does not parse is left as it is, for the
+/// compiler to say why.
+pub(crate) fn prepare(code: &str, locals: &[String]) -> Prepared {
     let blanked = without_commands(code);
-    let unchanged = || Prepared { text: code.to_owned(), shown_at: None };
+    let unchanged = || Prepared { text: code.to_owned(), edits: Edits::default(), main: None, broken: None };
     if blanked.trim().is_empty() {
         return unchanged();
     }
     let wrapped = format!("{HEAD}{blanked}\n}}");
     let parsed = SourceFile::parse(&wrapped, Edition::Edition2024);
     if !parsed.errors().is_empty() {
-        return unchanged();
+        return Prepared { broken: nameless_let(&parsed), ..unchanged() };
     }
     let Some(body) = body(&parsed.tree()) else { return unchanged() };
-    let Some(tail) = body.tail_expr().filter(|tail| !is_item_macro(tail)) else {
-        return Prepared { text: format!("{code}{END}"), shown_at: None };
+    let mut edits = Vec::new();
+    let tail = body.tail_expr().filter(|tail| !is_item_macro(tail));
+    let range = tail.map(|tail| tail.syntax().text_range());
+    if let Some(range) = range {
+        edits.push(Edit { at: offset(range.start().into()), remove: 0, put: SHOW });
+    }
+    for range in lets_of(&body, locals) {
+        edits.push(Edit { at: offset(range.start().into()), remove: 0, put: "corriente::local! { " });
+        edits.push(Edit { at: offset(range.end().into()), remove: 0, put: " }" });
+    }
+    edits.extend(awaits(&body, offset));
+    if let Some(range) = range {
+        edits.push(Edit { at: offset(range.end().into()), remove: 0, put: "\n);" });
+    }
+    let (text, edits) = Edits::make(code, edits);
+    Prepared { text: text + END, edits, main: main(&body), broken: None }
+}
+
+/// Where the cell gives these names.
+fn lets_of(body: &ast::StmtList, names: &[String]) -> Vec<ra_ap_syntax::TextRange> {
+    let is_one = |statement: &ast::LetStmt| {
+        let patterns =
+            statement.pat().into_iter().flat_map(|pattern| pattern.syntax().descendants().collect::<Vec<_>>());
+        let mut bound = patterns.filter_map(ast::IdentPat::cast).filter_map(|pattern| pattern.name());
+        bound.any(|name| names.iter().any(|wanted| name.text() == *wanted))
     };
-    let range = tail.syntax().text_range();
-    let (start, end) = (offset(range.start().into()), offset(range.end().into()));
-    let (line, column) = position(code, start);
-    let text = format!("{}{SHOW}{}\n);{}{END}", &code[..start], &code[start..end], &code[end..]);
-    Prepared { text, shown_at: Some((line, column)) }
+    let lets = body.statements().filter_map(|statement| match statement {
+        ast::Stmt::LetStmt(statement) => Some(statement),
+        _ => None,
+    });
+    lets.filter(is_one).map(|statement| statement.syntax().text_range()).collect()
+}
+
+/// A `let` that names nothing, in bytes.
+fn nameless_let(parsed: &ra_ap_syntax::Parse<SourceFile>) -> Option<std::ops::Range<usize>> {
+    let broken = body(&parsed.tree())?.statements().find_map(|statement| match statement {
+        ast::Stmt::LetStmt(broken) if broken.pat().is_none() => Some(broken),
+        _ => None,
+    })?;
+    let word = broken.let_token()?.text_range();
+    Some(offset(word.start().into())..offset(word.end().into()))
+}
+
+/// The cell's `main`, if it has one that is not called.
+fn main(body: &ast::StmtList) -> Option<Main> {
+    let items = body.statements().filter_map(|statement| match statement {
+        ast::Stmt::Item(ast::Item::Fn(function)) => Some(function),
+        _ => None,
+    });
+    let function = items.into_iter().find(|function| function.name().is_some_and(|name| name.text() == "main"))?;
+    let calls = body.syntax().descendants().filter_map(ast::CallExpr::cast);
+    if calls.into_iter().any(|call| call.expr().is_some_and(|called| called.syntax().text() == "main")) {
+        return None;
+    }
+    // `#[tokio::main]` makes a plain function of it, with a runtime that is not ours.
+    let is_async = function.async_token().is_some() || function.attrs().count() > 0;
+    let (start, end) = (function.fn_token()?.text_range().start(), function.name()?.syntax().text_range().end());
+    Some(Main { range: offset(start.into())..offset(end.into()), is_async })
 }
 
 impl Prepared {
     /// The column in the cell's own text of a column in [`Prepared::text`].
     pub(crate) fn column(&self, line: usize, column: usize) -> usize {
-        match self.shown_at {
-            Some((shown_line, shown_column)) if line == shown_line && column > shown_column => {
-                column.saturating_sub(SHOW.chars().count()).max(shown_column)
-            }
-            _ => column,
-        }
+        self.edits.column(line, column)
     }
+}
+
+/// The types that a cell defines.
+pub(crate) fn types_defined(code: &str) -> Vec<String> {
+    let wrapped = format!("{HEAD}{}\n}}", without_commands(code));
+    let Some(body) = body(&SourceFile::parse(&wrapped, Edition::Edition2024).tree()) else { return Vec::new() };
+    let name = |statement| match statement {
+        ast::Stmt::Item(ast::Item::Struct(item)) => item.name(),
+        ast::Stmt::Item(ast::Item::Enum(item)) => item.name(),
+        ast::Stmt::Item(ast::Item::Union(item)) => item.name(),
+        ast::Stmt::Item(ast::Item::TypeAlias(item)) => item.name(),
+        _ => None,
+    };
+    body.statements().filter_map(name).map(|name| name.text().to_string()).collect()
 }
 
 /// Whether a text is a whole cell, by parsing it.
@@ -122,14 +195,6 @@ fn offset(in_file: usize) -> usize {
     in_file - HEAD.len()
 }
 
-/// Line and column from one, in characters.
-fn position(text: &str, at: usize) -> (usize, usize) {
-    let before = &text[..at];
-    let line = before.matches('\n').count() + 1;
-    let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
-    (line, column)
-}
-
 /// A string or a block comment that nothing closes; it may go on in the next line, unlike a character.
 fn is_open_literal(error: &SyntaxError) -> bool {
     let text = error.to_string();
@@ -172,7 +237,7 @@ mod tests {
     use super::*;
 
     fn check(code: &str, expected: &str) {
-        assert_eq!(prepare(code).text, expected);
+        assert_eq!(prepare(code, &[]).text, expected);
     }
 
     #[test]
@@ -195,10 +260,57 @@ mod tests {
     }
 
     #[test]
+    fn a_let_that_names_nothing_is_found() {
+        assert_eq!(prepare("let a = 1;\nlet = ;", &[]).broken, Some(11..14));
+        assert_eq!(prepare("let a = ;", &[]).broken, None);
+    }
+
+    #[test]
     fn columns_move_back() {
-        let prepared = prepare("let x = 1; x.foo()");
+        let prepared = prepare("let x = 1; x.foo()", &[]);
         assert_eq!(prepared.column(1, 5), 5);
+        assert_eq!(prepared.column(1, 12 + SHOW.len()), 12);
         assert_eq!(prepared.column(1, 14 + SHOW.len()), 14);
+    }
+
+    #[test]
+    fn what_is_awaited_is_waited_for() {
+        let done = "\ncorriente::cell::completed();";
+        check("let x = f().await?;", &format!("let x = corriente::cell::block_on(f())?;{done}"));
+        check(
+            "a.b()\n    .await\n    .c().await",
+            &format!(
+                "corriente::show!(corriente::cell::block_on(corriente::cell::block_on(a.b()\n    )\n    .c())\n);{done}"
+            ),
+        );
+        check(
+            "let (a, b) = tokio::join!(f(), g());",
+            &format!("let (a, b) = corriente::cell::block_on(async {{ tokio::join!(f(), g()) }});{done}"),
+        );
+        for own in ["let f = async { g().await };", "async fn f() { g().await }", "let f = async |x| x.await;"] {
+            check(own, &format!("{own}{done}"));
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_kept_is_local() {
+        let text = prepare("let f = |x: i32| x;\nlet y = f(1);", &["f".to_owned()]).text;
+        assert!(text.starts_with("corriente::local! { let f = |x: i32| x; }\nlet y = f(1);"), "{text}");
+    }
+
+    #[test]
+    fn a_main_that_nobody_calls_is_noticed() {
+        for (code, is_async) in [
+            ("fn main() {}", Some(false)),
+            ("async fn main() {}", Some(true)),
+            ("#[tokio::main]\nasync fn main() {}", Some(true)),
+            ("fn main() {}\nmain();", None),
+            ("let main = 1;", None),
+        ] {
+            let main = prepare(code, &[]).main;
+            assert_eq!(main.as_ref().map(|main| main.is_async), is_async, "{code}");
+            assert!(main.is_none_or(|main| &code[main.range] == "fn main"), "{code}");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use jupyter::Connection;
+use jupyter::{Connection, History};
 
 #[path = "../tests/protocol/echo.rs"]
 mod echo;
@@ -13,7 +13,8 @@ fn main() -> ExitCode {
         eprintln!("echo CONNECTION_FILE");
         return ExitCode::FAILURE;
     };
-    let served = Connection::read(Path::new(&file)).and_then(|connection| jupyter::run(&connection, echo::Echo::new));
+    let served = Connection::read(Path::new(&file))
+        .and_then(|connection| jupyter::run(&connection, History::default(), echo::Echo::new));
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

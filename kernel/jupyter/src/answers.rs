@@ -61,6 +61,13 @@ impl Answers {
         self.reply_with(request, content, Map::new());
     }
 
+    /// Sends a message to the page that asked, on another channel than it did.
+    pub(crate) fn send(&self, channel: Channel, request: &Request, msg_type: &str, content: Value) {
+        let message = request.message.reply(&self.session, msg_type, content);
+        // Sockets that are gone have nobody who waits.
+        let _ = self.sockets.send((channel, self.signer.encode(&message)));
+    }
+
     pub(crate) fn reply_with(&self, request: &Request, content: Value, metadata: Map<String, Value>) {
         let msg_type = request.msg_type().replace("_request", "_reply");
         let mut reply = request.message.reply(&self.session, &msg_type, content);

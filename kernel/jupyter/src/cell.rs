@@ -1,11 +1,12 @@
 //! The handles by which a language puts things out, on any thread. They queue and return; the iopub task sends.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
+use crate::input::{Asking, Input};
 use crate::kernel::{Event, Events};
 use crate::language::{Bundle, Outcome};
 use crate::message::Header;
@@ -45,6 +46,14 @@ struct Inner {
     outbox: Arc<Outbox>,
     events: Events,
     finished: AtomicBool,
+    extras: Mutex<Extras>,
+}
+
+/// What a reply to a cell holds beside how it ended.
+#[derive(Debug, Default)]
+pub(crate) struct Extras {
+    pub(crate) expressions: Map<String, Value>,
+    pub(crate) payload: Vec<Value>,
 }
 
 impl Cell {
@@ -55,7 +64,8 @@ impl Cell {
         outbox: Arc<Outbox>,
         events: Events,
     ) -> Cell {
-        Cell(Arc::new(Inner { parent, execution_count, silent, outbox, events, finished: AtomicBool::new(false) }))
+        let (finished, extras) = (AtomicBool::new(false), Mutex::default());
+        Cell(Arc::new(Inner { parent, execution_count, silent, outbox, events, finished, extras }))
     }
 
     /// Text that was printed.
@@ -85,6 +95,30 @@ impl Cell {
         self.publish("clear_output", &json!({"wait": wait}));
     }
 
+    /// Asks the person in front of the page; `answer` is called once, on the kernel's thread. `password` hides what is
+    /// typed.
+    pub fn ask(&self, prompt: &str, password: bool, answer: impl FnOnce(Input) + Send + 'static) {
+        let (id, prompt, asking) = (self.0.parent.msg_id.clone(), prompt.to_owned(), Asking::new(answer));
+        // Without a kernel the question is dropped, which answers it.
+        let _ = self.0.events.send(Event::Asked { id, prompt, password, asking });
+    }
+
+    /// The value of one of the request's `user_expressions`; before the cell is finished.
+    pub fn expression(&self, name: &str, value: Result<Bundle, (String, String)>) {
+        let value = match value {
+            Ok(bundle) => json!({"status": "ok", "data": bundle.data, "metadata": bundle.metadata}),
+            Err((ename, evalue)) => {
+                json!({"status": "error", "ename": ename, "evalue": evalue, "traceback": [evalue]})
+            }
+        };
+        self.0.extras().expressions.insert(name.to_owned(), value);
+    }
+
+    /// Has a console show a text in its pager; before the cell is finished. Notebooks ignore it, so show it too.
+    pub fn page(&self, bundle: Bundle) {
+        self.0.extras().payload.push(json!({"source": "page", "data": bundle.data, "start": 0}));
+    }
+
     /// The cell has ended; an error is shown. Only the first end counts.
     pub fn finish(&self, outcome: Outcome) {
         self.0.finish(outcome);
@@ -98,6 +132,10 @@ impl Cell {
 impl Inner {
     fn parent(&self) -> Parent {
         Some(Arc::clone(&self.parent))
+    }
+
+    fn extras(&self) -> std::sync::MutexGuard<'_, Extras> {
+        self.extras.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn put(&self, output: Output) {
@@ -117,7 +155,8 @@ impl Inner {
             self.outbox.put(Output::message(self.parent(), "error", &content, Vec::new()));
         }
         // Without a kernel there is nobody who waits for the end.
-        let _ = self.events.send(Event::Finished { id: self.parent.msg_id.clone(), outcome });
+        let extras = std::mem::take(&mut *self.extras());
+        let _ = self.events.send(Event::Finished { id: self.parent.msg_id.clone(), outcome, extras });
     }
 }
 

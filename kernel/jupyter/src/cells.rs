@@ -7,7 +7,9 @@ use std::sync::Arc;
 use serde_json::{Map, json};
 
 use crate::answers::{Answers, Request};
-use crate::cell::Cell;
+use crate::cell::{Cell, Extras};
+use crate::history::History;
+use crate::input::{Asking, Questions};
 use crate::kernel::Events;
 use crate::language::{ExecuteRequest, Language, Outcome};
 use crate::message::{Header, now};
@@ -19,6 +21,7 @@ pub(crate) struct Cells {
     waiting: VecDeque<Request>,
     running: Option<Running>,
     executed: u64,
+    questions: Questions,
 }
 
 struct Running {
@@ -39,7 +42,13 @@ impl Cells {
     }
 
     /// Starts the next cell, if none runs.
-    pub(crate) fn start_next(&mut self, language: &mut impl Language, answers: &Answers, events: &Events) {
+    pub(crate) fn start_next(
+        &mut self,
+        language: &mut impl Language,
+        answers: &Answers,
+        events: &Events,
+        history: &mut History,
+    ) {
         if self.running.is_some() {
             return;
         }
@@ -60,27 +69,51 @@ impl Cells {
                 &json!({"code": code, "execution_count": count}),
             );
         }
+        if store_history {
+            history.add(count, &code);
+        }
+        let user_expressions = expressions(&request);
         let cell = Cell::new(Arc::clone(&request.parent), count, silent, Arc::clone(&answers.outbox), events.clone());
         self.running = Some(Running { request, count, stop_on_error, started: now() });
-        language.start_execute(ExecuteRequest { code, silent, store_history, execution_count: count }, cell);
+        language.start_execute(
+            ExecuteRequest { code, silent, store_history, execution_count: count, user_expressions },
+            cell,
+        );
     }
 
     /// Answers the cell that ran; whether those behind it are to be aborted. A cell that finishes twice has finished.
-    pub(crate) fn finish(&mut self, id: &str, outcome: &Outcome, answers: &Answers) -> bool {
+    pub(crate) fn finish(&mut self, id: &str, outcome: &Outcome, extras: Extras, answers: &Answers) -> bool {
         let Some(running) = self.running.take_if(|running| running.request.parent.msg_id == id) else { return false };
+        self.questions.drop_waiting();
         // JupyterLab shows from it how long a cell took.
         let metadata = Map::from_iter([("started".to_owned(), json!(running.started))]);
-        answers.reply_with(&running.request, replies::execute(running.count, outcome), metadata);
+        answers.reply_with(&running.request, replies::execute(running.count, outcome, extras), metadata);
         answers.idle(&running.request.parent);
         running.stop_on_error && *outcome != Outcome::Ok
+    }
+
+    /// Puts a question of the cell `id` to its page; of a cell that does not run any more it is dropped.
+    pub(crate) fn ask(&mut self, id: &str, prompt: &str, password: bool, asking: Asking, answers: &Answers) {
+        if let Some(running) = self.running.as_ref().filter(|running| running.request.parent.msg_id == id) {
+            self.questions.ask(&running.request, prompt, password, asking, answers);
+        }
+    }
+
+    pub(crate) fn questions(&mut self) -> &mut Questions {
+        &mut self.questions
     }
 
     /// Answers every cell that waits, without running it.
     pub(crate) fn abort_waiting(&mut self, answers: &Answers) {
         for request in std::mem::take(&mut self.waiting) {
             answers.busy(&request.parent);
-            answers.reply(&request, replies::execute(self.executed, &Outcome::Aborted));
+            answers.reply(&request, replies::execute(self.executed, &Outcome::Aborted, Extras::default()));
             answers.idle(&request.parent);
         }
     }
+}
+
+fn expressions(request: &Request) -> Vec<(String, String)> {
+    let wanted = request.message.content["user_expressions"].as_object().into_iter().flatten();
+    wanted.filter_map(|(name, code)| Some((name.clone(), code.as_str()?.to_owned()))).collect()
 }

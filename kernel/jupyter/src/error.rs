@@ -37,4 +37,7 @@ pub enum JupyterError {
     /// A message that was not signed with the connection's key.
     #[error("a message was dropped: its signature is wrong")]
     Signature,
+    /// A message that was taken before.
+    #[error("a message was dropped: it has been here before")]
+    Replayed,
 }

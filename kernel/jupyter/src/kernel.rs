@@ -8,9 +8,12 @@ use tokio::sync::mpsc::{Receiver, UnboundedReceiver, UnboundedSender, unbounded_
 
 use crate::answer::{CompletionAnswer, InspectionAnswer};
 use crate::answers::{Answers, Request};
-use crate::cell::Publisher;
+use crate::cell::{Extras, Publisher};
 use crate::cells::Cells;
 use crate::comms::Comms;
+use crate::history::History;
+use crate::inbox::Inbox;
+use crate::input::Asking;
 use crate::language::{Cursor, Language, Outcome};
 use crate::outbox::{Outbox, Output};
 use crate::transport::{Channel, Frames, Transport, Wires};
@@ -24,7 +27,9 @@ const FAREWELL: std::time::Duration = std::time::Duration::from_millis(500);
 #[derive(Debug)]
 pub(crate) enum Event {
     /// A cell ended.
-    Finished { id: String, outcome: Outcome },
+    Finished { id: String, outcome: Outcome, extras: Extras },
+    /// A cell asks the person in front of the page.
+    Asked { id: String, prompt: String, password: bool, asking: Asking },
     /// A question has its answer.
     Answered { request: Box<Request>, content: Value },
     /// The kernel's side opened a comm.
@@ -42,6 +47,7 @@ pub(crate) type Events = UnboundedSender<Event>;
 pub async fn run_on<L: Language>(
     transport: impl Transport,
     connection: &Connection,
+    history: History,
     language: impl FnOnce(Publisher) -> L,
     end: impl Future<Output = ()>,
 ) -> Result<(), JupyterError> {
@@ -50,6 +56,7 @@ pub async fn run_on<L: Language>(
     let outbox = Arc::new(Outbox::default());
     let publishing = tokio::spawn(iopub::serve(Arc::clone(&outbox), outputs, signer.clone(), session.clone()));
     let (events, happening) = unbounded_channel();
+    let inbox = Inbox::new(signer.clone());
     let answers = Answers { sockets, outbox: Arc::clone(&outbox), signer, session };
     answers.status(None, "starting");
     let language = language(Publisher { outbox: Arc::clone(&outbox), events: events.clone() });
@@ -60,8 +67,10 @@ pub async fn run_on<L: Language>(
         answers,
         events,
         incoming,
+        inbox,
         cells: Cells::default(),
         comms: Comms::default(),
+        history,
         ended: false,
     };
     kernel.serve(happening, end).await;
@@ -77,8 +86,10 @@ struct Kernel<L> {
     answers: Answers,
     events: Events,
     incoming: Receiver<(Channel, Frames)>,
+    inbox: Inbox,
     cells: Cells,
     comms: Comms,
+    history: History,
     ended: bool,
 }
 
@@ -104,12 +115,15 @@ impl<L: Language> Kernel<L> {
 
     fn happen(&mut self, event: Event) {
         match event {
-            Event::Finished { id, outcome } => {
+            Event::Finished { id, outcome, extras } => {
                 self.take_arrived();
-                if self.cells.finish(&id, &outcome, &self.answers) {
+                if self.cells.finish(&id, &outcome, extras, &self.answers) {
                     self.cells.abort_waiting(&self.answers);
                 }
                 self.start_next();
+            }
+            Event::Asked { id, prompt, password, asking } => {
+                self.cells.ask(&id, &prompt, password, asking, &self.answers);
             }
             Event::Answered { request, content } => {
                 self.answers.reply(&request, content);
@@ -129,7 +143,7 @@ impl<L: Language> Kernel<L> {
     }
 
     fn start_next(&mut self) {
-        self.cells.start_next(&mut self.language, &self.answers, &self.events);
+        self.cells.start_next(&mut self.language, &self.answers, &self.events, &mut self.history);
     }
 
     fn take(&mut self, channel: Channel, mut frames: Frames) {
@@ -139,10 +153,11 @@ impl<L: Language> Kernel<L> {
             }
             return;
         }
-        match self.answers.signer.decode(frames) {
+        match self.inbox.take(frames) {
             Ok(message) if message.header.msg_type == "execute_request" => {
                 self.cells.enqueue(Request::new(channel, message))
             }
+            Ok(message) if message.header.msg_type == "input_reply" => self.cells.questions().take(&message),
             Ok(message) => self.answer(Request::new(channel, message)),
             Err(error) => eprintln!("{error}"),
         }
@@ -154,7 +169,7 @@ impl<L: Language> Kernel<L> {
         let content = match request.msg_type() {
             "kernel_info_request" => replies::kernel_info(&self.language.info()),
             "is_complete_request" => replies::is_complete(&self.language.is_complete(message.text("code"))),
-            "history_request" => json!({"status": "ok", "history": []}),
+            "history_request" => self.history.answer(&message.content),
             "connect_request" => replies::connect(&self.connection),
             "comm_info_request" => self.comms.info(message.content["target_name"].as_str()),
             "complete_request" => {
@@ -164,6 +179,7 @@ impl<L: Language> Kernel<L> {
                 return self.language.inspect(cursor(&request), InspectionAnswer::new(request, self.events.clone()));
             }
             "interrupt_request" => {
+                self.cells.questions().drop_waiting();
                 self.language.interrupt();
                 json!({"status": "ok"})
             }
@@ -176,7 +192,6 @@ impl<L: Language> Kernel<L> {
                 return self.done(&request);
             }
             asked if asked.ends_with("_request") => replies::unknown(asked),
-            // Such as an input_reply that nobody asked for.
             _ => return self.done(&request),
         };
         self.answers.reply(&request, content);

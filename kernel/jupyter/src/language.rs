@@ -51,6 +51,8 @@ pub struct ExecuteRequest {
     pub store_history: bool,
     /// Its number.
     pub execution_count: u64,
+    /// Expressions to be evaluated after a cell that succeeds, by name; answered by [`Cell::expression`].
+    pub user_expressions: Vec<(String, String)>,
 }
 
 /// Whether a text is a whole cell.

@@ -8,6 +8,9 @@ mod cells;
 mod comms;
 mod connection;
 mod error;
+mod history;
+mod inbox;
+mod input;
 mod iopub;
 mod kernel;
 mod language;
@@ -23,6 +26,8 @@ pub use answer::{CompletionAnswer, InspectionAnswer};
 pub use cell::{Cell, Publisher, Stream};
 pub use connection::Connection;
 pub use error::JupyterError;
+pub use history::History;
+pub use input::Input;
 pub use kernel::run_on;
 pub use language::{
     Bundle, CommEvent, Completeness, Completion, Cursor, ExecuteRequest, Language, LanguageInfo, Outcome,

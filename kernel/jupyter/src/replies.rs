@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::Connection;
+use crate::cell::Extras;
 use crate::language::{Completeness, LanguageInfo, Outcome};
 use crate::message::PROTOCOL_VERSION;
 
@@ -16,9 +17,12 @@ pub(crate) fn kernel_info(info: &LanguageInfo) -> Value {
     })
 }
 
-pub(crate) fn execute(count: u64, outcome: &Outcome) -> Value {
+pub(crate) fn execute(count: u64, outcome: &Outcome, extras: Extras) -> Value {
+    let Extras { expressions, payload } = extras;
     match outcome {
-        Outcome::Ok => json!({"status": "ok", "execution_count": count, "user_expressions": {}, "payload": []}),
+        Outcome::Ok => {
+            json!({"status": "ok", "execution_count": count, "user_expressions": expressions, "payload": payload})
+        }
         Outcome::Error { ename, evalue, traceback } => json!({
             "status": "error", "execution_count": count, "ename": ename, "evalue": evalue, "traceback": traceback,
             "user_expressions": {}, "payload": [],

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cell::Publisher;
+use crate::history::History;
 use crate::kernel::run_on;
 use crate::language::Language;
 use crate::zmq::ZeroMq;
@@ -21,7 +22,11 @@ const FAREWELL: Duration = Duration::from_millis(300);
 ///
 /// # Errors
 /// When a socket cannot be bound.
-pub fn run<L: Language>(connection: &Connection, language: impl FnOnce(Publisher) -> L) -> Result<(), JupyterError> {
+pub fn run<L: Language>(
+    connection: &Connection,
+    history: History,
+    language: impl FnOnce(Publisher) -> L,
+) -> Result<(), JupyterError> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("jupyter").enable_all().build()?;
     let served = runtime.block_on(async {
@@ -34,7 +39,7 @@ pub fn run<L: Language>(connection: &Connection, language: impl FnOnce(Publisher
                 () = orphaned() => {}
             }
         };
-        run_on(ZeroMq, connection, language, end).await
+        run_on(ZeroMq, connection, history, language, end).await
     });
     // The last replies are with tasks of ZeroMQ, which end once they have written them.
     runtime.block_on(async { drop(tokio::time::timeout(FAREWELL, all_tasks_ended()).await) });

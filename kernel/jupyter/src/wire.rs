@@ -10,8 +10,8 @@ use crate::message::{Header, Message};
 use crate::{Frames, JupyterError};
 
 const DELIMITER: &[u8] = b"<IDS|MSG>";
-/// Bytes the JSON parts of a message may have.
-const MAX_JSON: usize = 64 << 20;
+/// Bytes a message may have; the largest that a page has reason to send are the buffers of a comm.
+const MAX_MESSAGE: usize = 32 << 20;
 
 /// Signs and checks messages with the connection's key; without a key it does neither.
 #[derive(Clone)]
@@ -83,8 +83,8 @@ impl Signer {
             return Err(malformed("parts are missing"));
         };
         let parts = [header.clone(), parent.clone(), metadata.clone(), content.clone()];
-        if parts.iter().map(Bytes::len).sum::<usize>() > MAX_JSON {
-            return Err(malformed("it is larger than 64 MiB"));
+        if rest.iter().map(Bytes::len).sum::<usize>() > MAX_MESSAGE {
+            return Err(malformed("it is larger than 32 MiB"));
         }
         self.check(signature, &parts)?;
         let bad = |error: serde_json::Error| JupyterError::Malformed { detail: error.to_string() };
@@ -100,9 +100,17 @@ impl Signer {
     }
 }
 
+/// The signature in frames, if they are a message's.
+pub(crate) fn signature(frames: &Frames) -> Option<Bytes> {
+    let at = frames.iter().position(|frame| frame.as_ref() == DELIMITER)?;
+    frames.get(at + 1).cloned()
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use proptest::prelude::*;
+
     use super::*;
 
     fn message() -> Message {
@@ -160,6 +168,60 @@ mod tests {
             ],
         ] {
             assert!(matches!(signer.decode(frames), Err(JupyterError::Malformed { .. })));
+        }
+    }
+
+    #[test]
+    fn what_is_too_large_is_dropped_unread() {
+        let signer = Signer::new("key");
+        let buffers = vec![Bytes::from(vec![0; MAX_MESSAGE])];
+        let error = signer.decode(signer.encode(&Message { buffers, ..message() })).unwrap_err();
+        assert!(error.to_string().contains("32 MiB"));
+    }
+
+    /// Bytes that look like parts of a message, and some that do not.
+    fn part() -> impl Strategy<Value = Bytes> {
+        let known = prop::sample::select(vec![
+            "<IDS|MSG>",
+            "{}",
+            "[]",
+            "null",
+            "\"\"",
+            "{\"msg_id\":\"1\",\"msg_type\":\"x\"}",
+            "{\"msg_id\":1}",
+            "{\"a\":",
+            "00",
+        ]);
+        prop_oneof![
+            known.prop_map(|text: &str| Bytes::from_static(text.as_bytes())),
+            prop::collection::vec(any::<u8>(), 0..40).prop_map(Bytes::from),
+            "\\PC{0,20}".prop_map(|text| Bytes::from(text.into_bytes())),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+        #[test]
+        fn any_frames_are_a_message_or_an_error(frames in prop::collection::vec(part(), 0..12)) {
+            // Without a key everything is looked at; it must not panic, and what it takes it must be able to write again.
+            let signer = Signer::new("");
+            if let Ok(message) = signer.decode(frames.clone()) {
+                prop_assert_eq!(signer.decode(signer.encode(&message)).unwrap(), message);
+            }
+            prop_assert!(Signer::new("key").decode(frames).is_err(), "nobody knows the key");
+        }
+
+        #[test]
+        fn one_changed_byte_is_noticed(frame in 2_usize..7, at in any::<prop::sample::Index>(), to in any::<u8>()) {
+            let signer = Signer::new("key");
+            let mut frames = signer.encode(&message());
+            let mut bytes = frames[frame].to_vec();
+            let at = at.index(bytes.len());
+            let same = bytes[at].eq_ignore_ascii_case(&to);
+            bytes[at] = to;
+            frames[frame] = Bytes::from(bytes);
+            prop_assert!(signer.decode(frames).is_err() || same);
         }
     }
 }

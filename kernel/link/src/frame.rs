@@ -46,12 +46,20 @@ pub enum ToKernel {
         /// Whether it takes the place of those shown under that name.
         update: bool,
     },
+    /// The cell's outputs are to go.
+    ClearOutput {
+        /// Not before the next one comes.
+        wait: bool,
+    },
     /// Text that was printed.
     Stream {
         /// Where to.
         channel: Channel,
         /// What.
         text: String,
+        /// The cell whose thread printed it, where that is not the one that runs.
+        #[serde(default)]
+        cell: Option<u64>,
     },
     /// A message on a comm; its buffers are the frame's.
     CommMessage {
@@ -77,11 +85,30 @@ pub enum ToKernel {
         file: Option<String>,
         /// Line in that file, from one.
         line: u32,
+        /// The places in cells that led there, innermost first: a cell's library, and the address in it.
+        #[serde(default)]
+        frames: Vec<(String, u64)>,
     },
     /// A `?` ended the cell early.
     EarlyReturn {
         /// The error, with its causes.
         message: String,
+    },
+    /// A question to the person in front of the page; answered by [`ToCell::Answer`].
+    Ask {
+        /// The question's number.
+        id: u64,
+        /// What is asked.
+        prompt: String,
+        /// Whether what is typed is hidden.
+        password: bool,
+    },
+    /// Names that a person may want to type: completion offers them.
+    Names {
+        /// Columns of a frame.
+        columns: Vec<String>,
+        /// Topics of a broker.
+        topics: Vec<String>,
     },
     /// The cell's last line was reached.
     Completed,
@@ -90,6 +117,18 @@ pub enum ToKernel {
         /// The barrier's number.
         number: u64,
     },
+}
+
+/// What becomes of a question to the person in front of the page.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Input {
+    /// What was typed.
+    Text(String),
+    /// The page takes no questions.
+    NotAllowed,
+    /// The cell was interrupted.
+    Dropped,
 }
 
 /// What the kernel says.
@@ -107,6 +146,13 @@ pub enum ToCell {
     Barrier {
         /// Its number.
         number: u64,
+    },
+    /// What became of a question.
+    Answer {
+        /// The question's number.
+        id: u64,
+        /// The answer.
+        input: Input,
     },
     /// The page opens a comm; its buffers are the frame's.
     CommOpen {

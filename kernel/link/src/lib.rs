@@ -6,7 +6,7 @@ mod frame;
 mod socket;
 
 pub use codec::{MAX_FRAME, VERSION, read_frame, write_frame};
-pub use frame::{Bundle, Channel, Framed, ToCell, ToKernel};
+pub use frame::{Bundle, Channel, Framed, Input, ToCell, ToKernel};
 pub use socket::{ENV, Listener, Receiver, Sender, connect};
 
 /// Why the link cannot go on.

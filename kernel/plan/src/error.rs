@@ -81,7 +81,8 @@ pub enum PlanError {
 
 fn suggestion(near: &[String]) -> String {
     match near {
-        [] => String::new(),
+        // A text in the place of an expression names a column, and may have been meant as itself.
+        [] => "For a text rather than a column write lit(\"…\"). ".to_owned(),
         [one] => format!("Did you mean \"{one}\"? "),
         several => format!("Did you mean one of \"{}\"? ", several.join("\", \"")),
     }

@@ -13,4 +13,4 @@ pub use aggregate::{Accumulator, Aggregate, Function};
 pub use error::PlanError;
 pub use expr::near_matches;
 pub use node::{Node, Plan, Step, Watermark};
-pub use window::{Window, tumbling};
+pub use window::{Window, parse_duration, tumbling};

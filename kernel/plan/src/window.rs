@@ -59,8 +59,11 @@ impl Window {
     }
 }
 
-/// Reads a duration above zero.
-pub(crate) fn parse_duration(operation: &'static str, text: &str) -> Result<Duration, PlanError> {
+/// Reads a duration above zero; `operation` is named where it is none.
+///
+/// # Errors
+/// A text that is no duration.
+pub fn parse_duration(operation: &'static str, text: &str) -> Result<Duration, PlanError> {
     let bad = |detail: String| PlanError::BadDuration { operation, text: text.to_owned(), detail };
     let duration = Duration::try_parse(text).map_err(|error| bad(error.to_string()))?;
     if duration.negative() || duration.is_zero() {

@@ -24,16 +24,15 @@ pub struct Topic {
     pub partitions: usize,
 }
 
-/// The topics at `bootstrap`, by name, less Kafka's own.
+/// The topics of the options' broker, by name, less Kafka's own.
 ///
 /// # Errors
-/// A bad address, or a broker that cannot be reached.
-pub fn topics(bootstrap: &str) -> Result<Vec<Topic>, SourceError> {
-    let options = KafkaOptions { bootstrap: bootstrap.to_owned(), ..KafkaOptions::default() };
-    let consumer: Consumer = consumer(&options)?;
-    let what = format!("the topics at {bootstrap} cannot be listed");
+/// A bad address or option, or a broker that cannot be reached.
+pub fn topics(options: &KafkaOptions) -> Result<Vec<Topic>, SourceError> {
+    let consumer: Consumer = consumer(options)?;
+    let what = format!("the topics at {} cannot be listed", options.bootstrap);
     let metadata =
-        consumer.fetch_metadata(None, ANSWER).map_err(|error| from_kafka(&options, &what, &error, heard(&consumer)))?;
+        consumer.fetch_metadata(None, ANSWER).map_err(|error| from_kafka(options, &what, &error, heard(&consumer)))?;
     let topics = metadata.topics().iter().filter(|topic| !topic.name().starts_with("__"));
     let mut topics: Vec<Topic> =
         topics.map(|topic| Topic { name: topic.name().to_owned(), partitions: topic.partitions().len() }).collect();

@@ -34,7 +34,7 @@ fn a_bad_address_is_told_before_anything_is_connected() {
             soon(|| KafkaSource::open(at(bad), schema_x(), None)),
             soon(|| sample_schema(&at(bad))),
             soon(|| check_topic(&at(bad))),
-            soon(|| topics(bad)),
+            soon(|| topics(&at(bad))),
             soon(|| create_topic(bad, "t", 1)),
             soon(|| Producer::start(ProduceConfig { bootstrap: bad.to_owned(), ..ProduceConfig::default() })),
         ] {
@@ -57,7 +57,7 @@ fn an_absent_broker_is_told_with_its_address() {
         assert_eq!(error.detail, format!("{nobody}: nothing listens there"));
         assert!(error.retry);
     }
-    let error = soon(|| topics("no-such-host.invalid:9092"));
+    let error = soon(|| topics(&at("no-such-host.invalid:9092")));
     assert_eq!(error.detail, "there is no host \"no-such-host.invalid\"");
 }
 

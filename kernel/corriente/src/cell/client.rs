@@ -9,7 +9,7 @@ use std::time::Duration;
 use link::{Framed, LinkError, ToCell, ToKernel};
 use serde_json::Value;
 
-use super::{failure, output};
+use super::{ask, failure, output, wait};
 
 /// Frames that may wait for the socket. A thread that puts out more waits for the kernel, which always reads.
 const QUEUE: usize = 1024;
@@ -92,6 +92,11 @@ pub(super) fn join() -> Result<(), LinkError> {
     Ok(())
 }
 
+/// Whether this process is a notebook's.
+pub(super) fn is_joined() -> bool {
+    OUT.get().is_some()
+}
+
 /// Queues a frame. Outside a notebook, as in a test, there is no link and it goes nowhere.
 pub(super) fn send(framed: Framed<ToKernel>) {
     if let Some(out) = OUT.get() {
@@ -124,8 +129,10 @@ fn hear(framed: Framed<ToCell>) {
             INTERRUPTED.store(true, Ordering::SeqCst);
             drop(lock(&WAKE.0));
             WAKE.1.notify_all();
+            wait::interrupted();
         }
         ToCell::Barrier { number } => output::barrier(number),
+        ToCell::Answer { id, input } => ask::answer(id, input),
         ToCell::CommOpen { id, target, data } => comm(CommEvent::Open { id, target, data, buffers }),
         ToCell::CommMessage { id, data } => comm(CommEvent::Message { id, data, buffers }),
         ToCell::CommClose { id, data } => comm(CommEvent::Close { id, data }),

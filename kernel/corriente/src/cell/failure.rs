@@ -3,10 +3,17 @@
 
 use std::any::Any;
 use std::panic::{PanicHookInfo, panic_any};
+use std::sync::OnceLock;
+use std::thread::ThreadId;
 
 use link::ToKernel;
 
-use super::client;
+use super::{client, frames};
+
+/// The name of an error that nobody named.
+const PANIC: &str = "Panic";
+
+static CELLS: OnceLock<ThreadId> = OnceLock::new();
 
 struct Failure {
     name: &'static str,
@@ -24,17 +31,24 @@ pub fn fail(name: &'static str, message: &str) -> ! {
 
 /// Reports panics of the thread that runs cells, which is the one that calls this; other threads' are printed.
 pub(super) fn install_hook() {
-    let cells = std::thread::current().id();
-    std::panic::set_hook(Box::new(move |info| {
+    CELLS.get_or_init(|| std::thread::current().id());
+    std::panic::set_hook(Box::new(|info| {
         let (name, message) = said(info.payload());
         let place = info.location();
-        if std::thread::current().id() == cells {
+        if is_cells_thread() {
             let (file, line) = (place.map(|p| p.file().to_owned()), place.map_or(0, |p| p.line()));
-            client::send(ToKernel::Panicked { name: name.to_owned(), message, file, line }.into());
+            // A designed message says itself what to do; where a word of the prelude was called is its place.
+            let frames = if name == PANIC { frames::of_cells() } else { Vec::new() };
+            client::send(ToKernel::Panicked { name: name.to_owned(), message, file, line, frames }.into());
         } else {
             elsewhere(info, &message);
         }
     }));
+}
+
+/// Whether this is the thread that runs cells.
+pub(super) fn is_cells_thread() -> bool {
+    CELLS.get() == Some(&std::thread::current().id())
 }
 
 fn said(payload: &dyn Any) -> (&'static str, String) {
@@ -43,7 +57,7 @@ fn said(payload: &dyn Any) -> (&'static str, String) {
     }
     let text =
         payload.downcast_ref::<&str>().map(|s| (*s).to_owned()).or_else(|| payload.downcast_ref::<String>().cloned());
-    ("Panic", text.unwrap_or_else(|| "no message".to_owned()))
+    (PANIC, text.unwrap_or_else(|| "no message".to_owned()))
 }
 
 fn elsewhere(info: &PanicHookInfo<'_>, message: &str) {

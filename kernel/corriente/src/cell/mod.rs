@@ -1,23 +1,32 @@
 //! The cell process's side of the kernel: it joins the link, sends what cells put out, and hears comms and interrupts.
 //! Everything here is for the kernel's own code and for the prelude; a notebook has no need of it.
 
+mod ask;
 mod client;
 mod failure;
+mod frames;
 mod output;
+mod print;
+mod rich;
 mod show;
+mod wait;
 
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use link::{Bundle, Framed, ToKernel};
 use serde_json::Value;
 
+pub use ask::{InputError, input, password};
 pub use client::CommEvent;
 pub use failure::fail;
+pub use print::printed;
+pub use rich::{Rich, html, latex, markdown, png, svg};
 pub use show::{Show, Shown, via};
+pub use wait::{Pause, block_on, sleep};
 
 /// Joins the kernel's link. Called once in each process, before the first cell.
 pub fn init() {
+    wait::enter_runtime();
     if let Err(error) = client::join() {
         eprintln!("the cell process cannot join the kernel: {error}");
     }
@@ -28,9 +37,29 @@ pub fn completed() {
     client::send(ToKernel::Completed.into());
 }
 
-/// Says that an error ended the cell through a `?`.
-pub fn early_return<T: std::fmt::Display>(error: &T) {
-    client::send(ToKernel::EarlyReturn { message: error.to_string() }.into());
+/// Says that an error ended the cell through a `?`, with what caused it, a line each.
+pub fn early_return(error: impl Into<Box<dyn std::error::Error>>) {
+    client::send(ToKernel::EarlyReturn { message: chain(error.into().as_ref()) }.into());
+}
+
+/// Tells the kernel names that completion is to offer.
+pub fn offer_names(columns: Vec<String>, topics: Vec<String>) {
+    client::send(ToKernel::Names { columns, topics }.into());
+}
+
+/// An error and its causes, a line each. One whose text its error already has is left out.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let because = error.to_string();
+        if !text.contains(&because) {
+            text.push_str("\ncaused by: ");
+            text.push_str(&because);
+        }
+        cause = error.source();
+    }
+    text
 }
 
 /// Shows an output beside the cell's result; `display_id` is the name under which it can be updated.
@@ -48,6 +77,11 @@ pub fn result(bundle: Bundle) {
     if !bundle.data.is_empty() {
         client::send(ToKernel::Result { bundle }.into());
     }
+}
+
+/// Takes the running cell's outputs away; with `wait`, when its next one comes, so that nothing flickers.
+pub fn clear_output(wait: bool) {
+    client::send(ToKernel::ClearOutput { wait }.into());
 }
 
 /// Sends a message on a comm.
@@ -69,10 +103,4 @@ pub fn set_comm_handler(handler: impl Fn(CommEvent) + Send + Sync + 'static) {
 #[must_use]
 pub fn interrupted() -> bool {
     client::INTERRUPTED.load(Ordering::SeqCst)
-}
-
-/// Sleeps, unless the cell is interrupted; says whether it slept to the end.
-#[must_use]
-pub fn sleep(time: Duration) -> bool {
-    client::sleep(time)
 }

@@ -102,7 +102,7 @@ impl Splitter {
         }
         let text: Vec<u8> = self.held.drain(..whole).collect();
         let text = String::from_utf8_lossy(&text).into_owned();
-        client::send(ToKernel::Stream { channel: Channel::Stdout, text }.into());
+        client::send(ToKernel::Stream { channel: Channel::Stdout, text, cell: None }.into());
     }
 }
 

@@ -1,5 +1,5 @@
-//! What a cell's last expression looks like. The macro [`show!`](crate::show) picks the best way that the value's type
-//! has, by the order in which the compiler looks for methods (autoref specialisation, D. Tolnay).
+//! What a value looks like in a notebook. The macros [`show!`](crate::show) and [`display!`](crate::display) pick the best way
+//! that its type has, by the order in which the compiler looks for methods (autoref specialisation, D. Tolnay).
 
 use std::fmt::Debug;
 
@@ -25,45 +25,48 @@ impl Show for () {
 /// A value about to be shown.
 pub struct Shown<'a, T: ?Sized>(pub &'a T);
 
-/// The ways to show a value, best first; in scope where [`show!`](crate::show) is used.
+/// The ways to show a value, best first; in scope where the macros are used.
 pub mod via {
-    use super::{Debug, Show, Shown, plain};
+    use super::{Bundle, Debug, Show, Shown, plain};
 
     /// The value says itself how it looks.
     pub trait ViaShow {
-        /// Shows it.
-        fn show_shown(&self);
+        /// How it looks.
+        #[track_caller]
+        fn bundle(&self) -> Bundle;
     }
 
     impl<T: Show + ?Sized> ViaShow for &&Shown<'_, T> {
         #[track_caller]
-        fn show_shown(&self) {
-            super::super::result(self.0.show());
+        fn bundle(&self) -> Bundle {
+            self.0.show()
         }
     }
 
     /// The value can be written for a programmer.
     pub trait ViaDebug {
-        /// Shows it.
-        fn show_shown(&self);
+        /// How it looks.
+        #[track_caller]
+        fn bundle(&self) -> Bundle;
     }
 
     impl<T: Debug + ?Sized> ViaDebug for &Shown<'_, T> {
-        fn show_shown(&self) {
-            super::super::result(plain(format!("{:?}", self.0)));
+        fn bundle(&self) -> Bundle {
+            plain(format!("{:?}", self.0))
         }
     }
 
     /// Nothing is known of the value but its type.
     pub trait ViaType {
-        /// Shows it.
-        fn show_shown(&self);
+        /// How it looks.
+        #[track_caller]
+        fn bundle(&self) -> Bundle;
     }
 
     impl<T: ?Sized> ViaType for Shown<'_, T> {
-        fn show_shown(&self) {
+        fn bundle(&self) -> Bundle {
             let name = std::any::type_name::<T>();
-            super::super::result(plain(format!("a value of type {name}, which has no Debug to show it by")));
+            plain(format!("a value of type {name}, which has no Debug to show it by"))
         }
     }
 }
@@ -74,16 +77,49 @@ fn plain(text: String) -> Bundle {
     Bundle { data, metadata: serde_json::Map::new() }
 }
 
-/// Shows a value as the cell's result.
+/// How a value looks.
+#[doc(hidden)]
 #[macro_export]
-macro_rules! show {
+macro_rules! bundle_of {
     ($value:expr) => {
         match &($value) {
             value => {
                 #[allow(unused_imports)]
                 use $crate::cell::via::{ViaDebug as _, ViaShow as _, ViaType as _};
-                (&&&$crate::cell::Shown(value)).show_shown();
+                (&&&$crate::cell::Shown(value)).bundle()
             }
         }
     };
+}
+
+/// Shows a value as the cell's result; the kernel puts it around a cell's last expression.
+#[macro_export]
+macro_rules! show {
+    ($value:expr) => {
+        $crate::cell::result($crate::bundle_of!($value))
+    };
+}
+
+/// Shows a value among the cell's outputs, wherever in the cell, and however often.
+///
+/// ```no_run
+/// use corriente::prelude::*;
+/// for n in 1..=3 {
+///     display!(df!("n" => [n])?);
+/// }
+/// # Ok::<(), PolarsError>(())
+/// ```
+#[macro_export]
+macro_rules! display {
+    ($value:expr) => {
+        $crate::cell::display($crate::bundle_of!($value), None)
+    };
+}
+
+/// Makes a `let` of a cell one that the cell does not keep; the kernel puts it around what has no name to be kept under, such
+/// as a closure.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! local {
+    ($($statement:tt)*) => { $($statement)* };
 }

@@ -19,9 +19,11 @@ pub(super) enum Emit {
 }
 
 /// What evcxr writes where an error ends a cell through `?`: the error is printed, and gone. It goes over the link
-/// instead.
-const EVCXR_PRINTS: &str = "eprintln!(\"{}\", error);";
-const OURS_REPORTS: &str = "::corriente::cell::early_return(&error);";
+/// instead, with its causes; and it may be what `main` may return, no longer everything that can be printed.
+const OURS: [(&str, &str); 2] = [
+    ("impl<T: std::fmt::Display> From<T> for", "impl<T: Into<Box<dyn std::error::Error>>> From<T> for"),
+    ("eprintln!(\"{}\", error);", "::corriente::cell::early_return(error);"),
+];
 
 pub(super) fn run(cell: &Cell, emit: Emit) -> Result<i32, String> {
     let settings = cell.settings()?;
@@ -29,7 +31,7 @@ pub(super) fn run(cell: &Cell, emit: Emit) -> Result<i32, String> {
     let source = cell.folder.join("src/lib.rs");
     let text =
         std::fs::read_to_string(&source).map_err(|error| format!("the cell's source cannot be read: {error}"))?;
-    let patched = text.replace(EVCXR_PRINTS, OURS_REPORTS);
+    let patched = OURS.iter().fold(text.clone(), |text, (theirs, ours)| text.replace(theirs, ours));
     if patched != text {
         std::fs::write(&source, patched).map_err(|error| format!("the cell's source cannot be written: {error}"))?;
     }
@@ -50,7 +52,8 @@ pub(super) fn run(cell: &Cell, emit: Emit) -> Result<i32, String> {
     rustc.arg(if emit == Emit::Library { "--emit=link" } else { "--emit=metadata" });
     let optimise = settings.get("profile").and_then(|p| p.get("dev")).and_then(|d| d.get("opt-level"));
     rustc.arg(format!("-Copt-level={}", optimise.map_or_else(|| "0".to_owned(), level)));
-    for option in ["prefer-dynamic", "debug-assertions=on", "overflow-checks=on", "strip=debuginfo", "codegen-units=4"]
+    for option in
+        ["prefer-dynamic", "debug-assertions=on", "overflow-checks=on", "debuginfo=line-tables-only", "codegen-units=4"]
     {
         rustc.arg("-C").arg(option);
     }

@@ -2,11 +2,12 @@
 //! hundreds below them. The full answer costs the analyzer gigabytes and seconds; this one has all it needs to name
 //! the type of a variable.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
 use super::{Cell, dependencies, real, say};
+use crate::place::env;
 use crate::toolchain::{CARGO, WORKSPACE};
 
 /// The crates kept of our own workspace's graph.
@@ -25,10 +26,15 @@ const KEPT: &[&str] = &[
     "polars-error",
     "polars-schema",
     "polars-dtype",
+    "polars-io",
+    "polars-time",
+    "polars-utils",
+    "serde_json",
+    "tokio",
 ];
 
 pub(super) fn run(cell: &Cell) -> Result<i32, String> {
-    let ours = ask(Path::new(WORKSPACE), true).or_else(|_| ask(Path::new(WORKSPACE), false))?;
+    let ours = ours()?;
     let mut packages = kept(&ours["packages"], |package| &package["name"], KEPT);
     let ids: Vec<String> = packages.iter().filter_map(|package| package["id"].as_str().map(str::to_owned)).collect();
     let mut nodes = nodes(&ours, &ids);
@@ -62,6 +68,42 @@ pub(super) fn run(cell: &Cell) -> Result<i32, String> {
     });
     say(&answer.to_string());
     Ok(0)
+}
+
+/// What the real cargo says of our own workspace, less what is not kept. It is noted beside the library, for it is the same for
+/// every session until the workspace's lock file changes, and to ask takes longer than a cell.
+fn ours() -> Result<Value, String> {
+    let folder = std::env::var_os(env::LIBRARY).map(PathBuf::from).unwrap_or_default();
+    let (note, key) = (folder.join("cells-metadata.json"), key());
+    let noted = std::fs::read(&note).ok().and_then(|text| serde_json::from_slice::<Value>(&text).ok());
+    if let Some(noted) = noted.filter(|noted| !key.is_null() && noted["key"] == key) {
+        return Ok(noted["metadata"].clone());
+    }
+    let mut metadata = ask(Path::new(WORKSPACE), true).or_else(|_| ask(Path::new(WORKSPACE), false))?;
+    metadata["packages"] = Value::Array(kept(&metadata["packages"], |package| &package["name"], KEPT));
+    // Another session may write at the same time: each writes its own file, and one name wins. A folder that cannot be
+    // written to costs the time only.
+    let own = note.with_extension(std::process::id().to_string());
+    if std::fs::write(&own, json!({"key": key, "metadata": metadata}).to_string()).is_ok() {
+        let _ = std::fs::rename(&own, &note);
+    }
+    Ok(metadata)
+}
+
+/// What our own metadata depends on: the lock file, the manifests that name it, and what is kept of them.
+fn key() -> Value {
+    let workspace = Path::new(WORKSPACE);
+    let changed = |file: &str| {
+        let found = std::fs::metadata(workspace.join(file)).ok()?;
+        let since = found.modified().ok()?.duration_since(std::time::UNIX_EPOCH).ok()?;
+        Some(json!([since.as_nanos().to_string(), found.len()]))
+    };
+    match (changed("Cargo.lock"), changed("Cargo.toml"), changed("kernel/corriente/Cargo.toml")) {
+        (Some(lock), Some(manifest), Some(prelude)) => {
+            json!({"workspace": workspace, "lock": lock, "manifest": manifest, "prelude": prelude, "kept": KEPT})
+        }
+        _ => Value::Null,
+    }
 }
 
 /// What the real cargo says of a folder's crate.

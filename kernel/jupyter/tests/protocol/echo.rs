@@ -3,7 +3,7 @@
 //! `print T`, `eprint T`, `flood N` (N lines), `show T`, `show@ID T`, `update@ID T`, `value T`, `clear`, `fail T`, `abort`,
 //! `panic`, `hold` (until an interrupt, or "go" on a comm; then prints which), `late T` (a print after the end and an
 //! interrupt),
-//! `comm ID TARGET` (opens one), `page T` (as a value).
+//! `comm ID` (opens one), `page T` (in a pager), `ask P`, `secret P` (a question; prints what was answered).
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
@@ -69,6 +69,10 @@ impl Language for Echo {
                 if let Some(end) = order(line, &cell, &signal, &publisher) {
                     return cell.finish(end);
                 }
+            }
+            for (name, code) in &request.user_expressions {
+                let failed = || Err(("Failed".to_owned(), "no value".to_owned()));
+                cell.expression(name, code.strip_prefix("value ").map_or_else(failed, |text| Ok(bundle(text))));
             }
             cell.finish(Outcome::Ok);
             for line in request.code.lines() {
@@ -141,6 +145,13 @@ fn order(line: &str, cell: &Cell, signal: &Signal, publisher: &Publisher) -> Opt
         "value" => cell.result(bundle(rest)),
         "clear" => cell.clear_output(true),
         "hold" => cell.stream(Stream::Stdout, &format!("{}\n", signal.wait())),
+        "page" => cell.page(bundle(rest)),
+        "ask" | "secret" => {
+            let (answered, answer) = std::sync::mpsc::channel();
+            // The cell's thread waits for it.
+            cell.ask(rest, order == "secret", move |input| drop(answered.send(input)));
+            cell.stream(Stream::Stdout, &format!("{:?}\n", answer.recv()));
+        }
         "comm" => publisher.comm_open(rest, "page", &json!({"from": "kernel"}), Map::new(), vec![vec![7]]),
         "fail" => {
             let text = rest.to_owned();

@@ -31,10 +31,10 @@ impl Client {
         });
         let connection: Connection = serde_json::from_value(connection).unwrap();
         let (transport, page) = jupyter::in_memory();
-        let kernel =
-            tokio::spawn(
-                async move { jupyter::run_on(transport, &connection, Echo::new, std::future::pending()).await },
-            );
+        let kernel = tokio::spawn(async move {
+            jupyter::run_on(transport, &connection, jupyter::History::default(), Echo::new, std::future::pending())
+                .await
+        });
         let mut client = Client { page, signer: Signer::new(KEY), outputs: VecDeque::new(), kernel };
         let starting = client.output().await;
         assert_eq!(told(&starting), "status starting");

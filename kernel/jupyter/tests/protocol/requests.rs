@@ -51,14 +51,61 @@ async fn an_inspection_may_find_something_or_nothing() {
 }
 
 #[tokio::test]
-async fn history_is_empty() {
-    check(
-        Channel::Shell,
-        "history_request",
-        json!({"hist_access_type": "tail", "n": 1}),
-        json!({"history": [], "status": "ok"}),
-    )
-    .await;
+async fn cells_are_remembered_and_silent_ones_are_not() {
+    let mut client = Client::start().await;
+    for (code, silent) in [("print a", false), ("print b", true), ("print c", false)] {
+        let id = client.ask(Channel::Shell, "execute_request", json!({"code": code, "silent": silent})).await;
+        client.reply(&id).await;
+    }
+    let id = client.ask(Channel::Shell, "history_request", json!({"hist_access_type": "tail", "n": 5})).await;
+    assert_eq!(client.reply(&id).await.1.content["history"], json!([[0, 1, "print a"], [0, 2, "print c"]]));
+}
+
+/// Runs a cell that asks, answers as told, and gives what the cell then printed.
+async fn asked(code: &str, allow_stdin: bool, answer: &str) -> String {
+    let mut client = Client::start().await;
+    let request = json!({"code": code, "allow_stdin": allow_stdin});
+    let id = client.ask(Channel::Shell, "execute_request", request).await;
+    if allow_stdin {
+        let (channel, question) = client.reply(&id).await;
+        let password = code.starts_with("secret");
+        assert_eq!((channel, question.header.msg_type.as_str()), (Channel::Stdin, "input_request"));
+        assert_eq!(question.content, json!({"prompt": "who?", "password": password}));
+        match answer {
+            "interrupt" => {
+                let asked = client.ask(Channel::Control, "interrupt_request", json!({})).await;
+                client.reply(&asked).await;
+            }
+            answer => drop(client.ask(Channel::Stdin, "input_reply", json!({"value": answer})).await),
+        }
+    }
+    client.reply(&id).await;
+    // What an interrupt puts out stands between.
+    client.outputs_of(&id).await.into_iter().find(|output| output.starts_with("stream")).unwrap()
+}
+
+#[tokio::test]
+async fn a_question_is_answered_on_its_own_channel() {
+    assert_eq!(asked("ask who?", true, "me").await, "stream stdout Ok(Text(\"me\"))");
+    assert_eq!(asked("secret who?", true, "").await, "stream stdout Ok(Text(\"\"))");
+}
+
+#[tokio::test]
+async fn a_question_that_cannot_be_put_or_is_interrupted_does_not_hang() {
+    assert_eq!(asked("ask who?", false, "").await, "stream stdout Ok(NotAllowed)");
+    assert_eq!(asked("ask who?", true, "interrupt").await, "stream stdout Ok(Dropped)");
+}
+
+#[tokio::test]
+async fn expressions_and_pages_come_with_the_reply() {
+    let mut client = Client::start().await;
+    let expressions = json!({"good": "value 7", "bad": "nothing"});
+    let request = json!({"code": "page help", "user_expressions": expressions});
+    let id = client.ask(Channel::Shell, "execute_request", request).await;
+    let content = client.reply(&id).await.1.content;
+    assert_eq!(content["user_expressions"]["good"]["data"], json!({"text/plain": "7"}));
+    assert_eq!(content["user_expressions"]["bad"]["ename"], "Failed");
+    assert_eq!(content["payload"], json!([{"source": "page", "data": {"text/plain": "help"}, "start": 0}]));
 }
 
 #[tokio::test]

@@ -1,0 +1,145 @@
+//! Changes to a cell's text before the compiler sees it, and the way back from a place in the changed text to the person's
+//! own. Lines never move: a change stays within its line, or adds lines behind everything. Functions of text.
+
+use ra_ap_syntax::ast::{self, AstNode};
+use ra_ap_syntax::{SyntaxKind, SyntaxNode, SyntaxToken};
+
+/// What waits for a future on the process's one runtime, and gives up at an interrupt.
+const BLOCK_ON: &str = "corriente::cell::block_on(";
+/// Macros that wait for several futures; they want to be in an `async` block.
+const WAITING: [&str; 3] = ["join", "try_join", "select"];
+
+/// One change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Edit {
+    /// Where, in bytes.
+    pub(crate) at: usize,
+    /// Bytes that go, all on one line.
+    pub(crate) remove: usize,
+    /// What comes there.
+    pub(crate) put: &'static str,
+}
+
+/// The changes of a cell, in the order of its text.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Edits(Vec<Placed>);
+
+/// A change with its place in lines and columns from one, in characters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Placed {
+    line: usize,
+    column: usize,
+    removed: usize,
+    put: usize,
+}
+
+impl Edits {
+    /// The text with the changes made. Of changes at one place the first in the list comes first.
+    pub(crate) fn make(code: &str, mut edits: Vec<Edit>) -> (String, Edits) {
+        edits.sort_by_key(|edit| edit.at);
+        let (mut text, mut from, mut placed) = (String::with_capacity(code.len() + 64), 0, Vec::new());
+        for Edit { at, remove, put } in edits {
+            text.push_str(&code[from..at]);
+            text.push_str(put);
+            from = at + remove;
+            let (line, column) = position(code, at);
+            // What follows a line break that was put in is on another line, which is not the person's.
+            let put = put.split('\n').next().unwrap_or("").chars().count();
+            placed.push(Placed { line, column, removed: code[at..from].chars().count(), put });
+        }
+        text.push_str(&code[from..]);
+        (text, Edits(placed))
+    }
+
+    /// The column in the cell's own text of a column in the changed text.
+    pub(crate) fn column(&self, line: usize, column: usize) -> usize {
+        let (mut removed, mut put) = (0, 0);
+        for edit in self.0.iter().filter(|edit| edit.line == line) {
+            let begins = edit.column + put - removed;
+            // Where something was only taken away, what stands there now stood behind it.
+            if column < begins || column == begins && edit.put > 0 {
+                break;
+            }
+            if column < begins + edit.put {
+                return edit.column;
+            }
+            removed += edit.removed;
+            put += edit.put;
+        }
+        (column + removed).saturating_sub(put).max(1)
+    }
+}
+
+/// The changes that make `.await` work outside of `async`: each waits where it stands, and what is bound there is a
+/// variable of the notebook like any other.
+pub(crate) fn awaits(body: &ast::StmtList, offset: impl Fn(usize) -> usize) -> Vec<Edit> {
+    let mut edits = Vec::new();
+    let bytes = |token: &SyntaxToken| (usize::from(token.text_range().start()), usize::from(token.text_range().len()));
+    for node in body.syntax().descendants().filter(|node| is_outside_async(node, body)) {
+        if let Some(waits) = ast::AwaitExpr::cast(node.clone()) {
+            let (Some(future), Some(dot), Some(word)) = (waits.expr(), waits.dot_token(), waits.await_token()) else {
+                continue;
+            };
+            let begins = future.syntax().text_range().start().into();
+            edits.push(Edit { at: offset(begins), remove: 0, put: BLOCK_ON });
+            edits.push(Edit { at: offset(bytes(&dot).0), remove: bytes(&dot).1, put: ")" });
+            edits.push(Edit { at: offset(bytes(&word).0), remove: bytes(&word).1, put: "" });
+        } else if let Some(call) = ast::MacroExpr::cast(node)
+            && is_waiting(&call)
+        {
+            let range = call.syntax().text_range();
+            edits.push(Edit { at: offset(range.start().into()), remove: 0, put: "corriente::cell::block_on(async { " });
+            edits.push(Edit { at: offset(range.end().into()), remove: 0, put: " })" });
+        }
+    }
+    edits
+}
+
+fn is_waiting(call: &ast::MacroExpr) -> bool {
+    let path = call.macro_call().and_then(|call| call.path());
+    let name = path.and_then(|path| path.segment()).and_then(|segment| segment.name_ref());
+    name.is_some_and(|name| WAITING.iter().any(|waiting| name.text() == *waiting))
+}
+
+/// Whether nothing around a node, up to the cell, is a function, a closure or an `async` block of the person's own.
+fn is_outside_async(node: &SyntaxNode, body: &ast::StmtList) -> bool {
+    let inside = node.ancestors().skip(1).take_while(|around| around != body.syntax());
+    !inside.into_iter().any(|around| {
+        let is_async = ast::BlockExpr::cast(around.clone()).is_some_and(|block| block.async_token().is_some());
+        is_async || matches!(around.kind(), SyntaxKind::FN | SyntaxKind::CLOSURE_EXPR)
+    })
+}
+
+/// Line and column from one, in characters.
+fn position(text: &str, at: usize) -> (usize, usize) {
+    let before = &text[..at];
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
+    (line, column)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_place_finds_its_way_back() {
+        let code = "é = f(a).await;\nlet b = c;";
+        let at = |word: &str| code.find(word).unwrap_or(0);
+        let edits = vec![
+            Edit { at: at("f("), remove: 0, put: BLOCK_ON },
+            Edit { at: at(".await"), remove: 1, put: ")" },
+            Edit { at: at("await"), remove: 5, put: "" },
+        ];
+        let (text, edits) = Edits::make(code, edits);
+        assert_eq!(text, "é = corriente::cell::block_on(f(a));\nlet b = c;");
+        for (word, line) in [("é", 1), ("f(a)", 1), ("a)", 1), (";\n", 1), ("let b", 2), ("c;", 2)] {
+            let column = |text: &str| {
+                let before = &text[..text.find(word).unwrap_or(0)];
+                before.rsplit('\n').next().unwrap_or("").chars().count() + 1
+            };
+            assert_eq!(edits.column(line, column(&text)), column(code), "{word}");
+        }
+        assert_eq!(edits.column(1, 10), 5, "within what was put in");
+    }
+}

@@ -1,0 +1,100 @@
+"""The `:commands` of a cell."""
+
+import re
+import subprocess
+
+import pytest
+
+
+def crate(folder, name="ledger_tools", answer=41):
+    (folder / "src").mkdir(parents=True, exist_ok=True)
+    (folder / "Cargo.toml").write_text(f'[package]\nname = "{name}"\nversion = "0.1.0"\nedition = "2024"\n')
+    (folder / "src" / "lib.rs").write_text(f"/// One more.\npub fn answer() -> i32 {{ {answer} + 1 }}\n")
+
+
+def test_a_crate_in_a_folder_is_built_with_progress(fresh, tmp_path):
+    crate(tmp_path)
+    said = fresh.ok(f':dep ledger_tools = {{ path = "{tmp_path}" }}\nledger_tools::answer()', within=120)
+    assert said.plain == "42"
+    assert "Compiling ledger_tools" in said.stderr, said.stderr
+    # What has not changed is no news, and what has is built.
+    said = fresh.ok("ledger_tools::answer()")
+    assert said.plain == "42" and said.stderr == ""
+    crate(tmp_path, answer=1)
+    assert fresh.ok("ledger_tools::answer()").plain == "2"
+    assert "ledger_tools" in fresh.ok(":show_deps").plain
+
+
+def test_a_crate_of_a_git_repository_is_built(fresh, tmp_path):
+    crate(tmp_path)
+    for command in (["init", "-q"], ["add", "."], ["-c", "user.name=t", "-c", "user.email=t@example.com", "commit", "-qm", "one"]):
+        subprocess.run(["git", *command], cwd=tmp_path, check=True)
+    said = fresh.ok(f':dep ledger_tools = {{ git = "file://{tmp_path}" }}\nledger_tools::answer()', within=120)
+    assert said.plain == "42"
+
+
+def test_a_crate_of_the_registry_is_built_and_works_beside_the_prelude(fresh):
+    said = fresh.ok(':dep itoa = "1"\nitoa::Buffer::new().format(42).to_owned()', within=180)
+    assert said.plain == '"42"'
+    assert fresh.ok('df!("n" => [itoa::Buffer::new().format(7)])?.height()').plain == "1"
+
+
+def test_a_crate_that_there_is_not_leaves_the_notebook_as_it_was(fresh, tmp_path):
+    fresh.ok("let before = 1;")
+    said = fresh.run(f':dep nowhere = {{ path = "{tmp_path}/nowhere" }}')
+    assert said.reply["status"] == "error" and "nowhere" in said.error
+    assert fresh.ok("before + 1").plain == "2"
+
+
+def test_variables_and_types_are_listed(fresh):
+    fresh.ok("let account = 5u64;\nlet names = vec![String::new()];")
+    said = fresh.ok(":vars")
+    assert "account" in said.plain and "u64" in said.plain and "Vec<String>" in said.plain
+    assert "text/html" in said.bundles[0]
+    assert "Vec<String>" in fresh.ok(":type names").plain
+    assert "nothing" in fresh.run(":type nothing").error
+
+
+def test_time_tells_how_long_a_cell_was_compiled_and_run(kernel):
+    said = kernel.ok(':time std::thread::sleep(std::time::Duration::from_millis(300));')
+    ran = re.search(r"compiled in \S+, ran in ([\d.]+)(ms|s)", said.stderr)
+    assert ran and float(ran[1]) * {"ms": 1, "s": 1000}[ran[2]] >= 300, said.stderr
+    said = kernel.ok(":time\nlet timed = 6 * 7;\ntimed")
+    assert said.plain == "42" and "ran in" in said.stderr
+    said = kernel.run(":time\nlet wrong: i32 = timed.nothing();")
+    assert "2 |" in said.error
+
+
+def test_optimisation_is_set_for_the_cells_that_follow(fresh):
+    assert "2" in fresh.ok(":opt 2").plain
+    assert fresh.ok("(1..=10).product::<u64>()").plain == "3628800"
+    assert "0" in fresh.ok(":opt 0").plain
+
+
+def test_help_names_the_commands(kernel):
+    said = kernel.ok(":help")
+    assert all(name in said.plain for name in (":dep", ":time", ":vars", ":opt", ":clear", ":type"))
+    assert "text/markdown" in said.bundles[0]
+
+
+@pytest.mark.parametrize(("code", "words"), [(":var", ":vars"), (":quit", ":help"), (":tmie 1", ":time")])
+def test_a_command_that_there_is_not_is_named(kernel, code, words):
+    said = kernel.run(code)
+    assert said.reply["status"] == "error" and "there is no command" in said.error and words in said.error
+
+
+def test_clear_forgets_everything_and_the_prelude_is_there(fresh):
+    fresh.ok("let forgotten = 1;\nfn gone() -> i32 { 2 }")
+    fresh.ok(":clear")
+    assert fresh.run("forgotten").reply["status"] == "error"
+    assert fresh.run("gone()").reply["status"] == "error"
+    assert fresh.ok('df!("x" => [1])?.height()').plain == "1"
+    assert fresh.ok('println!("heard");').stdout == "heard\n"
+
+
+def test_restart_keeps_what_was_defined(fresh):
+    fresh.ok("let forgotten = 1;\nfn kept() -> i32 { 2 }")
+    said = fresh.ok(":restart")
+    assert "forgotten is lost" in said.stderr
+    assert fresh.ok("kept()").plain == "2"
+    assert "lost when the cell process ended" in fresh.run("forgotten").error
