@@ -67,6 +67,11 @@ def test_a_cell_that_waits_for_a_stream_ends_at_the_first_interrupt(fresh):
 def test_an_interrupt_while_nothing_runs_changes_nothing(fresh):
     fresh.ok("let untouched = 9;")
     fresh.manager.interrupt_kernel()
+    # It comes on a channel of its own, and must not overtake the cell.
+    fresh.iopub(
+        lambda message: message["parent_header"].get("msg_type") == "interrupt_request"
+        and message["content"].get("execution_state") == "idle"
+    )
     assert fresh.ok("untouched").plain == "9"
 
 
