@@ -9,6 +9,8 @@ mod output;
 mod print;
 mod rich;
 mod show;
+#[doc(hidden)]
+pub mod store;
 mod wait;
 
 use std::sync::atomic::Ordering;

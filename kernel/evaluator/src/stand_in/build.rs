@@ -5,6 +5,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
+use super::source::ours;
 use super::{Cell, dependencies, say};
 use crate::place::env;
 use crate::toolchain::{RUSTC, Toolchain};
@@ -18,20 +19,13 @@ pub(super) enum Emit {
     Metadata,
 }
 
-/// What evcxr writes where an error ends a cell through `?`: the error is printed, and gone. It goes over the link
-/// instead, with its causes; and it may be what `main` may return, no longer everything that can be printed.
-const OURS: [(&str, &str); 2] = [
-    ("impl<T: std::fmt::Display> From<T> for", "impl<T: Into<Box<dyn std::error::Error>>> From<T> for"),
-    ("eprintln!(\"{}\", error);", "::corriente::cell::early_return(error);"),
-];
-
 pub(super) fn run(cell: &Cell, emit: Emit) -> Result<i32, String> {
     let settings = cell.settings()?;
     let toolchain = Toolchain { library: std::env::var_os(env::LIBRARY).map(PathBuf::from).unwrap_or_default() };
     let source = cell.folder.join("src/lib.rs");
     let text =
         std::fs::read_to_string(&source).map_err(|error| format!("the cell's source cannot be read: {error}"))?;
-    let patched = OURS.iter().fold(text.clone(), |text, (theirs, ours)| text.replace(theirs, ours));
+    let patched = ours(&text);
     if patched != text {
         std::fs::write(&source, patched).map_err(|error| format!("the cell's source cannot be written: {error}"))?;
     }

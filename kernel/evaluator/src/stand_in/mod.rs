@@ -5,6 +5,7 @@
 mod build;
 mod dependencies;
 mod metadata;
+mod source;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
