@@ -80,7 +80,15 @@ fn ours() -> Result<Value, String> {
         return Ok(noted["metadata"].clone());
     }
     let mut metadata = ask(Path::new(WORKSPACE), true).or_else(|_| ask(Path::new(WORKSPACE), false))?;
-    metadata["packages"] = Value::Array(kept(&metadata["packages"], |package| &package["name"], KEPT));
+    let mut packages = kept(&metadata["packages"], |package| &package["name"], KEPT);
+    packages.iter_mut().for_each(keep_library);
+    metadata["packages"] = Value::Array(packages);
+    let nodes = metadata["resolve"]["nodes"].as_array_mut().into_iter().flatten();
+    for node in nodes.filter(|node| node["id"].as_str().is_some_and(|id| id.contains("#tokio@"))) {
+        if let Some(features) = node["features"].as_array_mut() {
+            features.retain(|feature| OF_TOKIO.iter().any(|kept| feature == kept));
+        }
+    }
     // Another session may write at the same time: each writes its own file, and one name wins. A folder that cannot be
     // written to costs the time only.
     let own = note.with_extension(std::process::id().to_string());
@@ -89,6 +97,9 @@ fn ours() -> Result<Value, String> {
     }
     Ok(metadata)
 }
+
+/// What tokio has for the analyzer to read: a cell's waiting, not the network and the files, which take half a second more.
+const OF_TOKIO: [&str; 7] = ["default", "io-util", "macros", "rt", "rt-multi-thread", "sync", "time"];
 
 /// What our own metadata depends on: the lock file, the manifests that name it, and what is kept of them.
 fn key() -> Value {
@@ -100,7 +111,7 @@ fn key() -> Value {
     };
     match (changed("Cargo.lock"), changed("Cargo.toml"), changed("kernel/corriente/Cargo.toml")) {
         (Some(lock), Some(manifest), Some(prelude)) => {
-            json!({"workspace": workspace, "lock": lock, "manifest": manifest, "prelude": prelude, "kept": KEPT})
+            json!({"workspace": workspace, "lock": lock, "manifest": manifest, "prelude": prelude, "kept": [KEPT, &OF_TOKIO]})
         }
         _ => Value::Null,
     }
@@ -122,6 +133,17 @@ fn ask(folder: &Path, offline: bool) -> Result<Value, String> {
         return Err(String::from_utf8_lossy(&output.stderr).into_owned());
     }
     serde_json::from_slice(&output.stdout).map_err(|error| format!("cargo's metadata does not read: {error}"))
+}
+
+/// Leaves a package its library: its tests, examples and benchmarks are crates of their own, and no cell uses them.
+fn keep_library(package: &mut Value) {
+    let is_library = |target: &Value| {
+        let kinds = target["kind"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        kinds.into_iter().any(|kind| kind.ends_with("lib") || kind == "proc-macro")
+    };
+    if let Some(targets) = package["targets"].as_array_mut() {
+        targets.retain(is_library);
+    }
 }
 
 fn kept(list: &Value, name: impl Fn(&Value) -> &Value, names: &[&str]) -> Vec<Value> {
