@@ -18,7 +18,7 @@ sys.path[:0] = [str(TESTS / "protocol"), str(TESTS.parent / "install" / "setup")
 
 from alone import rustc  # noqa: E402
 from evcxr import EvcxrKernel, evcxr_jupyter  # noqa: E402
-from kernel import Kernel  # noqa: E402
+from kernel import Kernel, bytes_of_files  # noqa: E402
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def main():
         folder = Path(folder)
         first_result(folder)
         with Kernel(folder=folder) as kernel:
-            files = session_folder(kernel)
+            files = kernel.session_folder()
             kernel.ok("1 + 1")
             long_day(kernel, folder, files)
         beside_evcxr(folder)
@@ -111,8 +111,7 @@ def timed(kernel, cell):
 
 def memory(kernel, cells, files):
     """Reports each process's; returns the kernel's, in MiB."""
-    size = sum(path.stat().st_size for path in files.rglob("*") if path.is_file() and not path.is_symlink())
-    report(what="files", cells=cells, megabytes=size / 1e6, wanted=50)
+    report(what="files", cells=cells, megabytes=bytes_of_files(files) / 1e6, wanted=50)
     mine = 0.0
     for process in kernel.processes():
         try:
@@ -123,12 +122,6 @@ def memory(kernel, cells, files):
         report(what="memory", cells=cells, process="kernel" if is_kernel else f"cell process ({name})", mebibytes=mebibytes)
         mine = mebibytes if is_kernel else mine
     return mine
-
-
-def session_folder(kernel):
-    """Where the kernel keeps its files: the cell process has it in its environment."""
-    children = psutil.Process(kernel.pid).children(recursive=True)
-    return next(Path(child.environ()["CORRIENTE_SESSION"]) for child in children if "CORRIENTE_SESSION" in child.environ())
 
 
 def beside_evcxr(folder):

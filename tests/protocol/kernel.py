@@ -9,6 +9,7 @@ import queue
 import re
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import psutil
 from jupyter_client.manager import KernelManager
@@ -154,6 +155,11 @@ class Kernel:
             return [kernel, *kernel.children(recursive=True)]
         return []
 
+    def session_folder(self):
+        """Where the kernel keeps its files: the cell process has it in its environment."""
+        children = psutil.Process(self.pid).children(recursive=True)
+        return next(Path(child.environ()["CORRIENTE_SESSION"]) for child in children if "CORRIENTE_SESSION" in child.environ())
+
     def stop(self):
         self.client.stop_channels()
         self.manager.shutdown_kernel()
@@ -163,6 +169,11 @@ class Kernel:
 
     def __exit__(self, *_):
         self.stop()
+
+
+def bytes_of_files(folder):
+    """What the files below a folder hold, without what links lead to."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
 
 
 def temporary_files():

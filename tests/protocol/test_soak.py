@@ -4,11 +4,9 @@ import os
 import random
 import signal
 import time
-from pathlib import Path
 
-import psutil
 import pytest
-from kernel import Kernel
+from kernel import Kernel, bytes_of_files
 
 CELLS = 300
 SEED = 20261125
@@ -64,14 +62,14 @@ def killed(kernel, n, random):
 def test_hundreds_of_cells_leave_a_kernel_that_works(tmp_path):
     dice = random.Random(SEED)
     with Kernel(folder=tmp_path) as kernel:
-        folder = session_folder(kernel)
+        folder = kernel.session_folder()
         kernel.ok("let before = 0;")
         first = quickest(kernel)
         for n in range(CELLS):
             kind = dice.choices([good, invalid, panicking, interrupted, killed], weights=[60, 20, 14, 3, 3])[0]
             kind(kernel, n, dice)
         last = quickest(kernel)
-        size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink()) / 1e6
+        size = bytes_of_files(folder) / 1e6
         print(f"1 + 1: {first:.3f} s at first, {last:.3f} s after {CELLS} cells; {size:.1f} MB of files; ratio {last / first:.2f}")
         assert size <= MOST_MEGABYTES
         assert kernel.ok('println!("{}", 6 * 7);').stdout == "42\n"
@@ -98,9 +96,3 @@ def quickest(kernel):
         assert kernel.ok("1 + 1").plain == "2"
         times.append(time.monotonic() - began)
     return min(times)
-
-
-def session_folder(kernel):
-    """Where the kernel keeps its files: the cell process has it in its environment."""
-    children = psutil.Process(kernel.pid).children(recursive=True)
-    return next(Path(child.environ()["CORRIENTE_SESSION"]) for child in children if "CORRIENTE_SESSION" in child.environ())

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use evcxr::{Error, EvalOutputs};
-use link::{Bundle, Channel, Framed, ToKernel};
+use link::{Bundle, Framed, ToKernel};
 use serde_json::Value;
 
 use crate::commands::{self, Own};
@@ -32,8 +32,8 @@ impl Session {
                 self.show(commands::help());
                 Outcome::Ok
             }
-            Some(Own::Clear) => self.start_over(false),
-            Some(Own::Restart) => self.start_over(true),
+            Some(Own::Clear) => self.clear(),
+            Some(Own::Restart) => self.restart(),
             Some(Own::Unknown { name, near }) => {
                 let fact = format!("there is no command {name}");
                 let hint = near.map_or_else(
@@ -180,10 +180,6 @@ impl Session {
 
     fn show(&self, bundle: Bundle) {
         (self.events)(Event::FromCell(Framed::from(ToKernel::Result { bundle })));
-    }
-
-    fn say(&self, text: &str) {
-        (self.events)(Event::Stream { channel: Channel::Stderr, text: text.to_owned(), cell: None });
     }
 
     /// Evaluates what a request wants to know after its cell.

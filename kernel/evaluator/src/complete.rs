@@ -77,8 +77,7 @@ impl Known {
 
     /// The variable at a position.
     pub(crate) fn inspect(&self, code: &str, position: usize) -> Option<Bundle> {
-        let end = end_of_word(code, position)?;
-        let word = code[..end].rsplit(|c: char| !c.is_alphanumeric() && c != '_').next()?;
+        let word = word_at(code, position)?;
         let text = format!("let {word}: {}", self.types.get(word)?);
         let data = serde_json::Map::from_iter([("text/plain".to_owned(), Value::String(text))]);
         Some(Bundle { data, metadata: serde_json::Map::new() })
@@ -86,9 +85,7 @@ impl Known {
 
     /// What a cell said of the item at a position.
     pub(crate) fn documentation(&self, code: &str, position: usize) -> Option<String> {
-        let end = end_of_word(code, position)?;
-        let word = code[..end].rsplit(|c: char| !c.is_alphanumeric() && c != '_').next()?;
-        self.docs.get(word).cloned()
+        self.docs.get(word_at(code, position)?).cloned()
     }
 
     /// What fits into the text that the cursor is in: topics for `topic("…")`, columns elsewhere. `None` when the cursor
@@ -178,7 +175,13 @@ pub(crate) fn words(code: &str) -> impl Iterator<Item = String> {
     tokens(code).filter(|token| token.kind() == SyntaxKind::IDENT).map(|token| token.text().to_owned())
 }
 
-/// The word at a position and where it ends, both in bytes; `None` where there is no word.
+/// The word at a position.
+fn word_at(code: &str, position: usize) -> Option<&str> {
+    let end = end_of_word(code, position)?;
+    code[..end].rsplit(|c: char| !c.is_alphanumeric() && c != '_').next()
+}
+
+/// Where the word at a position ends, in bytes; `None` where there is no word.
 pub(crate) fn end_of_word(code: &str, position: usize) -> Option<usize> {
     let at: usize = code.chars().take(position).map(char::len_utf8).sum();
     let part = |c: &char| c.is_alphanumeric() || *c == '_';

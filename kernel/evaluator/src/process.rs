@@ -20,8 +20,6 @@ const BARRIER: Duration = Duration::from_secs(10);
 const JOINING: Duration = Duration::from_secs(10);
 /// What the cell process writes to its standard error at a barrier; followed by the number.
 const MARK: &str = "\u{0}CORRIENTE-BARRIER ";
-/// What evcxr's code in a cell says of a variable whose type was defined anew: this, its name, and that.
-const RETYPED: (&str, &str) = ("The type of the variable ", " was redefined, so was lost.");
 
 /// The cell process, whichever it is now.
 pub(crate) struct CellProcess {
@@ -176,6 +174,7 @@ impl CellProcess {
             ToKernel::EarlyReturn { message } => self.report(Report::EarlyReturn(message)),
             ToKernel::Result { bundle } => self.result(bundle),
             ToKernel::Names { columns, topics } => lock(&self.known).offer(columns, topics),
+            ToKernel::Retyped { name } => lock(&self.retyped).push(name),
             ToKernel::Completed => self.report(Report::Completed),
             ToKernel::BarrierReached { number } => self.report(Report::Barrier(number)),
             frame => (self.events)(Event::FromCell(Framed { frame, buffers: framed.buffers })),
@@ -193,9 +192,6 @@ impl CellProcess {
             if text.is_empty() {
                 return;
             }
-        }
-        if let Some(name) = text.strip_prefix(RETYPED.0).and_then(|rest| rest.strip_suffix(RETYPED.1)) {
-            return lock(&self.retyped).push(name.to_owned());
         }
         text.push('\n');
         (self.events)(Event::Stream { channel: Channel::Stderr, text, cell: None });

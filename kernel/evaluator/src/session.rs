@@ -202,17 +202,18 @@ impl Session {
         }
     }
 
-    /// Starts another process, with `:clear` without anything that was defined.
-    pub(crate) fn start_over(&mut self, keeps_items: bool) -> Outcome {
+    /// Starts another process; what was defined stays.
+    pub(crate) fn restart(&mut self) -> Outcome {
         let lost = self.variables();
-        if keeps_items {
-            self.process.kill();
-            self.revive();
-            self.gone.process_ended(&lost);
-            let text = format!("The cell process was started anew. {}\n", losses(&lost));
-            (self.events)(Event::Stream { channel: Channel::Stderr, text, cell: None });
-            return Outcome::Ok;
-        }
+        self.process.kill();
+        self.revive();
+        self.gone.process_ended(&lost);
+        self.say(&format!("The cell process was started anew. {}\n", losses(&lost)));
+        Outcome::Ok
+    }
+
+    /// Starts another process, and forgets what was defined.
+    pub(crate) fn clear(&mut self) -> Outcome {
         let before = self.process.joined();
         let cleared = self.context.execute(":clear").and_then(|_| self.context.execute(&format!("{PRELUDE}{INIT}")));
         self.process.hold(self.context.process_handle());
@@ -225,6 +226,11 @@ impl Session {
             }
             Err(failed) => error("Error", &failed.to_string(), vec![failed.to_string()]),
         }
+    }
+
+    /// Tells the page, on standard error.
+    pub(crate) fn say(&self, text: &str) {
+        (self.events)(Event::Stream { channel: Channel::Stderr, text: text.to_owned(), cell: None });
     }
 
     pub(crate) fn types(&self) -> Vec<(String, String)> {
@@ -259,8 +265,7 @@ impl Session {
                 Ok(_) => return self.process.await_joined(before),
                 Err(Error::SubprocessTerminated(_)) => {}
                 Err(error) => {
-                    let text = format!("the new cell process does not start: {error}\n");
-                    return (self.events)(Event::Stream { channel: Channel::Stderr, text, cell: None });
+                    return self.say(&format!("the new cell process does not start: {error}\n"));
                 }
             }
         }

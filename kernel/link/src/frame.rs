@@ -103,6 +103,11 @@ pub enum ToKernel {
         /// Whether what is typed is hidden.
         password: bool,
     },
+    /// A variable is lost, because its type was defined anew.
+    Retyped {
+        /// The variable.
+        name: String,
+    },
     /// Names that a person may want to type: completion offers them.
     Names {
         /// Columns of a frame.

@@ -5,6 +5,10 @@ use std::any::{Any, TypeId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use link::ToKernel;
+
+use super::client;
+
 /// Written when an error ended a cell through a `?`.
 pub const USER_ERROR_OCCURRED: &str = "EVCXR_ERROR_OCCURRED";
 /// Written before the name of a variable whose type was defined anew.
@@ -64,7 +68,7 @@ impl VariableStore {
     fn check(&mut self, name: &str, wanted: TypeId) -> bool {
         let same = self.0.get(name).is_none_or(|held| held.as_ref().type_id() == wanted);
         if !same {
-            eprintln!("The type of the variable {name} was redefined, so was lost.");
+            client::send(ToKernel::Retyped { name: name.to_owned() }.into());
             println!("{VARIABLE_CHANGED_TYPE}{name}");
         }
         same
