@@ -119,9 +119,10 @@ def test_a_restart_starts_afresh(fresh):
 
 
 def cell_process(kernel):
-    """The child of the kernel that runs the cells: the one with the kernel's own program, found from outside."""
+    """The child of the kernel that runs the cells: the one with the kernel's own program under its own name, found from
+    outside."""
     program = psutil.Process(kernel.pid).exe()
-    cells = [child for child in kernel.processes()[1:] if child.exe() == program]
+    cells = [child for child in kernel.processes()[1:] if child.exe() == program and child.cmdline()[0] == program]
     assert len(cells) == 1, [process.cmdline() for process in kernel.processes()]
     return cells[0].pid
 

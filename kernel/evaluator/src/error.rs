@@ -11,6 +11,14 @@ pub enum EvaluatorError {
         /// Where it was looked for.
         path: PathBuf,
     },
+    /// The sources that the analyzer reads are gone.
+    #[error(
+        "Corriente was built from {path}, which is gone or was moved. Build it with ./install/demo where it is now"
+    )]
+    NoSources {
+        /// Where they were.
+        path: PathBuf,
+    },
     /// The compiler is gone.
     #[error(
         "the compiler that built Corriente is gone: {path}. Install {version} with rustup, or build Corriente anew with ./install/demo"

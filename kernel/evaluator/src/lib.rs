@@ -1,9 +1,11 @@
 //! Cell text to running Rust. A session on evcxr, in a thread of its own; cells are compiled against the one dylib by a
 //! stand-in `cargo`, and run in a cell process that the [`link`] reaches. Knows nothing of Jupyter.
 
+mod beside;
 mod cells;
 mod commands;
 mod complete;
+mod crates;
 mod diagnostics;
 mod error;
 mod hints;
@@ -13,6 +15,7 @@ mod progress;
 mod questions;
 mod rewrite;
 mod session;
+mod signatures;
 mod source;
 mod stand_in;
 mod symbols;

@@ -1,11 +1,13 @@
 //! A session's own folder, with the tools that evcxr and its analyzer are to find instead of cargo and rustup, and the
 //! environment that makes them. All of it goes when the session ends.
 
-use std::fs::File;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, symlink};
+use std::fs::{File, Permissions};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
 use crate::EvaluatorError;
+use crate::crates;
+use crate::stand_in::BOUND;
 use crate::sysroot;
 use crate::toolchain::Toolchain;
 
@@ -15,6 +17,8 @@ pub mod env {
     pub const SESSION: &str = "CORRIENTE_SESSION";
     /// The folder with the dylib.
     pub const LIBRARY: &str = "CORRIENTE_LIBRARY";
+    /// The folder with the crates that the dylib was made of.
+    pub const CRATES: &str = "CORRIENTE_CRATES";
     /// The user's own `PATH`, for what the user starts.
     pub const USER_PATH: &str = "CORRIENTE_USER_PATH";
     /// The user's own `CARGO_HOME`.
@@ -46,7 +50,11 @@ impl Place {
     pub unsafe fn prepare(toolchain: &Toolchain) -> Result<Place, EvaluatorError> {
         let failed = EvaluatorError::machine("make its folder");
         remove_abandoned(&std::env::temp_dir());
-        let folder = tempfile::Builder::new().prefix(PREFIX).tempdir().map_err(&failed)?;
+        let folder = tempfile::Builder::new()
+            .prefix(PREFIX)
+            .permissions(Permissions::from_mode(0o700))
+            .tempdir()
+            .map_err(&failed)?;
         // Under its name only when it is locked, so that no kernel that starts now takes the folder for an abandoned one.
         let unnamed = folder.path().join("lock.new");
         let lock = File::create_new(&unnamed).map_err(&failed)?;
@@ -58,7 +66,8 @@ impl Place {
         for folder in [place.bin(), place.cells(), place.cargo_home().join("bin"), place.path().join("config")] {
             std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(&failed)?;
         }
-        for tool in [place.bin().join("cargo"), place.bin().join("rustup"), place.cargo_home().join("bin/cargo")] {
+        let tools = [place.bin().join("cargo"), place.bin().join("rustup"), place.cargo_home().join("bin/cargo")];
+        for tool in tools.into_iter().chain([place.path().join(BOUND)]) {
             symlink(&executable, tool).map_err(&failed)?;
         }
         // The analyzer reads crates' sources where cargo says they are, so only what cargo itself looks up is shared.
@@ -73,6 +82,7 @@ impl Place {
         };
         set(env::SESSION, place.path());
         set(env::LIBRARY, &toolchain.library);
+        set(env::CRATES, &crates::of(toolchain));
         set(env::USER_PATH, Path::new(&user_path));
         set(env::USER_CARGO_HOME, &user_home);
         set("PATH", Path::new(&format!("{}:{user_path}", place.bin().display())));
@@ -82,7 +92,7 @@ impl Place {
         // anew when it changes.
         std::fs::write(place.path().join("config/evcxr.toml"), "[evcxr]\nopt_level = \"0\"\n").map_err(&failed)?;
         set("EVCXR_CONFIG_DIR", &place.path().join("config"));
-        if let Some(library) = sysroot::prepare(&place.path().join("library")).map_err(&failed)? {
+        if let Some(library) = sysroot::prepare(toolchain) {
             // The analyzer's own name for it.
             set("RUST_SRC_PATH", &library);
         }

@@ -277,8 +277,9 @@ impl CellProcess {
     pub(crate) fn count_cell(&self, waits: bool) {
         if waits {
             self.cells_ahead.fetch_add(1, Ordering::SeqCst);
-        } else {
-            self.cells_ahead.fetch_sub(1, Ordering::SeqCst);
+        } else if self.cells_ahead.fetch_sub(1, Ordering::SeqCst) == 1 {
+            // It came between the end of what the last cell does and the end of the cell: it was not for the next one.
+            self.interrupted_early.store(false, Ordering::SeqCst);
         }
     }
 

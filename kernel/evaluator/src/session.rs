@@ -11,6 +11,7 @@ use link::{Bundle, Channel};
 
 use crate::complete::Completion;
 use crate::process::CellProcess;
+use crate::stand_in::Waiting;
 use crate::toolchain::Toolchain;
 use crate::variables::Gone;
 use crate::{EvaluatorError, Event, Outcome, Place};
@@ -119,6 +120,7 @@ pub(crate) struct Session {
     pub(crate) gone: Gone,
     /// Where the cells' libraries are.
     libraries: PathBuf,
+    compiler: Waiting,
 }
 
 impl Session {
@@ -149,7 +151,7 @@ impl Session {
         context.execute(":linker system").map_err(failed)?;
         context.execute(&format!("{PRELUDE}{INIT}")).map_err(failed)?;
         process.await_joined(0);
-        Ok(Session { context, process, events, gone: Gone::default(), libraries })
+        Ok(Session { context, process, events, gone: Gone::default(), libraries, compiler: Waiting::default() })
     }
 
     fn serve(&mut self, wishes: &Receiver<Wish>) {
@@ -187,6 +189,7 @@ impl Session {
         self.remove_libraries();
         self.process.count_cell(false);
         (self.events)(Event::Finished { id, outcome, expressions: values });
+        self.compiler.renew(CELL, id + 1);
     }
 
     /// Removes the libraries of old cells from the disk.

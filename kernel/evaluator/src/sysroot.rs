@@ -1,10 +1,13 @@
-//! The sources of the standard library as the analyzer sees them: all of it, less the processors' own instructions. These are
-//! half of its lines, no notebook's types come from them, and to read them costs every session a second and 80 MB.
+//! The sources of the standard library as the analyzer sees them: signatures and documentation. The bodies of functions and the
+//! processors' own instructions are most of their text, no notebook's types come from them, and to read them costs every
+//! session seconds.
 
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use crate::toolchain::RUSTC;
+use crate::beside::made_once;
+use crate::signatures::without_bodies;
+use crate::toolchain::{RUSTC, RUSTC_VERSION, Toolchain};
 
 /// Where the instructions are, and the vectors that are made of them; the files that `core` and `std` take in are left empty.
 const INSTRUCTIONS: [&str; 2] = ["portable-simd", "stdarch"];
@@ -13,15 +16,18 @@ const TAKEN_IN: [&str; 3] = [
     "portable-simd/crates/std_float/src/lib.rs",
     "stdarch/crates/core_arch/src/mod.rs",
 ];
+/// What is read for every session.
+const READ: [&str; 3] = ["core", "alloc", "std"];
+/// Counts the ways in which the sources are made lean.
+const FORM: u32 = 1;
 
-/// Makes the sources in `folder`, of links to the compiler's own; gives their place, or `None` where the compiler has none.
-pub(crate) fn prepare(folder: &Path) -> std::io::Result<Option<PathBuf>> {
-    let library = Path::new(RUSTC).ancestors().nth(2).map(|root| root.join("lib/rustlib/src/rust/library"));
-    let Some(library) = library.filter(|library| TAKEN_IN.iter().all(|file| library.join(file).exists())) else {
-        return Ok(None);
-    };
-    lean(&library, folder)?;
-    Ok(Some(folder.to_owned()))
+/// The place of the sources; `None` where the compiler has none, or none can be made.
+pub(crate) fn prepare(toolchain: &Toolchain) -> Option<PathBuf> {
+    let library = Path::new(RUSTC).ancestors().nth(2)?.join("lib/rustlib/src/rust/library");
+    let whole = TAKEN_IN.iter().all(|file| library.join(file).exists());
+    let version: String = RUSTC_VERSION.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '.').collect();
+    let make = |folder: &Path| lean(&library, folder);
+    whole.then(|| made_once(&toolchain.library, "cells-std-", &format!("{FORM}-{version}"), make).ok())?
 }
 
 fn lean(library: &Path, folder: &Path) -> std::io::Result<()> {
@@ -31,8 +37,26 @@ fn lean(library: &Path, folder: &Path) -> std::io::Result<()> {
     }
     for entry in std::fs::read_dir(library)? {
         let name = entry?.file_name();
-        if !INSTRUCTIONS.iter().any(|left_out| name == *left_out) {
+        if READ.iter().any(|read| name == *read) {
+            copy(&library.join(&name), &folder.join(&name))?;
+        } else if !INSTRUCTIONS.iter().any(|left_out| name == *left_out) {
             symlink(library.join(&name), folder.join(&name))?;
+        }
+    }
+    Ok(())
+}
+
+fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
+    std::fs::create_dir(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let (from, to) = (entry.path(), to.join(entry.file_name()));
+        if entry.file_type()?.is_dir() {
+            copy(&from, &to)?;
+        } else if from.extension().is_some_and(|extension| extension == "rs") {
+            std::fs::write(to, without_bodies(&std::fs::read_to_string(&from)?))?;
+        } else {
+            symlink(from, to)?;
         }
     }
     Ok(())
@@ -44,20 +68,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn everything_is_there_but_the_instructions() {
+    fn everything_is_there_but_bodies_and_instructions() {
         let (library, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let write = |file: &str| {
+        let write = |file: &str, text: &str| {
             let path = library.path().join(file);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, file).unwrap();
+            std::fs::write(path, text).unwrap();
         };
-        for file in ["Cargo.toml", "core/src/lib.rs", "stdarch/crates/core_arch/src/x86/mod.rs"].iter().chain(&TAKEN_IN)
+        write("core/src/lib.rs", "fn f() { g() }");
+        for file in ["Cargo.toml", "core/README.md", "stdarch/crates/core_arch/src/x86/mod.rs"].iter().chain(&TAKEN_IN)
         {
-            write(file);
+            write(file, file);
         }
         lean(library.path(), folder.path()).unwrap();
         let read = |file: &str| std::fs::read_to_string(folder.path().join(file)).ok();
-        assert_eq!(read("core/src/lib.rs").as_deref(), Some("core/src/lib.rs"));
+        assert_eq!(read("core/src/lib.rs").as_deref(), Some("fn f() {}"));
+        assert!(["Cargo.toml", "core/README.md"].iter().all(|file| read(file).as_deref() == Some(*file)));
         assert!(TAKEN_IN.iter().all(|file| read(file).as_deref() == Some("")));
         assert_eq!(read("stdarch/crates/core_arch/src/x86/mod.rs"), None);
     }

@@ -8,7 +8,7 @@ use crate::EvaluatorError;
 /// The compiler that built this binary, by path.
 pub(crate) const RUSTC: &str = env!("CORRIENTE_RUSTC");
 /// Its version.
-const RUSTC_VERSION: &str = env!("CORRIENTE_RUSTC_VERSION");
+pub(crate) const RUSTC_VERSION: &str = env!("CORRIENTE_RUSTC_VERSION");
 /// Where its shared std is.
 const RUSTC_LIBRARIES: &str = env!("CORRIENTE_RUSTC_LIBRARIES");
 /// The cargo that built this binary.
@@ -27,13 +27,17 @@ impl Toolchain {
     /// The toolchain beside the running binary.
     ///
     /// # Errors
-    /// When the library is missing, or the compiler is missing or another one.
+    /// When the library or the sources are missing, or the compiler is missing or another one.
     pub fn find() -> Result<Toolchain, EvaluatorError> {
         let executable = std::env::current_exe().map_err(EvaluatorError::machine("find its own binary"))?;
         let library = executable.parent().unwrap_or(Path::new("/")).to_owned();
         let toolchain = Toolchain { library };
         if !toolchain.dylib().exists() {
             return Err(EvaluatorError::NoDylib { path: toolchain.dylib() });
+        }
+        if !Path::new(WORKSPACE).join("Cargo.toml").exists() {
+            let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap_or(Path::new("/"));
+            return Err(EvaluatorError::NoSources { path: checkout.to_owned() });
         }
         let found = Command::new(RUSTC).arg("--version").output();
         let found =

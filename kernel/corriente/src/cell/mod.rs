@@ -8,6 +8,7 @@ mod frames;
 mod output;
 mod print;
 mod rich;
+pub mod run;
 mod show;
 #[doc(hidden)]
 pub mod store;
@@ -39,29 +40,9 @@ pub fn completed() {
     client::send(ToKernel::Completed.into());
 }
 
-/// Says that an error ended the cell through a `?`, with what caused it, a line each.
-pub fn early_return(error: impl Into<Box<dyn std::error::Error>>) {
-    client::send(ToKernel::EarlyReturn { message: chain(error.into().as_ref()) }.into());
-}
-
 /// Tells the kernel names that completion is to offer.
 pub fn offer_names(columns: Vec<String>, topics: Vec<String>) {
     client::send(ToKernel::Names { columns, topics }.into());
-}
-
-/// An error and its causes, a line each. One whose text its error already has is left out.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let because = error.to_string();
-        if !text.contains(&because) {
-            text.push_str("\ncaused by: ");
-            text.push_str(&because);
-        }
-        cause = error.source();
-    }
-    text
 }
 
 /// Shows an output beside the cell's result; `display_id` is the name under which it can be updated.

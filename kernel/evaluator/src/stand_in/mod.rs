@@ -6,10 +6,13 @@ mod build;
 mod dependencies;
 mod metadata;
 mod source;
+mod waiting;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+pub(crate) use waiting::{BOUND, Waiting};
 
 use crate::place::env;
 use crate::toolchain::{CARGO, RUSTC};
@@ -25,6 +28,7 @@ pub fn answer_as_tool() -> Option<i32> {
     match called.file_name()?.to_str()? {
         "rustup" => Some(rustup(&arguments)),
         "cargo" => Some(cargo(&session, &arguments)),
+        "bound" => Some(waiting::bind(&arguments)),
         _ => None,
     }
 }
@@ -53,8 +57,8 @@ fn cargo(session: &Path, arguments: &[OsString]) -> i32 {
     let word = arguments.iter().find(|a| !a.to_string_lossy().starts_with('-')).and_then(|a| a.to_str()).unwrap_or("");
     let manifest = manifest_of(arguments);
     let done = match word {
-        "build" => build::run(&cell, build::Emit::Library),
-        "check" => build::run(&cell, build::Emit::Metadata),
+        "build" => build::run(session, &cell, build::Emit::Library),
+        "check" => build::run(session, &cell, build::Emit::Metadata),
         "metadata" if cell.is_described_by(&manifest) => metadata::run(&cell),
         _ => return pass_on(CARGO, arguments),
     };

@@ -1,51 +1,95 @@
 //! What is changed in the source that evcxr has made of a cell, before the compiler sees it. Lines stay where they are: evcxr
 //! finds the person's own by their numbers. Functions of text.
 
-/// What evcxr writes where an error ends a cell through `?`: the error is printed, and gone. It goes over the link
-/// instead, with its causes; and it may be what `main` may return, no longer everything that can be printed.
-const OURS: [(&str, &str); 2] = [
-    ("impl<T: std::fmt::Display> From<T> for", "impl<T: Into<Box<dyn std::error::Error>>> From<T> for"),
-    ("eprintln!(\"{}\", error);", "::corriente::cell::early_return(error);"),
+/// What evcxr writes around a cell's statements, and our words for it, which are compiled once.
+const AROUND: [(&str, &str); 2] = [
+    (
+        "match std::panic::catch_unwind(\n  std::panic::AssertUnwindSafe(||{",
+        "match ::corriente::cell::run::guarded(\n  Box::new(||{",
+    ),
+    ("    println!(\"EVCXR_PANIC_NOTIFICATION\");", "    ::corriente::cell::run::panicked();"),
 ];
+/// What evcxr writes for errors that end a cell through `?`, from here, over this, to the end of the implementation: it would
+/// print the error, and its blanket `From` makes the compiler look at every other.
+const USER_ERROR: (&str, &str) =
+    ("struct EvcxrUserCodeError {}\n", "EvcxrUserCodeError {}\n                }\n            }\n");
+const OUR_USER_ERROR: &str = "use ::corriente::cell::run::EvcxrUserCodeError;";
 /// The store of variables that evcxr compiles into every cell, half of the time a small cell takes: from here, over this, to
 /// the end of its module.
 const STORE: (&str, &str) = ("mod evcxr_internal_runtime {\n", "Box::into_raw(Box::new(VariableStore::new()))\n}\n}\n");
 /// The same, compiled once.
-const OUR_STORE: &str = "mod evcxr_internal_runtime { pub use ::corriente::cell::store::*;";
+const OUR_STORE: &str = "mod evcxr_internal_runtime { pub use ::corriente::cell::store::*; }";
 
 /// The source that is compiled.
 pub(super) fn ours(text: &str) -> String {
-    let text = OURS.iter().fold(text.to_owned(), |text, (theirs, ours)| text.replace(theirs, ours));
-    let Some(begin) = text.find(STORE.0) else { return text };
-    let Some(length) = text[begin..].find(STORE.1).map(|at| at + STORE.1.len()) else { return text };
+    let text = replaced(text, USER_ERROR, OUR_USER_ERROR);
+    let text = replaced(&text, STORE, OUR_STORE);
+    AROUND.iter().fold(text, |text, (theirs, ours)| text.replace(theirs, ours))
+}
+
+/// The text with another one from where the first mark begins to where the next second one ends.
+fn replaced(text: &str, (first, second): (&str, &str), ours: &str) -> String {
+    let Some(begin) = text.find(first) else { return text.to_owned() };
+    let Some(length) = text[begin + first.len()..].find(second).map(|at| first.len() + at + second.len()) else {
+        return text.to_owned();
+    };
     let lines = text[begin..begin + length].matches('\n').count();
-    format!("{}{OUR_STORE}{}}}\n{}", &text[..begin], "\n".repeat(lines - 1), &text[begin + length..])
+    format!("{}{ours}{}{}", &text[..begin], "\n".repeat(lines), &text[begin + length..])
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// As much of evcxr's as matters here.
+    const THEIRS: &str = "one
+            struct EvcxrUserCodeError {}
+            impl<T: std::fmt::Display> From<T> for EvcxrUserCodeError {
+                    EvcxrUserCodeError {}
+                }
+            }
+mod evcxr_internal_runtime {
+struct VariableStore;
+    Box::into_raw(Box::new(VariableStore::new()))
+}
+}
+match std::panic::catch_unwind(
+  std::panic::AssertUnwindSafe(||{
+let x = 5;
+})) {
+  Err(_) => {
+    println!(\"EVCXR_PANIC_NOTIFICATION\");
+}}
+last
+";
+
     #[test]
-    fn the_store_is_ours_and_the_lines_stay() {
-        let theirs = format!("one\n{}struct VariableStore;\nfn create() {{\n    {}last\n", STORE.0, STORE.1);
-        let changed = ours(&theirs);
-        assert_eq!(changed.lines().count(), theirs.lines().count());
-        assert!(changed.contains("corriente::cell::store") && !changed.contains("struct VariableStore"));
-        assert_eq!((changed.lines().next(), changed.lines().last()), (Some("one"), Some("last")));
-        assert!(changed.lines().any(|line| line == "}"));
+    fn what_evcxr_compiles_into_every_cell_is_ours() {
+        let changed = ours(THEIRS);
+        for ours in
+            ["cell::store::*", "use ::corriente::cell::run::EvcxrUserCodeError", "run::guarded", "run::panicked"]
+        {
+            assert!(changed.contains(ours), "{ours}\n{changed}");
+        }
+        for theirs in ["struct", "impl", "std::panic", "println"] {
+            assert!(!changed.contains(theirs), "{theirs}\n{changed}");
+        }
+        let open = |text: &str, mark: char| text.matches(mark).count();
+        assert_eq!(open(&changed, '{'), open(&changed, '}'));
+        assert_eq!(open(&changed, '('), open(&changed, ')'));
+    }
+
+    #[test]
+    fn the_persons_lines_stay() {
+        let line = |text: &str, wanted: &str| text.lines().position(|line| line == wanted);
+        for wanted in ["one", "let x = 5;", "last"] {
+            assert_eq!(line(&ours(THEIRS), wanted), line(THEIRS, wanted), "{wanted}");
+        }
     }
 
     #[test]
     fn what_is_not_evcxrs_is_left_alone() {
-        assert_eq!(
-            ours("fn f() {}\nmod evcxr_internal_runtime {\n}\n"),
-            "fn f() {}\nmod evcxr_internal_runtime {\n}\n"
-        );
-    }
-
-    #[test]
-    fn an_early_return_is_reported() {
-        assert_eq!(ours("eprintln!(\"{}\", error);"), "::corriente::cell::early_return(error);");
+        let mine = "fn f() {}\nmod evcxr_internal_runtime {\n}\nstruct EvcxrUserCodeError {}\n";
+        assert_eq!(ours(mine), mine);
     }
 }
