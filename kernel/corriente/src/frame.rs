@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use engine::{CollectError, OpenSource};
 use plan::{Plan, PlanError, Window};
-use polars::prelude::{DataFrame, Expr, SchemaRef};
+use polars::prelude::{DataFrame, DataType, Expr, PolarsResult, SchemaRef, all, col};
 
 use crate::cell;
 use crate::exprs::{Exprs, Predicate};
@@ -82,11 +82,105 @@ impl StreamFrame {
         self.with(self.plan.with_watermark(column, delay))
     }
 
-    /// Groups the rows by `keys` and by windows of the event time `time`, as Polars' `group_by_dynamic`. What comes out
-    /// of [`StreamGroupBy::agg`] has the keys first, then the windows' starts, then the aggregates.
+    /// Leaves columns out, as Polars' `drop`.
+    #[must_use]
+    #[track_caller]
+    pub fn drop<'a>(&self, columns: impl IntoIterator<Item = &'a str>) -> StreamFrame {
+        self.with(self.plan.drop(&columns.into_iter().collect::<Vec<_>>()))
+    }
+
+    /// Gives columns other names, as Polars' `rename`.
+    #[must_use]
+    #[track_caller]
+    pub fn rename<'a>(
+        &self,
+        existing: impl IntoIterator<Item = &'a str>,
+        new: impl IntoIterator<Item = &'a str>,
+    ) -> StreamFrame {
+        self.with(self.plan.rename(&existing.into_iter().collect::<Vec<_>>(), &new.into_iter().collect::<Vec<_>>()))
+    }
+
+    /// Gives columns other types, as Polars' `cast`: `txns.cast([("amount", DataType::Float64)])`. A value that does not fit
+    /// becomes null.
+    #[must_use]
+    #[track_caller]
+    pub fn cast<'a>(&self, dtypes: impl IntoIterator<Item = (&'a str, DataType)>) -> StreamFrame {
+        self.with_columns(dtypes.into_iter().map(|(name, dtype)| col(name).cast(dtype)).collect::<Vec<_>>())
+    }
+
+    /// Puts a value in the place of nulls, in the columns whose type takes it, as Polars' `fill_null`.
+    #[must_use]
+    #[track_caller]
+    pub fn fill_null(&self, value: impl Into<Expr>) -> StreamFrame {
+        self.with_columns([all().as_expr().fill_null(value)])
+    }
+
+    /// Makes a row for each element of list columns, as Polars' `explode`.
+    #[must_use]
+    #[track_caller]
+    pub fn explode<'a>(&self, columns: impl IntoIterator<Item = &'a str>) -> StreamFrame {
+        self.with(self.plan.explode(&columns.into_iter().collect::<Vec<_>>()))
+    }
+
+    /// Puts the fields of struct columns in their place, as Polars' `unnest`.
+    #[must_use]
+    #[track_caller]
+    pub fn unnest<'a>(&self, columns: impl IntoIterator<Item = &'a str>) -> StreamFrame {
+        self.with(self.plan.unnest(&columns.into_iter().collect::<Vec<_>>()))
+    }
+
+    /// Keeps the first row that comes for each value of `subset`, as Polars' `unique` with `UniqueKeepStrategy::First`; with
+    /// `None`, of all columns. Behind a watermark values are forgotten once it has passed them, as in Spark's
+    /// `dropDuplicatesWithinWatermark`; without one every value is remembered.
+    #[must_use]
+    #[track_caller]
+    pub fn unique(&self, subset: Option<&[&str]>) -> StreamFrame {
+        self.with(self.plan.unique(subset))
+    }
+
+    /// Keeps the first `n` rows that come, as Polars' `limit`.
+    #[must_use]
+    #[track_caller]
+    pub fn limit(&self, n: u64) -> StreamFrame {
+        self.with(self.plan.limit(n))
+    }
+
+    /// As [`StreamFrame::limit`].
+    #[must_use]
+    #[track_caller]
+    pub fn head(&self, n: u64) -> StreamFrame {
+        self.limit(n)
+    }
+
+    /// Runs a function of one's own on each batch of rows, as Polars' `map_batches`. It must give the same columns for any
+    /// rows, and is called with no rows at once, to know which.
+    #[must_use]
+    #[track_caller]
+    pub fn map_batches(
+        &self,
+        function: impl Fn(DataFrame) -> PolarsResult<DataFrame> + Send + Sync + 'static,
+    ) -> StreamFrame {
+        self.with(self.plan.map_batches(function))
+    }
+
+    /// Groups the rows by `keys`, as Polars' `group_by`; with `[]` all rows are one group. What comes out of
+    /// [`StreamGroupBy::agg`] has the keys first, then the aggregates. Every group is kept, for a stream does not say that a
+    /// key is done: for keys without bound, group by windows too.
+    #[must_use]
+    pub fn group_by(&self, keys: impl Exprs) -> StreamGroupBy {
+        StreamGroupBy { frame: self.clone(), keys: keys.into_exprs(), over: None }
+    }
+
+    /// Groups the rows by `keys` and by windows of the event time `time`, as Polars' `group_by_dynamic`: [`tumbling`],
+    /// [`hopping`] or [`session`] ones. What comes out of [`StreamGroupBy::agg`] has the keys first, then the windows' starts,
+    /// then the aggregates.
+    ///
+    /// [`tumbling`]: plan::tumbling
+    /// [`hopping`]: plan::hopping
+    /// [`session`]: plan::session
     #[must_use]
     pub fn group_by_dynamic(&self, time: Expr, keys: impl Exprs, window: Window) -> StreamGroupBy {
-        StreamGroupBy { frame: self.clone(), time, keys: keys.into_exprs(), window }
+        StreamGroupBy { frame: self.clone(), keys: keys.into_exprs(), over: Some((time, window)) }
     }
 
     /// The frame as a batch: everything in the source up to now, with the stream's own operators. An aggregation is
@@ -131,17 +225,21 @@ fn offer(plan: &Plan) {
 #[derive(Clone)]
 pub struct StreamGroupBy {
     frame: StreamFrame,
-    time: Expr,
     keys: Vec<Expr>,
-    window: Window,
+    over: Option<(Expr, Window)>,
 }
 
 impl StreamGroupBy {
-    /// Aggregates each group. `len`, `count`, `sum`, `mean`, `min` and `max` are kept up to date as rows arrive, and so
-    /// is arithmetic on them.
+    /// Aggregates each group, by whatever Polars can aggregate. `len`, `count`, `sum`, `mean`, `min`, `max`, `var`, `std`,
+    /// their filtered forms and arithmetic on them are merged batch by batch; for anything else, such as a `median`, the
+    /// groups' rows are kept, as [`StreamFrame::explain`] says.
     #[must_use]
     #[track_caller]
     pub fn agg(&self, aggs: impl Exprs) -> StreamFrame {
-        self.frame.with(self.frame.plan.group_by_dynamic(&self.time, &self.keys, &self.window, &aggs.into_exprs()))
+        let plan = &self.frame.plan;
+        self.frame.with(match &self.over {
+            None => plan.group_by(&self.keys, &aggs.into_exprs()),
+            Some((time, window)) => plan.group_by_dynamic(time, &self.keys, window, &aggs.into_exprs()),
+        })
     }
 }

@@ -11,4 +11,4 @@ pub use crate::shown::StreamChart;
 pub use crate::tokio;
 pub use connectors::StartingOffsets;
 pub use display::{Chart, area, bar, line, points};
-pub use plan::{Window, tumbling};
+pub use plan::{Window, hopping, session, tumbling};

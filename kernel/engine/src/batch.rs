@@ -96,7 +96,7 @@ fn in_order(plan: &Plan, frame: DataFrame) -> PolarsResult<DataFrame> {
     let Some((aggregate, schema)) = plan.aggregate() else { return Ok(frame) };
     let by: Vec<PlSmallStr> = schema
         .iter_names()
-        .take(aggregate.keys.len() + 1)
+        .take(aggregate.keys.len() + usize::from(aggregate.over.is_some()))
         .filter(|name| frame.schema().contains(name))
         .cloned()
         .collect();

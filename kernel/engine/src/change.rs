@@ -21,3 +21,12 @@ impl Changes {
         self.ids.is_empty() && self.deletes.is_empty()
     }
 }
+
+/// What a batch is between two operators.
+#[derive(Debug)]
+pub(crate) enum Delta {
+    /// Rows that are added and never change.
+    Append(DataFrame),
+    /// Rows that are known by identities.
+    Change(Changes),
+}

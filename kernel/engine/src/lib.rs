@@ -10,6 +10,7 @@ mod operator;
 mod pipeline;
 mod query;
 mod result;
+mod sink;
 mod source;
 
 pub use batch::{CollectError, Collected, collect};
@@ -18,4 +19,5 @@ pub use clock::{Clock, ManualClock, SystemClock};
 pub use pipeline::{Mode, Output, Pipeline};
 pub use query::{OpenSource, Options, Query, fingerprint};
 pub use result::{LiveResult, Page, ROWS_HELD, STREAM_ROWS_HELD, State, Status};
+pub use sink::{Sink, SinkError};
 pub use source::{DeadLetter, Offsets, PartitionRows, Source, SourceBatch, SourceError};

@@ -1,16 +1,21 @@
 //! A plan made ready to run: the steps in their stages, with the state between them. A pipeline is a function of its
 //! state and a batch; it reads no source, writes no sink and tells no time.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use plan::{Plan, Step};
+use plan::{Cut, Method, Plan, Step};
 use polars::prelude::*;
 
-use crate::change::Changes;
+use crate::change::{Changes, Delta};
 use crate::clock::Clock;
-use crate::operator::stateless;
-use crate::operator::watermark::WatermarkTracker;
-use crate::operator::window::WindowAggregate;
+use crate::operator::columns::POSITION;
+use crate::operator::merged::Merged;
+use crate::operator::regrouped::Regrouped;
+use crate::operator::sessions::Sessions;
+use crate::operator::unique::Unique;
+use crate::operator::watermark::{WatermarkTracker, per_ms};
+use crate::operator::{Touched, stateless};
 use crate::source::PartitionRows;
 
 /// Whether rows behind the watermark are dropped.
@@ -25,15 +30,23 @@ pub enum Mode {
 /// A running plan.
 pub struct Pipeline {
     /// Row-wise steps up to the watermark, run partition by partition.
-    before_watermark: Vec<Step>,
+    front: Vec<Step>,
     watermark: Option<WatermarkTracker>,
-    /// Row-wise steps between the watermark and the aggregation.
-    before_aggregate: Vec<Step>,
-    aggregate: Option<WindowAggregate>,
-    /// Row-wise steps on the result of the aggregation.
-    after: Vec<Step>,
+    stages: Vec<Stage>,
+    /// How many rows of each partition there were, where their order matters.
+    positions: Option<BTreeMap<i32, i64>>,
     next_id: u64,
     empty: DataFrame,
+}
+
+enum Stage {
+    Rows(Vec<Step>),
+    Merged(Box<Merged>),
+    Regrouped(Box<Regrouped>),
+    Sessions(Box<Sessions>),
+    Unique(Unique),
+    /// Rows that may still pass.
+    Limit(u64),
 }
 
 /// What a batch led to.
@@ -41,7 +54,7 @@ pub struct Pipeline {
 pub struct Output {
     /// The changes of the result.
     pub changes: Changes,
-    /// Rows dropped because their window was closed.
+    /// Rows dropped because they came after the watermark: once for each window that a row would have been in.
     pub late: usize,
     /// Rows dropped because they have no event time.
     pub timeless: usize,
@@ -53,35 +66,57 @@ impl Pipeline {
     /// # Errors
     /// Never for a plan that was checked when it was made; what Polars says otherwise.
     pub fn new(plan: &Plan, source: &SchemaRef, mode: Mode, clock: &Arc<dyn Clock>) -> PolarsResult<Pipeline> {
+        let steps = plan.steps_with_schemas();
+        let first = steps.iter().find_map(|(step, _)| match step {
+            Step::Aggregate(aggregate) => Some(&aggregate.method),
+            _ => None,
+        });
+        let mut ordered = first.is_some_and(keeps_rows);
         let mut pipeline = Pipeline {
-            before_watermark: Vec::new(),
+            front: Vec::new(),
             watermark: None,
-            before_aggregate: Vec::new(),
-            aggregate: None,
-            after: Vec::new(),
+            stages: Vec::new(),
+            positions: ordered.then(BTreeMap::new),
             next_id: 0,
             empty: DataFrame::empty_with_schema(plan.schema()),
         };
-        let mut schema = source.clone();
-        for step in plan.steps().2 {
+        let mut input = source.clone();
+        let marked = steps.iter().position(|(step, _)| matches!(step, Step::Watermark(_)));
+        let mut time = None;
+        for (number, (step, schema)) in steps.into_iter().enumerate() {
             match step {
                 Step::Watermark(watermark) => {
-                    let rows = stateless::execute(&pipeline.before_watermark, DataFrame::empty_with_schema(&schema))?;
-                    schema = rows.schema().clone();
-                    let Some(DataType::Datetime(unit, _)) = schema.get(&watermark.column) else {
+                    let Some(DataType::Datetime(unit, _)) = input.get(&watermark.column) else {
                         polars_bail!(ComputeError: "the watermark's column \"{}\" is no datetime", watermark.column);
                     };
                     if mode == Mode::Stream {
+                        time = Some(watermark.column.clone());
                         pipeline.watermark = Some(WatermarkTracker::new(watermark, *unit, clock.clone()));
                     }
                 }
-                Step::Aggregate(_) => {
-                    pipeline.aggregate =
-                        plan.aggregate().map(|(aggregate, schema)| WindowAggregate::new(aggregate, schema.clone()));
+                step if stateless::takes(step) && marked.is_some_and(|marked| number < marked) => {
+                    pipeline.front.push(step.clone());
+                    input = stateless::execute(std::slice::from_ref(step), DataFrame::empty_with_schema(&input))?
+                        .schema()
+                        .clone();
                 }
-                step if pipeline.aggregate.is_some() => pipeline.after.push(step.clone()),
-                step if pipeline.watermark.is_some() => pipeline.before_aggregate.push(step.clone()),
-                step => pipeline.before_watermark.push(step.clone()),
+                step if stateless::takes(step) => {
+                    match pipeline.stages.last_mut() {
+                        Some(Stage::Rows(steps)) => steps.push(step.clone()),
+                        _ => pipeline.stages.push(Stage::Rows(vec![step.clone()])),
+                    }
+                    input = stateless::execute(std::slice::from_ref(step), DataFrame::empty_with_schema(&input))?
+                        .schema()
+                        .clone();
+                }
+                step => {
+                    let stage = Stage::new(step, &with_position(&input, ordered), schema, time.as_ref())?;
+                    pipeline.stages.extend(stage);
+                    if matches!(step, Step::Aggregate(_)) {
+                        input = schema.clone();
+                        ordered = false;
+                    }
+                }
             }
         }
         Ok(pipeline)
@@ -99,20 +134,26 @@ impl Pipeline {
     /// # Errors
     /// What Polars says of an expression that fails on the rows.
     pub fn execute(&mut self, parts: Vec<PartitionRows>) -> PolarsResult<Output> {
-        let late_before = self.watermark.as_ref().and_then(WatermarkTracker::current);
-        let rows = self.rows(parts)?;
-        let Some(aggregate) = &mut self.aggregate else {
-            return Ok(self.appended(rows));
+        let before = self.watermark.as_ref().and_then(WatermarkTracker::current);
+        let Some(rows) = self.rows(parts)? else {
+            return Ok(Output { changes: self.no_changes(), late: 0, timeless: 0 });
         };
-        let Some(rows) = rows else {
-            return Ok(Output { changes: Changes::default(), late: 0, timeless: 0 });
-        };
-        let touched = aggregate.execute(rows, late_before)?;
-        if let Some(watermark) = self.watermark.as_mut().and_then(WatermarkTracker::advance) {
-            aggregate.close(watermark);
+        let after = self.watermark.as_mut().and_then(WatermarkTracker::advance);
+        let (mut delta, mut late, mut timeless) = (Delta::Append(rows), 0, 0);
+        for stage in &mut self.stages {
+            let (changed, dropped) = stage.execute(delta, before)?;
+            delta = changed;
+            late += dropped.0;
+            timeless += dropped.1;
+            if let Some(after) = after {
+                stage.close(after)?;
+            }
         }
-        let (rows, ids, deletes) = stateless::execute_keyed(&self.after, touched.rows, touched.ids)?;
-        Ok(Output { changes: Changes { ids, rows, deletes }, late: touched.late, timeless: touched.timeless })
+        let changes = match delta {
+            Delta::Append(rows) => self.appended(rows),
+            Delta::Change(changes) => changes,
+        };
+        Ok(Output { changes, late, timeless })
     }
 
     /// The watermark in milliseconds since the epoch.
@@ -121,35 +162,129 @@ impl Pipeline {
         self.watermark.as_ref().and_then(WatermarkTracker::current_ms)
     }
 
-    /// The rows that enter the aggregation, or the result where there is none.
+    /// The rows that enter the stages.
     fn rows(&mut self, parts: Vec<PartitionRows>) -> PolarsResult<Option<DataFrame>> {
         let mut all: Option<DataFrame> = None;
         for part in parts {
-            let rows = match &mut self.watermark {
-                Some(watermark) => {
-                    let rows = stateless::execute(&self.before_watermark, part.rows)?;
-                    watermark.observe(part.partition, &rows)?;
-                    rows
-                }
-                None => part.rows,
-            };
+            let mut rows = part.rows;
+            if let Some(positions) = &mut self.positions {
+                let seen = positions.entry(part.partition).or_default();
+                rows.with_column(position(part.partition, *seen, rows.height()))?;
+                *seen += rows.height() as i64;
+            }
+            let rows = stateless::execute(&self.front, rows)?;
+            if let Some(watermark) = &mut self.watermark {
+                watermark.observe(part.partition, &rows)?;
+            }
             match &mut all {
                 Some(all) => drop(all.vstack_mut(&rows)?),
                 None => all = Some(rows),
             }
         }
-        let steps = if self.watermark.is_some() { &self.before_aggregate } else { &self.before_watermark };
-        all.map(|rows| stateless::execute(steps, rows)).transpose()
+        Ok(all)
     }
 
-    fn appended(&mut self, rows: Option<DataFrame>) -> Output {
-        if let Some(watermark) = &mut self.watermark {
-            watermark.advance();
-        }
-        let rows = rows.unwrap_or_else(|| self.empty.clone());
+    fn appended(&mut self, mut rows: DataFrame) -> Changes {
+        // Positions are for the operators.
+        let _ = rows.drop_in_place(POSITION);
         let first = self.next_id;
         self.next_id += rows.height() as u64;
-        let changes = Changes { ids: (first..self.next_id).collect(), rows, deletes: Vec::new() };
-        Output { changes, late: 0, timeless: 0 }
+        Changes { ids: (first..self.next_id).collect(), rows, deletes: Vec::new() }
     }
+
+    fn no_changes(&self) -> Changes {
+        Changes { ids: Vec::new(), rows: self.empty.clone(), deletes: Vec::new() }
+    }
+}
+
+impl Stage {
+    /// A step with a state. `input` is the schema before it, `schema` after it, `time` the watermark's column.
+    fn new(
+        step: &Step,
+        input: &SchemaRef,
+        schema: &SchemaRef,
+        time: Option<&PlSmallStr>,
+    ) -> PolarsResult<Option<Stage>> {
+        Ok(Some(match step {
+            Step::Unique(columns) => Stage::Unique(Unique::new(columns, time.filter(|t| input.contains(t)).cloned())),
+            Step::Limit(n) => Stage::Limit(*n),
+            Step::Aggregate(aggregate) => match (&aggregate.method, &aggregate.over) {
+                (_, Some(over)) if matches!(over.cut, Cut::Session { .. }) => {
+                    let Cut::Session { gap } = over.cut else { return Ok(None) };
+                    let Some(DataType::Datetime(unit, _)) = input.get(&over.time) else {
+                        polars_bail!(ComputeError: "the sessions' column \"{}\" is no datetime", over.time);
+                    };
+                    let gap = (i128::from(gap.duration_ns()) * i128::from(per_ms(*unit)) / 1_000_000) as i64;
+                    Stage::Sessions(Box::new(Sessions::new(aggregate, over, gap.max(1), input, schema.clone())))
+                }
+                (Method::Merge { accumulators, outputs }, _) => {
+                    Stage::Merged(Box::new(Merged::new(aggregate, accumulators, outputs, schema.clone())))
+                }
+                (Method::Regroup { .. }, _) => {
+                    Stage::Regrouped(Box::new(Regrouped::new(aggregate, input, schema.clone())))
+                }
+            },
+            _ => return Ok(None),
+        }))
+    }
+
+    /// Takes a batch in; gives what comes of it, and the rows that were late or had no time.
+    fn execute(&mut self, delta: Delta, watermark: Option<i64>) -> PolarsResult<(Delta, (usize, usize))> {
+        let nothing = (0, 0);
+        Ok(match (self, delta) {
+            (Stage::Rows(steps), Delta::Append(rows)) => (Delta::Append(stateless::execute(steps, rows)?), nothing),
+            (Stage::Rows(steps), Delta::Change(changes)) => {
+                (Delta::Change(stateless::execute_keyed(steps, changes)?), nothing)
+            }
+            (Stage::Merged(merged), Delta::Append(rows)) => changed(merged.execute(rows, watermark)?),
+            (Stage::Regrouped(regrouped), delta) => changed(regrouped.execute(delta, watermark)?),
+            (Stage::Sessions(sessions), delta) => changed(sessions.execute(delta, watermark)?),
+            (Stage::Unique(unique), Delta::Append(rows)) => {
+                let (rows, late) = unique.execute(rows, watermark)?;
+                (Delta::Append(rows), (late, 0))
+            }
+            (Stage::Limit(left), Delta::Append(rows)) => {
+                let rows = rows.head(Some(usize::try_from(*left).unwrap_or(usize::MAX)));
+                *left -= rows.height() as u64;
+                (Delta::Append(rows), nothing)
+            }
+            (Stage::Merged(_) | Stage::Unique(_) | Stage::Limit(_), Delta::Change(_)) => {
+                polars_bail!(ComputeError: "an operator for rows that never change was given rows that do")
+            }
+        })
+    }
+
+    fn close(&mut self, watermark: i64) -> PolarsResult<()> {
+        match self {
+            Stage::Merged(merged) => merged.close(watermark),
+            Stage::Regrouped(regrouped) => regrouped.close(watermark),
+            Stage::Sessions(sessions) => sessions.close(watermark)?,
+            Stage::Unique(unique) => unique.close(watermark),
+            Stage::Rows(_) | Stage::Limit(_) => {}
+        }
+        Ok(())
+    }
+}
+
+fn changed(touched: Touched) -> (Delta, (usize, usize)) {
+    let Touched { ids, rows, deletes, late, timeless } = touched;
+    (Delta::Change(Changes { ids, rows, deletes }), (late, timeless))
+}
+
+fn keeps_rows(method: &Method) -> bool {
+    matches!(method, Method::Regroup { .. })
+}
+
+fn with_position(schema: &SchemaRef, ordered: bool) -> SchemaRef {
+    let mut schema = schema.as_ref().clone();
+    if ordered {
+        schema.with_column(POSITION.into(), DataType::Int64);
+    }
+    Arc::new(schema)
+}
+
+/// Positions of rows: by partition first, then by their order in it.
+fn position(partition: i32, first: i64, rows: usize) -> Column {
+    let base = (i64::from(partition) << 40) + first;
+    Series::new(POSITION.into(), (base..base + rows as i64).collect::<Vec<i64>>()).into()
 }

@@ -1,6 +1,7 @@
 //! How an aggregation becomes incremental. Inside `agg`, the maximal aggregating sub-trees become accumulators, which a
-//! state can keep per group and merge batch by batch; what stands above them stays an expression over the
-//! accumulators' columns, for Polars to evaluate on the groups that changed.
+//! state can keep per group and merge batch by batch; what stands above them stays an expression over the accumulators'
+//! columns, for Polars to evaluate on the groups that changed. Where that is not possible the groups' rows are kept, and
+//! Polars aggregates the changed groups anew: slower, and exact for everything that Polars can aggregate.
 
 use std::sync::Arc;
 
@@ -8,23 +9,47 @@ use polars::prelude::*;
 
 use crate::PlanError;
 use crate::expr::{check_row_wise, is_row_wise, schema_after};
-use crate::window::Window;
+use crate::window::{Cut, Window};
 
-/// An aggregation over windows and keys.
+/// An aggregation over keys, over windows of time, or over both.
 #[derive(Clone, Debug)]
 pub struct Aggregate {
-    /// The column with the event time; its windows' starts take its place in the result.
-    pub time: PlSmallStr,
     /// The keys, which come first in the result.
     pub keys: Vec<Expr>,
-    /// How time is cut.
-    pub window: Window,
-    /// What is kept per group.
-    pub accumulators: Vec<Accumulator>,
-    /// The result's columns after keys and time, as expressions over the accumulators' columns.
-    pub outputs: Vec<Expr>,
+    /// The windows; `None` where there are keys alone.
+    pub over: Option<Over>,
     /// The expressions as they were written.
     pub written: Vec<Expr>,
+    /// How it is kept up to date.
+    pub method: Method,
+}
+
+/// Windows of a column.
+#[derive(Clone, Debug)]
+pub struct Over {
+    /// The column with the event time; its windows' starts take its place in the result.
+    pub time: PlSmallStr,
+    /// How time is cut, as it was written.
+    pub window: Window,
+    /// How time is cut.
+    pub cut: Cut,
+}
+
+/// How an aggregation is kept up to date.
+#[derive(Clone, Debug)]
+pub enum Method {
+    /// Values are kept, and a batch's are merged in.
+    Merge {
+        /// What is kept per group.
+        accumulators: Vec<Accumulator>,
+        /// The result's columns after keys and time, as expressions over the accumulators' columns.
+        outputs: Vec<Expr>,
+    },
+    /// Rows are kept, and the groups that changed are aggregated anew.
+    Regroup {
+        /// What makes it necessary.
+        because: String,
+    },
 }
 
 /// A value kept per group.
@@ -57,44 +82,92 @@ pub enum Function {
     Min,
     /// The largest value.
     Max,
+    /// The variance; null when there are not more values than `ddof`.
+    Var {
+        /// What is taken from the number of values that it is divided by.
+        ddof: u8,
+    },
+    /// The standard deviation: the square root of the variance.
+    Std {
+        /// As for the variance.
+        ddof: u8,
+    },
 }
 
 impl Aggregate {
-    /// Takes `aggs` apart; gives the schema of the result too.
+    /// Checks `aggs` and takes them apart; gives the schema of the result too. `appended` says whether rows of the input
+    /// never change.
     pub(crate) fn new(
         schema: &SchemaRef,
-        time: PlSmallStr,
+        appended: bool,
         keys: &[Expr],
-        window: Window,
+        over: Option<Over>,
         aggs: &[Expr],
     ) -> Result<(Aggregate, SchemaRef), PlanError> {
-        check_row_wise("group_by_dynamic", schema, keys)?;
-        let every = window.every()?;
-        let options =
-            DynamicGroupOptions { every, period: every, offset: Duration::parse("0ns"), ..Default::default() };
-        let result = schema_after("agg", schema, aggs, |frame| {
-            frame.group_by_dynamic(col(time.clone()), keys, options).agg(aggs)
-        })?;
-        if result.len() != keys.len() + 1 + aggs.len() {
+        check_row_wise(if over.is_some() { "group_by_dynamic" } else { "group_by" }, schema, keys)?;
+        let result = schema_after("agg", schema, aggs, |frame| grouped(frame, keys, over.as_ref(), aggs))?;
+        let before = keys.len() + usize::from(over.is_some());
+        if result.len() != before + aggs.len() {
             return Err(PlanError::Refused {
                 operation: "agg",
                 detail: "an expression stands for several columns".to_owned(),
                 hint: "Name each column with an expression of its own.",
             });
         }
-        let mut split = Split { schema, accumulators: Vec::new() };
-        let mut outputs = Vec::with_capacity(aggs.len());
-        for (expr, name) in aggs.iter().zip(result.iter_names().skip(keys.len() + 1)) {
-            outputs.push(split.replace(expr)?.alias(name.clone()));
+        let names: Vec<PlSmallStr> = result.iter_names().skip(before).cloned().collect();
+        let method = match &over {
+            _ if !appended => regroup("rows of the input change"),
+            Some(Over { cut: Cut::Session { .. }, .. }) => regroup("sessions grow together"),
+            _ => match merge(schema, aggs, &names) {
+                Ok(method) => method,
+                Err(Cannot::Merge(because)) => Method::Regroup { because },
+                Err(Cannot::Be(error)) => return Err(error),
+            },
+        };
+        let written = aggs.iter().zip(names).map(|(expr, name)| expr.clone().alias(name)).collect();
+        Ok((Aggregate { keys: keys.to_vec(), over, written, method }, result))
+    }
+}
+
+/// A column that all rows have in common.
+const ALL: &str = "__corriente_all";
+
+/// What Polars makes of it, for the schema.
+fn grouped(frame: LazyFrame, keys: &[Expr], over: Option<&Over>, aggs: &[Expr]) -> LazyFrame {
+    match over {
+        // A group of all rows: outside a group Polars would not make a list of a column.
+        None if keys.is_empty() => {
+            frame.with_columns([lit(true).alias(ALL)]).group_by_stable([col(ALL)]).agg(aggs).drop(cols([ALL]))
         }
-        let accumulators = split.accumulators;
-        let columns: SchemaRef =
-            Arc::new(accumulators.iter().map(|a| Field::new(a.name.clone(), a.dtype.clone())).collect());
-        if let Some((written, _)) = aggs.iter().zip(&outputs).find(|(_, output)| !is_row_wise(&columns, output)) {
-            return Err(not_kept(written, "What stands above an aggregate must be arithmetic on it."));
+        None => frame.group_by_stable(keys).agg(aggs),
+        Some(over) => {
+            let (every, period) = match over.cut {
+                Cut::Every { every, period } => (every, period),
+                Cut::Session { gap } => (gap, gap),
+            };
+            let options = DynamicGroupOptions { every, period, offset: Duration::parse("0ns"), ..Default::default() };
+            frame.group_by_dynamic(col(over.time.clone()), keys, options).agg(aggs)
         }
-        let aggregate = Aggregate { time, keys: keys.to_vec(), window, accumulators, outputs, written: aggs.to_vec() };
-        Ok((aggregate, result))
+    }
+}
+
+fn regroup(because: &str) -> Method {
+    Method::Regroup { because: because.to_owned() }
+}
+
+/// Takes the expressions apart.
+fn merge(schema: &SchemaRef, aggs: &[Expr], names: &[PlSmallStr]) -> Result<Method, Cannot> {
+    let mut split = Split { schema, accumulators: Vec::new() };
+    let mut outputs = Vec::with_capacity(aggs.len());
+    for (expr, name) in aggs.iter().zip(names) {
+        outputs.push(split.replace(expr)?.alias(name.clone()));
+    }
+    let accumulators = split.accumulators;
+    let columns: SchemaRef =
+        Arc::new(accumulators.iter().map(|a| Field::new(a.name.clone(), a.dtype.clone())).collect());
+    match aggs.iter().zip(&outputs).find(|(_, output)| !is_row_wise(&columns, output)) {
+        Some((written, _)) => Err(Cannot::Merge(format!("`{written:?}`"))),
+        None => Ok(Method::Merge { accumulators, outputs }),
     }
 }
 
@@ -104,20 +177,17 @@ struct Split<'a> {
     accumulators: Vec<Accumulator>,
 }
 
+/// Why an expression is not taken apart.
+enum Cannot {
+    /// It can only be aggregated with all rows at hand; the text says what stands in the way.
+    Merge(String),
+    /// It is wrong.
+    Be(PlanError),
+}
+
 impl Split<'_> {
-    fn replace(&mut self, expr: &Expr) -> Result<Expr, PlanError> {
-        let aggregate = |function, input: &Arc<Expr>| Some((function, input.as_ref().clone()));
-        let found = match expr {
-            Expr::Len => Some((Function::Len, lit(true))),
-            Expr::Agg(AggExpr::Sum(input)) => aggregate(Function::Sum, input),
-            Expr::Agg(AggExpr::Mean(input)) => aggregate(Function::Mean, input),
-            Expr::Agg(AggExpr::Min { input, .. }) => aggregate(Function::Min, input),
-            Expr::Agg(AggExpr::Max { input, .. }) => aggregate(Function::Max, input),
-            Expr::Agg(AggExpr::Count { include_nulls: false, input }) => aggregate(Function::Count, input),
-            Expr::Agg(AggExpr::Count { include_nulls: true, .. }) => Some((Function::Len, lit(true))),
-            _ => None,
-        };
-        if let Some((function, input)) = found {
+    fn replace(&mut self, expr: &Expr) -> Result<Expr, Cannot> {
+        if let Some((function, input)) = accumulated(expr) {
             return self.accumulator(expr, function, input);
         }
         Ok(match expr {
@@ -139,48 +209,72 @@ impl Split<'_> {
                 function: function.clone(),
             },
             Expr::Literal(_) => expr.clone(),
-            Expr::Column(name) => {
-                return Err(not_kept(
-                    expr,
-                    &format!("Say which value of a window's rows you want, as in col(\"{name}\").max()."),
-                ));
-            }
-            _ => {
-                return Err(not_kept(
-                    expr,
-                    "len, count, sum, mean, min and max run on streams, and arithmetic on them.",
-                ));
-            }
+            _ => return Err(Cannot::Merge(format!("`{expr:?}`"))),
         })
     }
 
-    fn accumulator(&mut self, expr: &Expr, function: Function, input: Expr) -> Result<Expr, PlanError> {
+    fn accumulator(&mut self, expr: &Expr, function: Function, input: Expr) -> Result<Expr, Cannot> {
         if !is_row_wise(self.schema, &input) {
-            return Err(not_kept(expr, "What is aggregated must be an expression on one row."));
+            return Err(Cannot::Merge(format!("`{expr:?}`")));
         }
         let as_frame = |expr: &Expr| {
             schema_after("agg", self.schema, std::slice::from_ref(expr), |frame| {
                 frame.select([expr.clone().alias("value")])
             })
         };
-        let input_schema = as_frame(&input)?;
+        let input_schema = as_frame(&input).map_err(Cannot::Be)?;
         let input_dtype = input_schema.get("value").cloned().unwrap_or(DataType::Null);
         if !function.takes(&input_dtype) {
-            return Err(PlanError::WrongType {
-                operation: "agg",
-                column: format!("{input:?}"),
-                found: input_dtype.to_string(),
-                expected: function.expected(),
-                hint: "Cast it first, as in col(\"x\").cast(DataType::Float64).".to_owned(),
+            return Err(match function.expected() {
+                Some(expected) if input_dtype == DataType::String => Cannot::Be(PlanError::WrongType {
+                    operation: "agg",
+                    column: format!("{input:?}"),
+                    found: input_dtype.to_string(),
+                    expected,
+                    hint: "Cast it first, as in col(\"x\").cast(DataType::Float64).".to_owned(),
+                }),
+                _ => Cannot::Merge(format!("`{expr:?}` of {input_dtype}")),
             });
         }
-        let dtype = as_frame(expr)?.get("value").cloned().unwrap_or(DataType::Null);
+        let dtype = as_frame(expr).map_err(Cannot::Be)?.get("value").cloned().unwrap_or(DataType::Null);
         if let Some(known) = self.accumulators.iter().find(|a| a.function == function && a.input == input) {
             return Ok(col(known.name.clone()));
         }
         let name = PlSmallStr::from_string(format!("accumulator {}", self.accumulators.len()));
         self.accumulators.push(Accumulator { name: name.clone(), function, input, input_dtype, dtype });
         Ok(col(name))
+    }
+}
+
+/// The accumulator that an aggregate stands for, and what it takes in.
+fn accumulated(expr: &Expr) -> Option<(Function, Expr)> {
+    let Expr::Agg(aggregate) = expr else { return matches!(expr, Expr::Len).then(|| (Function::Len, lit(true))) };
+    let (function, input) = match aggregate {
+        AggExpr::Sum(input) => (Function::Sum, input),
+        AggExpr::Mean(input) => (Function::Mean, input),
+        AggExpr::Min { input, propagate_nans: false } => (Function::Min, input),
+        AggExpr::Max { input, propagate_nans: false } => (Function::Max, input),
+        AggExpr::Var(input, ddof) => (Function::Var { ddof: *ddof }, input),
+        AggExpr::Std(input, ddof) => (Function::Std { ddof: *ddof }, input),
+        AggExpr::Count { include_nulls: false, input } => (Function::Count, input),
+        AggExpr::Count { include_nulls: true, input } => {
+            return Some(match input.as_ref() {
+                Expr::Filter { by, .. } => {
+                    (Function::Count, when(by.as_ref().clone()).then(lit(true)).otherwise(lit(NULL)))
+                }
+                _ => (Function::Len, lit(true)),
+            });
+        }
+        _ => return None,
+    };
+    Some((function, filtered(input)))
+}
+
+/// What is aggregated of a filtered expression: null where the filter does not pass, which these aggregates pass over.
+fn filtered(input: &Expr) -> Expr {
+    match input {
+        Expr::Filter { input, by } => when(by.as_ref().clone()).then(filtered(input)).otherwise(lit(NULL)),
+        _ => input.clone(),
     }
 }
 
@@ -192,19 +286,16 @@ impl Function {
             Function::Len | Function::Count => true,
             Function::Sum => number || matches!(dtype, DataType::Duration(_)),
             Function::Mean => number,
+            Function::Var { .. } | Function::Std { .. } => dtype.is_primitive_numeric() && *dtype != DataType::Float32,
             Function::Min | Function::Max => number || time || matches!(dtype, DataType::String),
         }
     }
 
-    fn expected(self) -> &'static str {
+    /// What it takes, where text is a mistake.
+    fn expected(self) -> Option<&'static str> {
         match self {
-            Function::Len | Function::Count => "any type",
-            Function::Sum | Function::Mean => "a number",
-            Function::Min | Function::Max => "a number, a time or a string",
+            Function::Sum | Function::Mean | Function::Var { .. } | Function::Std { .. } => Some("a number"),
+            Function::Len | Function::Count | Function::Min | Function::Max => None,
         }
     }
-}
-
-fn not_kept(expr: &Expr, hint: &str) -> PlanError {
-    PlanError::NoAccumulator { expression: format!("{expr:?}"), hint: hint.to_owned() }
 }

@@ -25,14 +25,6 @@ pub enum PlanError {
         /// The way to do it.
         hint: &'static str,
     },
-    /// An aggregate that does not run on a stream yet.
-    #[error("agg: `{expression}` cannot be kept up to date on a stream yet. {hint}")]
-    NoAccumulator {
-        /// The expression as Polars prints it.
-        expression: String,
-        /// The way to do it.
-        hint: String,
-    },
     /// A column of another type than the operation takes.
     #[error("{operation}: column \"{column}\" is {found}, and {expected} is needed. {hint}")]
     WrongType {

@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
+use crate::aggregate::{Method, Over};
 use crate::node::{Plan, Step};
+use crate::window::Cut;
 
 pub(crate) fn text(plan: &Plan) -> String {
     let (source, columns, steps) = plan.steps();
@@ -24,7 +26,20 @@ pub(crate) fn title(plan: &Plan) -> String {
     let Some((aggregate, schema)) = plan.aggregate() else { return topic.to_owned() };
     let keys: Vec<&str> = schema.iter_names().take(aggregate.keys.len()).map(|name| name.as_str()).collect();
     let by = if keys.is_empty() { String::new() } else { format!(" by {}", keys.join(", ")) };
-    format!("{topic}{by}, every {}", aggregate.window.text())
+    let over = aggregate.over.as_ref().map(|over| format!(", {}", in_words(over))).unwrap_or_default();
+    format!("{topic}{by}{over}")
+}
+
+/// As in `every 10s`.
+fn in_words(over: &Over) -> String {
+    let text = over.window.text();
+    let lengths: Vec<&str> = text.split('"').skip(1).step_by(2).collect();
+    match (over.cut, lengths.as_slice()) {
+        (Cut::Session { .. }, [gap]) => format!("sessions {gap} apart"),
+        (_, [every]) => format!("every {every}"),
+        (_, [period, every]) => format!("{period} every {every}"),
+        _ => text.to_owned(),
+    }
 }
 
 fn line(step: &Step) -> String {
@@ -33,14 +48,18 @@ fn line(step: &Step) -> String {
         Step::Select(exprs) => format!("SELECT {exprs:?}"),
         Step::WithColumns(exprs) => format!("WITH_COLUMNS {exprs:?}"),
         Step::Watermark(watermark) => format!("WATERMARK \"{}\" {} late", watermark.column, watermark.delay),
+        Step::Explode(columns) => format!("EXPLODE {columns:?}"),
+        Step::Unnest(columns) => format!("UNNEST {columns:?}"),
+        Step::MapBatches(closure) => format!("MAP_BATCHES {closure:?}"),
+        Step::Unique(columns) => format!("UNIQUE {columns:?}, THE FIRST TO COME"),
+        Step::Limit(n) => format!("LIMIT {n}"),
         Step::Aggregate(a) => {
-            format!(
-                "AGGREGATE {:?} BY {:?} OVER tumbling(\"{}\") OF \"{}\"",
-                a.written,
-                a.keys,
-                a.window.text(),
-                a.time
-            )
+            let over = a.over.as_ref().map(|over| format!(" OVER {} OF \"{}\"", over.window.text(), over.time));
+            let rows = match &a.method {
+                Method::Merge { .. } => String::new(),
+                Method::Regroup { because } => format!(", KEEPING ROWS BECAUSE {because}"),
+            };
+            format!("AGGREGATE {:?} BY {:?}{}{rows}", a.written, a.keys, over.unwrap_or_default())
         }
     }
 }

@@ -2,6 +2,7 @@
 //! told when the frame is made; how a plan runs is the engine's concern, and where its rows come from the connectors'.
 
 mod aggregate;
+mod closure;
 mod error;
 mod explain;
 mod expr;
@@ -9,8 +10,10 @@ mod node;
 mod projection;
 mod window;
 
-pub use aggregate::{Accumulator, Aggregate, Function};
+pub use aggregate::{Accumulator, Aggregate, Function, Method, Over};
+pub use closure::Closure;
 pub use error::PlanError;
 pub use expr::near_matches;
-pub use node::{Node, Plan, Step, Watermark};
-pub use window::{Window, parse_duration, tumbling};
+pub use node::{Node, Plan, Step, Watermark, explode, unnest};
+pub use projection::columns_of;
+pub use window::{Cut, Window, hopping, parse_duration, session, tumbling};

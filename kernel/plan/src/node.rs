@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use polars::prelude::*;
 
-use crate::aggregate::Aggregate;
-use crate::expr::{check_row_wise, schema_after};
+use crate::aggregate::{Aggregate, Over};
+use crate::closure::Closure;
+use crate::expr::{check_row_wise, schema_after, unknown_column};
 use crate::window::{Window, parse_duration};
 use crate::{PlanError, explain};
 
@@ -45,7 +46,17 @@ pub enum Step {
     WithColumns(Vec<Expr>),
     /// Says how late rows may come.
     Watermark(Watermark),
-    /// Aggregates over windows and keys.
+    /// Makes a row for each element of these list columns.
+    Explode(Vec<PlSmallStr>),
+    /// Puts the fields of these struct columns in their place.
+    Unnest(Vec<PlSmallStr>),
+    /// Runs a person's own function on each batch.
+    MapBatches(Closure),
+    /// Keeps the first row for each value of these columns.
+    Unique(Vec<PlSmallStr>),
+    /// Keeps the first so many rows.
+    Limit(u64),
+    /// Aggregates over keys, windows, or both.
     Aggregate(Box<Aggregate>),
 }
 
@@ -98,7 +109,7 @@ impl Plan {
         }
     }
 
-    /// The plan's aggregation, if it has one, and the schema right after it.
+    /// The plan's last aggregation, if it has one, and the schema right after it.
     #[must_use]
     pub fn aggregate(&self) -> Option<(&Aggregate, &SchemaRef)> {
         let mut plan = self;
@@ -109,6 +120,25 @@ impl Plan {
             plan = input;
         }
         None
+    }
+
+    /// The plan's steps with the schema after each, first to last.
+    #[must_use]
+    pub fn steps_with_schemas(&self) -> Vec<(&Step, &SchemaRef)> {
+        let mut steps = Vec::new();
+        let mut plan = self;
+        while let Node::Step { input, step } = plan.node() {
+            steps.push((step, &plan.schema));
+            plan = input;
+        }
+        steps.reverse();
+        steps
+    }
+
+    /// Whether rows of the result never change once they are there.
+    #[must_use]
+    pub fn appends(&self) -> bool {
+        self.aggregate().is_none()
     }
 
     /// Keeps the rows for which `predicate` is true.
@@ -143,6 +173,36 @@ impl Plan {
         Ok(self.step(Step::WithColumns(exprs.to_vec()), schema))
     }
 
+    /// Leaves columns out, as Polars' `drop`.
+    ///
+    /// # Errors
+    /// An unknown column.
+    pub fn drop(&self, columns: &[&str]) -> Result<Plan, PlanError> {
+        let gone = self.columns("drop", columns)?;
+        let kept: Vec<Expr> = self.schema.iter_names().filter(|name| !gone.contains(name)).cloned().map(col).collect();
+        self.select(&kept)
+    }
+
+    /// Gives columns other names, as Polars' `rename`.
+    ///
+    /// # Errors
+    /// An unknown column, or two columns of one name.
+    pub fn rename(&self, existing: &[&str], new: &[&str]) -> Result<Plan, PlanError> {
+        let existing = self.columns("rename", existing)?;
+        if existing.len() != new.len() {
+            return Err(PlanError::Refused {
+                operation: "rename",
+                detail: format!("{} columns are to have {} names", existing.len(), new.len()),
+                hint: "Give a new name for each.",
+            });
+        }
+        let named = |name: &PlSmallStr| match existing.iter().position(|old| old == name) {
+            Some(at) => col(name.clone()).alias(new[at]),
+            None => col(name.clone()),
+        };
+        self.select(&self.schema.iter_names().map(named).collect::<Vec<_>>())
+    }
+
     /// Says that rows may come `delay` late by the time in `column`, as in Spark's `withWatermark`.
     ///
     /// # Errors
@@ -153,10 +213,10 @@ impl Plan {
         for step in self.steps().2 {
             let detail = match step {
                 Step::Watermark(first) => format!("the frame has a watermark already, on \"{}\"", first.column),
-                Step::Aggregate(_) => "the frame is aggregated already".to_owned(),
+                Step::Aggregate(_) | Step::Unique(_) | Step::Limit(_) => "the frame has a state already".to_owned(),
                 _ => continue,
             };
-            let hint = "Set one watermark, before the windows.";
+            let hint = "Set one watermark, before windows, unique and limit.";
             return Err(PlanError::Refused { operation: "with_watermark", detail, hint });
         }
         let delay_ms = (parsed.duration_ns() + 999_999) / 1_000_000;
@@ -167,8 +227,7 @@ impl Plan {
     /// Aggregates over the windows of `time` and `keys`; names and order of the arguments are Polars'.
     ///
     /// # Errors
-    /// An unknown column, a time column that is no time, a window that is none, an aggregate that cannot be kept up to
-    /// date, or a second aggregation.
+    /// An unknown column, a time column that is no time, a window that is none, or an aggregate that Polars refuses.
     pub fn group_by_dynamic(
         &self,
         time: &Expr,
@@ -176,19 +235,106 @@ impl Plan {
         window: &Window,
         aggs: &[Expr],
     ) -> Result<Plan, PlanError> {
-        if self.steps().2.iter().any(|step| matches!(step, Step::Aggregate(_))) {
+        let cut = window.cut()?;
+        let time = self.time_column("group_by_dynamic", time)?;
+        let zoned = matches!(self.schema.get(&time), Some(DataType::Datetime(_, Some(_))));
+        if zoned && !cut.is_known_in_time_zones() {
             return Err(PlanError::Refused {
                 operation: "group_by_dynamic",
-                detail:
-                    "the frame is aggregated already, and an aggregate of an aggregate does not run on a stream yet"
-                        .to_owned(),
-                hint: "Aggregate the first frame another way, or collect() it and aggregate the result.",
+                detail: format!("{} has days, which in a time zone have no fixed length", window.text()),
+                hint: "Write hours, or convert the column to UTC first.",
             });
         }
-        window.every()?;
-        let column = self.time_column("group_by_dynamic", time)?;
-        let (aggregate, schema) = Aggregate::new(&self.schema, column, keys, window.clone(), aggs)?;
+        self.aggregated(keys, Some(Over { time, window: window.clone(), cut }), aggs)
+    }
+
+    /// Aggregates over `keys`, as Polars' `group_by`; without keys, over all rows.
+    ///
+    /// # Errors
+    /// An unknown column, or an aggregate that Polars refuses.
+    pub fn group_by(&self, keys: &[Expr], aggs: &[Expr]) -> Result<Plan, PlanError> {
+        self.aggregated(keys, None, aggs)
+    }
+
+    fn aggregated(&self, keys: &[Expr], over: Option<Over>, aggs: &[Expr]) -> Result<Plan, PlanError> {
+        let (aggregate, schema) = Aggregate::new(&self.schema, self.appends(), keys, over, aggs)?;
         Ok(self.step(Step::Aggregate(Box::new(aggregate)), schema))
+    }
+
+    /// Makes a row for each element of these list columns, as Polars' `explode`.
+    ///
+    /// # Errors
+    /// An unknown column, one that is no list, or a frame whose rows change.
+    pub fn explode(&self, columns: &[&str]) -> Result<Plan, PlanError> {
+        self.only_appended("explode", "Explode the rows before they are aggregated.")?;
+        let names = self.columns("explode", columns)?;
+        let schema = schema_after("explode", &self.schema, &[], |frame| explode(frame, &names))?;
+        Ok(self.step(Step::Explode(names), schema))
+    }
+
+    /// Puts the fields of these struct columns in their place, as Polars' `unnest`.
+    ///
+    /// # Errors
+    /// An unknown column, one that is no struct, or two columns of one name.
+    pub fn unnest(&self, columns: &[&str]) -> Result<Plan, PlanError> {
+        let names = self.columns("unnest", columns)?;
+        let schema = schema_after("unnest", &self.schema, &[], |frame| unnest(frame, &names))?;
+        Ok(self.step(Step::Unnest(names), schema))
+    }
+
+    /// Runs a function of one's own on each batch of rows. It is called with no rows at once, to know what comes out.
+    ///
+    /// # Errors
+    /// What the function says of no rows, or a frame whose rows change.
+    pub fn map_batches(
+        &self,
+        function: impl Fn(DataFrame) -> PolarsResult<DataFrame> + Send + Sync + 'static,
+    ) -> Result<Plan, PlanError> {
+        self.only_appended("map_batches", "Map the rows before they are aggregated.")?;
+        let closure = Closure::new(function);
+        let refused = |error: PolarsError| PlanError::Polars { operation: "map_batches", detail: error.to_string() };
+        let empty = closure.call(DataFrame::empty_with_schema(&self.schema)).map_err(refused)?;
+        let schema = empty.schema().clone();
+        Ok(self.step(Step::MapBatches(closure), schema))
+    }
+
+    /// Keeps the first row that comes for each value of `subset`, or of all columns, as Polars' `unique` with
+    /// `UniqueKeepStrategy::First`. With a watermark, values are forgotten that are older than it, as in Spark's
+    /// `dropDuplicatesWithinWatermark`.
+    ///
+    /// # Errors
+    /// An unknown column, or a frame whose rows change.
+    pub fn unique(&self, subset: Option<&[&str]>) -> Result<Plan, PlanError> {
+        self.only_appended("unique", "A group of an aggregation is there once; make the rows unique before it.")?;
+        let names = match subset {
+            Some(columns) => self.columns("unique", columns)?,
+            None => self.schema.iter_names().cloned().collect(),
+        };
+        Ok(self.step(Step::Unique(names), self.schema.clone()))
+    }
+
+    /// Keeps the first `n` rows that come, as Polars' `limit`.
+    ///
+    /// # Errors
+    /// A frame whose rows change.
+    pub fn limit(&self, n: u64) -> Result<Plan, PlanError> {
+        self.only_appended("limit", "collect() the frame, and take as many of the result's rows as you want.")?;
+        Ok(self.step(Step::Limit(n), self.schema.clone()))
+    }
+
+    fn only_appended(&self, operation: &'static str, hint: &'static str) -> Result<(), PlanError> {
+        if self.appends() {
+            return Ok(());
+        }
+        let detail = "the rows of an aggregation change as it goes on".to_owned();
+        Err(PlanError::Refused { operation, detail, hint })
+    }
+
+    fn columns(&self, operation: &'static str, columns: &[&str]) -> Result<Vec<PlSmallStr>, PlanError> {
+        match columns.iter().find(|name| !self.schema.contains(name)) {
+            Some(name) => Err(unknown_column(operation, name, &self.schema)),
+            None => Ok(columns.iter().map(|name| PlSmallStr::from_str(name)).collect()),
+        }
     }
 
     /// The plan in words, the source last, as Polars prints a plan.
@@ -229,4 +375,18 @@ impl Plan {
             }),
         }
     }
+}
+
+/// The step on Polars' own frame.
+pub fn explode(frame: LazyFrame, columns: &[PlSmallStr]) -> LazyFrame {
+    frame.explode(by_name(columns), ExplodeOptions { empty_as_null: true, keep_nulls: true })
+}
+
+/// The step on Polars' own frame.
+pub fn unnest(frame: LazyFrame, columns: &[PlSmallStr]) -> LazyFrame {
+    frame.unnest(by_name(columns), None)
+}
+
+fn by_name(columns: &[PlSmallStr]) -> Selector {
+    Selector::ByName { names: columns.iter().cloned().collect(), strict: true }
 }

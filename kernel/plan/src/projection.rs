@@ -23,24 +23,38 @@ impl Plan {
 
 fn before(step: &Step, after: Option<BTreeSet<PlSmallStr>>) -> Option<BTreeSet<PlSmallStr>> {
     match step {
-        Step::Filter(predicate) => Some(&after? | &leaves([predicate])?),
-        Step::WithColumns(exprs) => Some(&after? | &leaves(exprs)?),
-        Step::Select(exprs) => leaves(exprs),
+        Step::Filter(predicate) => Some(&after? | &columns_of([predicate])?),
+        Step::WithColumns(exprs) => Some(&after? | &columns_of(exprs)?),
+        Step::Select(exprs) => columns_of(exprs),
         Step::Watermark(watermark) => {
             let mut names = after?;
             names.insert(watermark.column.clone());
             Some(names)
         }
+        Step::Explode(columns) => {
+            let mut names = after?;
+            names.extend(columns.iter().cloned());
+            Some(names)
+        }
+        // What the fields are called is only known from the column itself, and what a function reads is not known at all.
+        Step::Unnest(_) | Step::MapBatches(_) => None,
+        Step::Unique(columns) => {
+            let mut names = after?;
+            names.extend(columns.iter().cloned());
+            Some(names)
+        }
+        Step::Limit(_) => after,
         Step::Aggregate(a) => {
-            let mut names = leaves(a.keys.iter().chain(a.accumulators.iter().map(|acc| &acc.input)))?;
-            names.insert(a.time.clone());
+            let mut names = columns_of(a.keys.iter().chain(&a.written))?;
+            names.extend(a.over.iter().map(|over| over.time.clone()));
             Some(names)
         }
     }
 }
 
 /// The columns that expressions read; `None` when a selector may stand for any.
-fn leaves<'a>(exprs: impl IntoIterator<Item = &'a Expr>) -> Option<BTreeSet<PlSmallStr>> {
+#[must_use]
+pub fn columns_of<'a>(exprs: impl IntoIterator<Item = &'a Expr>) -> Option<BTreeSet<PlSmallStr>> {
     let mut names = BTreeSet::new();
     for expr in exprs {
         if expr.into_iter().any(|e| matches!(e, Expr::Selector(_))) {

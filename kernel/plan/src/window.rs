@@ -1,5 +1,5 @@
-//! Windows over event time, with Polars' conventions: a window starts at a multiple of its length since the epoch, holds
-//! its start and not its end, and is named by its start.
+//! Windows over event time, with Polars' conventions: a window starts at a multiple of its step since the epoch, holds its
+//! start and not its end, and is named by its start.
 
 use polars::prelude::Duration;
 
@@ -9,53 +9,106 @@ use crate::PlanError;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Window {
     text: String,
-    every: Result<Duration, PlanError>,
+    cut: Result<Cut, PlanError>,
 }
 
-/// Windows of one length, without gap or overlap: `tumbling("10s")`. The length is Polars' duration text, from `"1ms"`
-/// over `"10s"`, `"5m"`, `"1h"`, `"1d"` to `"1w"`.
+/// A window's kind, its lengths known to be above zero.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Cut {
+    /// Windows of length `period` that start every `every`.
+    Every {
+        /// From one start to the next.
+        every: Duration,
+        /// From a window's start to its end.
+        period: Duration,
+    },
+    /// A window for each run of a key's rows in which none comes `gap` or more after the one before it.
+    Session {
+        /// The time without a row that ends a session.
+        gap: Duration,
+    },
+}
+
+impl Cut {
+    /// Whether the windows can be told where the clocks change.
+    #[must_use]
+    pub fn is_known_in_time_zones(&self) -> bool {
+        let has_days = |duration: &Duration| duration.days() != 0 || duration.weeks() != 0;
+        match self {
+            Cut::Every { every, period } => every == period || !(has_days(every) || has_days(period)),
+            Cut::Session { gap } => !has_days(gap),
+        }
+    }
+}
+
+/// Windows of one length, without gap or overlap: `tumbling("10s")`. The length is Polars' duration text, from `"1ms"` over
+/// `"10s"`, `"5m"`, `"1h"`, `"1d"` to `"1mo"` and `"1y"`.
 ///
 /// ```
 /// let every_ten_seconds = plan::tumbling("10s");
-/// assert!(every_ten_seconds.every().is_ok());
+/// assert!(every_ten_seconds.cut().is_ok());
 /// ```
 #[must_use]
 pub fn tumbling(every: &str) -> Window {
-    let parsed = parse_duration("tumbling", every).and_then(|duration| {
-        if duration.months() != 0 {
-            return Err(PlanError::BadDuration {
-                operation: "tumbling",
-                text: every.to_owned(),
-                detail: "months, quarters and years have no fixed length".to_owned(),
-            });
-        }
-        Ok(duration)
-    });
-    Window { text: every.to_owned(), every: parsed }
+    let cut = parse_duration("tumbling", every).map(|every| Cut::Every { every, period: every });
+    Window { text: format!("tumbling(\"{every}\")"), cut }
+}
+
+/// Windows of length `period` that start every `every`, and so overlap: `hopping("1m", "10s")` is the last minute, every ten
+/// seconds. A row is in each window that spans it.
+///
+/// ```
+/// assert!(plan::hopping("1m", "10s").cut().is_ok());
+/// assert!(plan::hopping("10s", "1m").cut().is_err(), "rows would be in no window");
+/// ```
+#[must_use]
+pub fn hopping(period: &str, every: &str) -> Window {
+    Window { text: format!("hopping(\"{period}\", \"{every}\")"), cut: cut_hopping(period, every) }
+}
+
+fn cut_hopping(period_text: &str, every_text: &str) -> Result<Cut, PlanError> {
+    let (period, every) = (fixed("hopping", period_text)?, fixed("hopping", every_text)?);
+    let bad = |text: &str, detail: &str| PlanError::BadDuration {
+        operation: "hopping",
+        text: text.to_owned(),
+        detail: detail.to_owned(),
+    };
+    if period.duration_ns() < every.duration_ns() {
+        return Err(bad(period_text, "windows shorter than the step between them would lose rows"));
+    }
+    if period.duration_ns() / every.duration_ns() > MOST_OVERLAPS {
+        return Err(bad(every_text, "every row would be in more than 10,000 windows"));
+    }
+    Ok(Cut::Every { every, period })
+}
+
+/// The most windows that a row may be in.
+const MOST_OVERLAPS: i64 = 10_000;
+
+/// A window for each burst of rows of a key: it ends when no row comes for `gap`, as in Spark's `session_window`. It is named
+/// by its first row's time.
+///
+/// ```
+/// assert!(plan::session("5m").cut().is_ok());
+/// ```
+#[must_use]
+pub fn session(gap: &str) -> Window {
+    Window { text: format!("session(\"{gap}\")"), cut: fixed("session", gap).map(|gap| Cut::Session { gap }) }
 }
 
 impl Window {
-    /// The length as it was written.
+    /// The window as it was written.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// The length.
+    /// The windows.
     ///
     /// # Errors
-    /// When what was written is no duration above zero.
-    pub fn every(&self) -> Result<Duration, PlanError> {
-        self.every.clone()
-    }
-
-    /// The length in milliseconds, rounded up. In a time zone a day can have 25 hours: there, windows of days close an hour
-    /// late rather than an hour early.
-    #[must_use]
-    pub fn length_ms(&self, zoned: bool) -> i64 {
-        let Ok(every) = &self.every else { return 0 };
-        let fixed = (every.duration_ns() + 999_999) / 1_000_000;
-        if zoned && (every.days() != 0 || every.weeks() != 0) { fixed + 3_600_000 } else { fixed }
+    /// When what was written is no duration above zero, or makes no sense for this kind of window.
+    pub fn cut(&self) -> Result<Cut, PlanError> {
+        self.cut.clone()
     }
 }
 
@@ -68,6 +121,16 @@ pub fn parse_duration(operation: &'static str, text: &str) -> Result<Duration, P
     let duration = Duration::try_parse(text).map_err(|error| bad(error.to_string()))?;
     if duration.negative() || duration.is_zero() {
         return Err(bad("it must be above zero".to_owned()));
+    }
+    Ok(duration)
+}
+
+/// A duration that has the same length everywhere in the calendar.
+fn fixed(operation: &'static str, text: &str) -> Result<Duration, PlanError> {
+    let duration = parse_duration(operation, text)?;
+    if duration.months() != 0 {
+        let detail = "months, quarters and years have no fixed length".to_owned();
+        return Err(PlanError::BadDuration { operation, text: text.to_owned(), detail });
     }
     Ok(duration)
 }

@@ -26,6 +26,34 @@ enum Values {
     DecimalExtreme(Vec<Option<i128>>),
     FloatExtreme(Vec<Option<f64>>),
     TextExtreme(Vec<Option<String>>),
+    Spread(Vec<Spread>),
+}
+
+/// The number of values, their mean and the sum of their squared distances from it. Two merge as in Chan, Golub and LeVeque,
+/// "Updating formulae and a pairwise algorithm for computing sample variances" (1979).
+#[derive(Clone, Copy, Default)]
+struct Spread {
+    count: f64,
+    mean: f64,
+    squares: f64,
+}
+
+impl Spread {
+    fn merge(&mut self, other: Spread) {
+        if other.count == 0.0 {
+            return;
+        }
+        let count = self.count + other.count;
+        let apart = other.mean - self.mean;
+        self.squares += other.squares + apart * apart * self.count * other.count / count;
+        self.mean += apart * other.count / count;
+        self.count = count;
+    }
+
+    fn variance(self, ddof: u8) -> Option<f64> {
+        let freedom = self.count - f64::from(ddof);
+        (freedom > 0.0).then(|| self.squares / freedom)
+    }
 }
 
 impl Cells {
@@ -37,6 +65,7 @@ impl Cells {
             (Function::Sum, _) => Values::Sum(Vec::new()),
             (Function::Mean, DataType::Decimal(_, _)) => Values::DecimalMean(Vec::new()),
             (Function::Mean, _) => Values::Mean(Vec::new()),
+            (Function::Var { .. } | Function::Std { .. }, _) => Values::Spread(Vec::new()),
             (_, DataType::Decimal(_, _)) => Values::DecimalExtreme(Vec::new()),
             (_, DataType::String) => Values::TextExtreme(Vec::new()),
             (_, DataType::UInt64) => Values::UnsignedExtreme(Vec::new()),
@@ -46,24 +75,34 @@ impl Cells {
         Cells { spec, values }
     }
 
-    /// The expressions that give a batch's partial result from the column `input`; the second, where there is one, is
-    /// the number of values.
-    pub(crate) fn partials(&self, input: &str, output: &str) -> Vec<Expr> {
-        let count = || col(input).count().cast(DataType::UInt64);
-        let widened = |dtype| col(input).cast(dtype);
+    /// What is aggregated.
+    pub(crate) fn input(&self) -> Expr {
+        self.spec.input.clone()
+    }
+
+    /// The expressions that give a batch's partial results from the column `input n`: the first, and where they are needed
+    /// the number of values and the squares.
+    pub(crate) fn partials(&self, n: usize) -> Vec<Expr> {
+        let input = || col(format!("input {n}"));
+        let count = || input().count().cast(DataType::UInt64);
+        let widened = |dtype| input().cast(dtype);
         let first = match &self.values {
             Values::Count(_) if self.spec.function == Function::Len => len().cast(DataType::UInt64),
             Values::Count(_) => count(),
-            Values::Sum(_) if self.spec.input_dtype == DataType::UInt64 => col(input).sum(),
+            Values::Sum(_) if self.spec.input_dtype == DataType::UInt64 => input().sum(),
             Values::Sum(_) => widened(DataType::Int64).sum(),
-            Values::DecimalSum(_) | Values::DecimalMean(_) => col(input).sum(),
+            Values::DecimalSum(_) | Values::DecimalMean(_) => input().sum(),
             Values::FloatSum(_) | Values::Mean(_) => widened(DataType::Float64).sum(),
-            _ if self.spec.function == Function::Min => col(input).min(),
-            _ => col(input).max(),
+            Values::Spread(_) => widened(DataType::Float64).mean(),
+            _ if self.spec.function == Function::Min => input().min(),
+            _ => input().max(),
         };
-        let mut partials = vec![first.alias(output)];
-        if matches!(self.values, Values::Mean(_) | Values::DecimalMean(_)) {
-            partials.push(count().alias(format!("{output} count")));
+        let mut partials = vec![first.alias(format!("partial {n}"))];
+        if matches!(self.values, Values::Mean(_) | Values::DecimalMean(_) | Values::Spread(_)) {
+            partials.push(count().alias(format!("partial {n} count")));
+        }
+        if matches!(self.values, Values::Spread(_)) {
+            partials.push(widened(DataType::Float64).var(0).alias(format!("partial {n} squares")));
         }
         partials
     }
@@ -82,6 +121,7 @@ impl Cells {
             Values::DecimalExtreme(v) => v.resize(slots, None),
             Values::FloatExtreme(v) => v.resize(slots, None),
             Values::TextExtreme(v) => v.resize(slots, None),
+            Values::Spread(v) => v.resize(slots, Spread::default()),
         }
     }
 
@@ -99,11 +139,18 @@ impl Cells {
             Values::DecimalExtreme(v) => v[slot] = None,
             Values::FloatExtreme(v) => v[slot] = None,
             Values::TextExtreme(v) => v[slot] = None,
+            Values::Spread(v) => v[slot] = Spread::default(),
         }
     }
 
     /// Merges the partial results, one a slot.
-    pub(crate) fn merge(&mut self, slots: &[usize], partial: &Column, count: Option<&Column>) -> PolarsResult<()> {
+    pub(crate) fn merge(
+        &mut self,
+        slots: &[usize],
+        partial: &Column,
+        count: Option<&Column>,
+        variance: Option<&Column>,
+    ) -> PolarsResult<()> {
         let partial = partial.as_materialized_series();
         let smallest = self.spec.function == Function::Min;
         match &mut self.values {
@@ -143,6 +190,15 @@ impl Cells {
                     keep(&mut v[slot], n, |a, b| b.is_nan() || (!a.is_nan() && (a < b) == smallest));
                 });
             }
+            Values::Spread(v) => {
+                let variance = variance.ok_or_else(|| polars_err!(ComputeError: "a variance without its squares"))?;
+                let rows = partial.f64()?.iter().zip(counts(count)?.iter()).zip(variance.f64()?.iter());
+                for (slot, ((mean, count), variance)) in slots.iter().zip(rows) {
+                    let count = count.unwrap_or_default() as f64;
+                    let squares = variance.unwrap_or_default() * count;
+                    v[*slot].merge(Spread { count, mean: mean.unwrap_or_default(), squares });
+                }
+            }
             Values::TextExtreme(v) => each(slots, partial.str()?.iter(), |slot, text| {
                 let better = v[slot].as_deref().is_none_or(|held| (text < held) == smallest && text != held);
                 if better {
@@ -172,6 +228,14 @@ impl Cells {
             Values::DecimalExtreme(v) => return decimal(name, slots.iter().map(|s| v[*s]), dtype),
             Values::FloatExtreme(v) => Series::new(name, slots.iter().map(|s| v[*s]).collect::<Vec<_>>()),
             Values::TextExtreme(v) => Series::new(name, slots.iter().map(|s| v[*s].as_deref()).collect::<Vec<_>>()),
+            Values::Spread(v) => {
+                let of = |slot: &usize| match self.spec.function {
+                    Function::Std { ddof } => v[*slot].variance(ddof).map(f64::sqrt),
+                    Function::Var { ddof } => v[*slot].variance(ddof),
+                    _ => None,
+                };
+                Series::new(name, slots.iter().map(of).collect::<Vec<_>>())
+            }
         };
         Ok(series.cast(dtype)?.into())
     }

@@ -3,45 +3,77 @@
 use plan::Step;
 use polars::prelude::*;
 
-/// Runs consecutive row-wise steps on the rows of a batch.
+use super::columns::{POSITION, ROW};
+use crate::change::Changes;
+
+/// Whether a step is run here.
+pub(crate) fn takes(step: &Step) -> bool {
+    match step {
+        Step::Filter(_) | Step::Select(_) | Step::WithColumns(_) | Step::Explode(_) | Step::Unnest(_) => true,
+        Step::MapBatches(_) => true,
+        Step::Watermark(_) | Step::Aggregate(_) | Step::Unique(_) | Step::Limit(_) => false,
+    }
+}
+
+/// Runs consecutive steps on the rows of a batch. The rows' positions, where they have them, are handed on.
 pub(crate) fn execute(steps: &[Step], rows: DataFrame) -> PolarsResult<DataFrame> {
+    execute_with(steps, rows, POSITION)
+}
+
+/// Runs steps on rows that have identities; those that do not pass are deleted.
+pub(crate) fn execute_keyed(steps: &[Step], changes: Changes) -> PolarsResult<Changes> {
+    if steps.is_empty() {
+        return Ok(changes);
+    }
+    let Changes { ids, rows, mut deletes } = changes;
+    let mut rows = execute_with(steps, rows.with_row_index(ROW.into(), None)?, ROW)?;
+    let mut passed = vec![false; ids.len()];
+    let mut kept = Vec::with_capacity(rows.height());
+    for row in rows.column(ROW)?.idx()?.iter().flatten() {
+        passed[row as usize] = true;
+        kept.push(ids[row as usize]);
+    }
+    deletes.extend(ids.into_iter().zip(passed).filter(|(_, passed)| !passed).map(|(id, _)| id));
+    rows.drop_in_place(ROW)?;
+    Ok(Changes { ids: kept, rows, deletes })
+}
+
+/// Runs steps; the column `carried`, where the rows have it, is theirs afterwards too.
+fn execute_with(steps: &[Step], rows: DataFrame, carried: &'static str) -> PolarsResult<DataFrame> {
     if steps.is_empty() {
         return Ok(rows);
     }
-    let lazy = steps.iter().fold(rows.lazy(), |frame, step| match step {
-        Step::Filter(predicate) => frame.filter(predicate.clone()),
-        Step::Select(exprs) => frame.select(exprs),
-        Step::WithColumns(exprs) => frame.with_columns(exprs),
-        Step::Watermark(_) | Step::Aggregate(_) => frame,
-    });
+    let carries = rows.schema().contains(carried);
+    let mut lazy = rows.lazy();
+    for step in steps {
+        lazy = match step {
+            Step::Filter(predicate) => lazy.filter(predicate.clone()),
+            Step::Select(exprs) if carries => {
+                lazy.select(exprs.iter().cloned().chain([col(carried)]).collect::<Vec<_>>())
+            }
+            Step::Select(exprs) => lazy.select(exprs),
+            Step::WithColumns(exprs) => lazy.with_columns(exprs),
+            Step::Explode(columns) => plan::explode(lazy, columns),
+            Step::Unnest(columns) => plan::unnest(lazy, columns),
+            Step::MapBatches(closure) => mapped(closure, lazy.collect()?, carried)?.lazy(),
+            Step::Watermark(_) | Step::Aggregate(_) | Step::Unique(_) | Step::Limit(_) => lazy,
+        };
+    }
     lazy.collect()
 }
 
-/// Runs row-wise steps on rows that have identities; gives the identities that passed, and those that did not.
-pub(crate) fn execute_keyed(
-    steps: &[Step],
-    mut rows: DataFrame,
-    mut ids: Vec<u64>,
-) -> PolarsResult<(DataFrame, Vec<u64>, Vec<u64>)> {
-    let mut gone = Vec::new();
-    for step in steps {
-        if let Step::Filter(predicate) = step {
-            let mask = rows.clone().lazy().select([predicate.clone().alias("keep")]).collect()?;
-            let mask = broadcast(mask.column("keep")?.bool()?, rows.height());
-            rows = rows.filter(&mask)?;
-            let mut kept = Vec::with_capacity(rows.height());
-            for (id, keep) in ids.into_iter().zip(mask.iter()) {
-                if keep == Some(true) { kept.push(id) } else { gone.push(id) }
-            }
-            ids = kept;
-        } else {
-            rows = execute(std::slice::from_ref(step), rows)?;
-        }
+/// A person's function sees its own columns only. Where it gives as many rows as it was given, they are the same rows.
+fn mapped(closure: &plan::Closure, mut rows: DataFrame, carried: &str) -> PolarsResult<DataFrame> {
+    let positions = rows.drop_in_place(carried).ok();
+    let before = rows.height();
+    let mut mapped = closure.call(rows)?;
+    if let Some(positions) = positions {
+        let positions = match before.checked_sub(1) {
+            _ if mapped.height() == before => positions,
+            Some(last) => positions.new_from_index(last, mapped.height()),
+            None => Column::full_null(carried.into(), mapped.height(), positions.dtype()),
+        };
+        mapped.with_column(positions)?;
     }
-    Ok((rows, ids, gone))
-}
-
-/// A literal predicate gives one value for all rows.
-fn broadcast(mask: &BooleanChunked, height: usize) -> BooleanChunked {
-    if mask.len() == 1 && height != 1 { mask.new_from_index(0, height) } else { mask.clone() }
+    Ok(mapped)
 }

@@ -1,0 +1,146 @@
+//! Columns that the operators add to rows for themselves, and what they are made of: windows, keys, positions. Names that no
+//! one else gives a column.
+
+use plan::{Cut, Over};
+use polars::chunked_array::ops::row_encode::{encode_rows_unordered, row_encoding_decode};
+use polars::prelude::*;
+use polars_arrow::array::BinaryArray;
+
+use super::watermark::per_ms;
+
+/// A window's start.
+pub(crate) const START: &str = "__corriente_start";
+/// A window's end.
+pub(crate) const END: &str = "__corriente_end";
+/// Where a row stands in its partition, and which partition that is.
+pub(crate) const POSITION: &str = "__corriente_position";
+/// The place of a row in its batch.
+pub(crate) const ROW: &str = "__corriente_row";
+/// Rows.
+pub(crate) const COUNT: &str = "__corriente_count";
+/// The number of a group among those that are aggregated together.
+pub(crate) const GROUP: &str = "__corriente_group";
+/// Keys in one value.
+pub(crate) const KEY: &str = "__corriente_key";
+
+/// The name of a key's column.
+pub(crate) fn key(number: usize) -> PlSmallStr {
+    PlSmallStr::from_string(format!("__corriente_key_{number}"))
+}
+
+/// Windows of a column that are known without its rows.
+pub(crate) struct Windows {
+    time: PlSmallStr,
+    every: Duration,
+    period: Duration,
+    dtype: DataType,
+}
+
+impl Windows {
+    /// The windows of `over`, whose column has the type `dtype`; `None` for sessions.
+    pub(crate) fn new(over: &Over, dtype: &DataType) -> Option<Windows> {
+        let Cut::Every { every, period } = over.cut else { return None };
+        Some(Windows { time: over.time.clone(), every, period, dtype: dtype.clone() })
+    }
+
+    /// Puts each row into its windows: a row of overlapping windows is there once for each. Rows without a time have no
+    /// window, and are there once.
+    pub(crate) fn assigned(&self, rows: LazyFrame) -> PolarsResult<LazyFrame> {
+        let first = rows.with_columns([self.truncated(col(self.time.clone())).alias(START)]);
+        if self.every == self.period {
+            return Ok(first);
+        }
+        let overlaps = (self.period.duration_ns() + self.every.duration_ns() - 1) / self.every.duration_ns();
+        let back = |hops: i64| {
+            if hops == 0 {
+                return first.clone();
+            }
+            let start = self.shifted(col(START), -hops * self.every.duration_ns());
+            first.clone().filter(col(START).is_not_null()).with_columns([start.alias(START)])
+        };
+        let all = concat((0..overlaps).map(back).collect::<Vec<_>>(), UnionArgs::default())?;
+        let spans = col(START).is_null().or(col(END).gt(col(self.time.clone())));
+        Ok(self.with_ends(all).filter(spans).drop(cols([END])))
+    }
+
+    /// Adds the windows' ends. A step of the calendar has no fixed length, but half as much again ends in the next one.
+    pub(crate) fn with_ends(&self, rows: LazyFrame) -> LazyFrame {
+        let length = self.period.duration_ns();
+        let end = if self.every == self.period {
+            self.truncated(self.shifted(col(START), length + length / 2))
+        } else {
+            self.shifted(col(START), length)
+        };
+        rows.with_columns([end.alias(END)])
+    }
+
+    fn truncated(&self, time: Expr) -> Expr {
+        time.dt().truncate(lit(self.every.to_string()))
+    }
+
+    /// A time moved by nanoseconds, in the column's own unit.
+    fn shifted(&self, time: Expr, nanoseconds: i64) -> Expr {
+        let DataType::Datetime(unit, _) = &self.dtype else { return time };
+        let steps = i128::from(nanoseconds) * i128::from(per_ms(*unit)) / 1_000_000;
+        (time.cast(DataType::Int64) + lit(steps as i64)).cast(self.dtype.clone())
+    }
+}
+
+/// The keys of each row in one value; rows without keys have an empty one.
+pub(crate) fn encoded(keys: &[Column], height: usize) -> PolarsResult<BinaryOffsetChunked> {
+    if keys.is_empty() {
+        return Ok(binary(&vec![&[][..]; height]));
+    }
+    encode_rows_unordered(keys)
+}
+
+/// The keys' columns again, by the names and types of `fields`.
+pub(crate) fn decoded(keys: &[&[u8]], fields: &[Field]) -> PolarsResult<Vec<Column>> {
+    if fields.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = binary(keys);
+    let options = vec![RowEncodingOptions::new_unsorted(); fields.len()];
+    let decoded = row_encoding_decode(&rows, fields, &options)?;
+    Ok(decoded.fields_as_series().into_iter().map(Column::from).collect())
+}
+
+fn binary(values: &[&[u8]]) -> BinaryOffsetChunked {
+    BinaryOffsetChunked::with_chunk(PlSmallStr::EMPTY, BinaryArray::<i64>::from_slice(values))
+}
+
+/// The keys as the columns [`key`] of some rows.
+pub(crate) fn keys_of(rows: &DataFrame, count: usize) -> PolarsResult<Vec<Column>> {
+    (0..count).map(|n| rows.column(&key(n)).cloned()).collect()
+}
+
+/// A column's values as 64-bit integers: times in their own unit.
+pub(crate) fn integers(rows: &DataFrame, name: &str) -> PolarsResult<Int64Chunked> {
+    rows.column(name)?.to_physical_repr().i64().cloned()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn keys_come_back_as_they_went() {
+        let frame = df![
+            "text" => [Some("a"), None, Some("")], "number" => [Some(1i64), Some(-5), None], "float" => [0.5, f64::NAN, -0.0],
+        ];
+        let frame = frame.unwrap().lazy().with_columns([
+            col("number").cast(DataType::Datetime(TimeUnit::Milliseconds, None)).alias("time"),
+            col("float").cast(DataType::Decimal(38, 2)).alias("decimal"),
+            col("number").gt(lit(0)).alias("boolean"),
+        ]);
+        let frame = frame.filter(col("float").is_not_nan()).collect().unwrap();
+        let rows = encoded(frame.columns(), frame.height()).unwrap();
+        let keys: Vec<&[u8]> = rows.iter().map(Option::unwrap).collect();
+        let fields: Vec<Field> =
+            frame.schema().iter().map(|(name, dtype)| Field::new(name.clone(), dtype.clone())).collect();
+        let back = DataFrame::new(2, decoded(&keys, &fields).unwrap()).unwrap();
+        assert!(back.equals_missing(&frame), "{back}\n{frame}");
+        assert_eq!(back.schema(), frame.schema());
+    }
+}

@@ -1,0 +1,164 @@
+//! Aggregation by merging: Polars computes a batch's partial results, and the state merges them by window and key. The work
+//! grows with the batch, not with the state. Its input is rows that never change.
+
+use std::collections::BTreeMap;
+
+use plan::{Accumulator, Aggregate};
+use polars::prelude::*;
+
+use super::accumulator::Cells;
+use super::columns::{COUNT, END, START, Windows, encoded, integers, key, keys_of};
+use super::{Touched, cut_of, dropped};
+
+/// The state and its parameters.
+pub(crate) struct Merged {
+    plan: Aggregate,
+    outputs: Vec<Expr>,
+    /// The result's schema: keys, time, aggregates.
+    schema: SchemaRef,
+    cut: Option<Windows>,
+    cells: Vec<Cells>,
+    /// By start; without windows there is one.
+    windows: BTreeMap<i64, Window>,
+    /// The identity of the group in each slot.
+    ids: Vec<u64>,
+    free: Vec<usize>,
+    next_id: u64,
+}
+
+struct Window {
+    end: i64,
+    slots: PlHashMap<Box<[u8]>, usize>,
+}
+
+impl Merged {
+    /// `schema` is the result's.
+    pub(crate) fn new(plan: &Aggregate, accumulators: &[Accumulator], outputs: &[Expr], schema: SchemaRef) -> Merged {
+        Merged {
+            cut: cut_of(plan, &schema),
+            plan: plan.clone(),
+            outputs: outputs.to_vec(),
+            schema,
+            cells: accumulators.iter().cloned().map(Cells::new).collect(),
+            windows: BTreeMap::new(),
+            ids: Vec::new(),
+            free: Vec::new(),
+            next_id: 0,
+        }
+    }
+
+    /// Takes a batch in. Rows of windows that end at or before `watermark` are late.
+    pub(crate) fn execute(&mut self, rows: DataFrame, watermark: Option<i64>) -> PolarsResult<Touched> {
+        let partials = self.partials(rows)?;
+        let (partials, late, timeless) = match &self.cut {
+            Some(windows) => dropped(windows.with_ends(partials.lazy()).collect()?, watermark)?,
+            None => (partials, 0, 0),
+        };
+        let slots = self.slots(&partials)?;
+        for (number, cells) in self.cells.iter_mut().enumerate() {
+            let count = partials.column(&format!("partial {number} count")).ok();
+            let third = partials.column(&format!("partial {number} squares")).ok();
+            cells.merge(&slots, partials.column(&format!("partial {number}"))?, count, third)?;
+        }
+        let ids = slots.iter().map(|slot| self.ids[*slot]).collect();
+        let keys = keys_of(&partials, self.plan.keys.len())?;
+        let starts = partials.column(START).ok().cloned();
+        Ok(Touched { ids, rows: self.rows(keys, starts, &slots)?, deletes: Vec::new(), late, timeless })
+    }
+
+    /// Forgets the windows that end at or before `watermark`: no row can change them any more.
+    pub(crate) fn close(&mut self, watermark: i64) {
+        if self.plan.over.is_none() {
+            return;
+        }
+        while let Some(window) = self.windows.first_entry() {
+            if window.get().end > watermark {
+                break;
+            }
+            for slot in window.remove().slots.into_values() {
+                self.cells.iter_mut().for_each(|cells| cells.clear(slot));
+                self.free.push(slot);
+            }
+        }
+    }
+
+    /// Groups in the state.
+    #[cfg(test)]
+    pub(crate) fn count(&self) -> usize {
+        self.ids.len() - self.free.len()
+    }
+
+    fn partials(&self, rows: DataFrame) -> PolarsResult<DataFrame> {
+        let rows = match &self.cut {
+            Some(windows) => windows.assigned(rows.lazy())?,
+            None => rows.lazy(),
+        };
+        let start = self.plan.over.iter().map(|_| col(START));
+        let keys = self.plan.keys.iter().enumerate().map(|(n, expr)| expr.clone().alias(key(n)));
+        let inputs = self.cells.iter().enumerate().map(|(n, cells)| cells.input().alias(format!("input {n}")));
+        let one = lit(true).alias(COUNT);
+        let rows =
+            rows.with_columns([one]).select(start.chain(keys).chain(inputs).chain([col(COUNT)]).collect::<Vec<_>>());
+        let partials =
+            self.cells.iter().enumerate().flat_map(|(n, cells)| cells.partials(n)).chain([len().alias(COUNT)]);
+        let group: Vec<Expr> =
+            self.plan.over.iter().map(|_| col(START)).chain((0..self.plan.keys.len()).map(|n| col(key(n)))).collect();
+        if group.is_empty() {
+            let partials = rows.select(partials.collect::<Vec<_>>()).collect()?;
+            let empty = partials.column(COUNT)?.as_materialized_series().sum::<u64>()? == 0;
+            return Ok(if empty { partials.clear() } else { partials });
+        }
+        rows.group_by_stable(group).agg(partials.collect::<Vec<_>>()).collect()
+    }
+
+    /// The slot of each group of the batch; new groups get one.
+    fn slots(&mut self, groups: &DataFrame) -> PolarsResult<Vec<usize>> {
+        let (starts, ends) = match self.plan.over {
+            Some(_) => (Some(integers(groups, START)?), Some(integers(groups, END)?)),
+            None => (None, None),
+        };
+        let at =
+            |times: &Option<Int64Chunked>, row: usize| times.as_ref().and_then(|times| times.get(row)).unwrap_or(0);
+        let keys = encoded(&keys_of(groups, self.plan.keys.len())?, groups.height())?;
+        let mut slots = Vec::with_capacity(groups.height());
+        for (row, key) in keys.iter().enumerate() {
+            let key = key.unwrap_or_default();
+            let window = self
+                .windows
+                .entry(at(&starts, row))
+                .or_insert_with(|| Window { end: at(&ends, row), slots: PlHashMap::default() });
+            let slot = match window.slots.get(key) {
+                Some(slot) => *slot,
+                None => {
+                    let slot = self.free.pop().unwrap_or(self.ids.len());
+                    if slot == self.ids.len() {
+                        self.ids.push(0);
+                    }
+                    self.ids[slot] = self.next_id;
+                    self.next_id += 1;
+                    window.slots.insert(key.into(), slot);
+                    slot
+                }
+            };
+            slots.push(slot);
+        }
+        self.cells.iter_mut().for_each(|cells| cells.grow(self.ids.len()));
+        Ok(slots)
+    }
+
+    /// The rows of groups as they are now.
+    fn rows(&self, keys: Vec<Column>, starts: Option<Column>, slots: &[usize]) -> PolarsResult<DataFrame> {
+        let names: Vec<PlSmallStr> =
+            self.schema.iter_names().take(keys.len() + usize::from(starts.is_some())).cloned().collect();
+        let named = keys.into_iter().chain(starts).zip(&names).map(|(column, name)| column.with_name(name.clone()));
+        let mut columns: Vec<Column> = named.collect();
+        for cells in &self.cells {
+            columns.push(cells.column(slots)?);
+        }
+        let frame = DataFrame::new(slots.len(), columns)?;
+        let outputs: Vec<Expr> = names.into_iter().map(col).chain(self.outputs.iter().cloned()).collect();
+        let rows = frame.lazy().select(outputs).collect()?;
+        // Aggregates that are all literals give one row, whatever the groups.
+        Ok(if rows.height() == slots.len() { rows } else { rows.new_from_index(0, slots.len()) })
+    }
+}

@@ -1,0 +1,248 @@
+//! Aggregation by keeping rows: the groups that a batch touches are aggregated anew by Polars over all their rows. It costs
+//! what the touched groups hold, and is exact for everything that Polars can aggregate; it is also how an aggregate follows
+//! rows that change.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use plan::Aggregate;
+use polars::prelude::*;
+
+use super::columns::{END, GROUP, POSITION, ROW, START, Windows, encoded, integers, key, keys_of};
+use super::{Touched, cut_of, dropped, kept_columns};
+use crate::change::Delta;
+
+/// The most memory that kept rows may take.
+const CAP: usize = 2 << 30;
+/// Pieces that a group's rows may consist of before they are joined.
+const MAX_CHUNKS: usize = 16;
+
+/// The state and its parameters.
+pub(crate) struct Regrouped {
+    plan: Aggregate,
+    schema: SchemaRef,
+    cut: Option<Windows>,
+    /// The columns that are kept of each row.
+    kept: Vec<PlSmallStr>,
+    /// By start; without windows there is one.
+    windows: BTreeMap<i64, Window>,
+    /// The groups that a row which may change is in.
+    places: PlHashMap<u64, Vec<Place>>,
+    next_id: u64,
+    bytes: usize,
+}
+
+struct Window {
+    end: i64,
+    groups: PlHashMap<Box<[u8]>, Group>,
+}
+
+pub(crate) struct Group {
+    pub(crate) id: u64,
+    pub(crate) rows: DataFrame,
+    /// The identities of the rows, where rows may change.
+    pub(crate) ids: Vec<u64>,
+}
+
+type Place = (i64, Box<[u8]>);
+
+impl Regrouped {
+    /// `input` is the schema of the rows, `schema` the result's.
+    pub(crate) fn new(plan: &Aggregate, input: &SchemaRef, schema: SchemaRef) -> Regrouped {
+        Regrouped {
+            kept: kept_columns(plan, input),
+            cut: cut_of(plan, &schema),
+            plan: plan.clone(),
+            schema,
+            windows: BTreeMap::new(),
+            places: PlHashMap::default(),
+            next_id: 0,
+            bytes: 0,
+        }
+    }
+
+    /// Takes a batch in. Rows of windows that end at or before `watermark` are late.
+    pub(crate) fn execute(&mut self, delta: Delta, watermark: Option<i64>) -> PolarsResult<Touched> {
+        let mut touched: BTreeSet<Place> = BTreeSet::new();
+        let (rows, ids) = match delta {
+            Delta::Append(rows) => (rows, None),
+            Delta::Change(changes) => {
+                for id in changes.deletes.iter().chain(&changes.ids) {
+                    self.remove(*id, &mut touched)?;
+                }
+                (changes.rows, Some(changes.ids))
+            }
+        };
+        let (late, timeless) = self.add(rows, ids.as_deref(), watermark, &mut touched)?;
+        polars_ensure!(
+            self.bytes <= CAP,
+            ComputeError: "the rows kept for an aggregation take more than {} GiB. Aggregate over windows with a watermark, or with aggregates that are merged, such as sum, mean, min, max, var or std",
+            CAP >> 30
+        );
+        let (ids, rows, deletes) = self.aggregate(&touched)?;
+        Ok(Touched { ids, rows, deletes, late, timeless })
+    }
+
+    /// Forgets the windows that end at or before `watermark`.
+    pub(crate) fn close(&mut self, watermark: i64) {
+        if self.plan.over.is_none() {
+            return;
+        }
+        while let Some(window) = self.windows.first_entry() {
+            if window.get().end > watermark {
+                break;
+            }
+            let (start, window) = window.remove_entry();
+            for group in window.groups.into_values() {
+                self.bytes -= group.rows.estimated_size().min(self.bytes);
+                for id in group.ids {
+                    if let Some(places) = self.places.get_mut(&id) {
+                        places.retain(|(at, _)| *at != start);
+                        if places.is_empty() {
+                            self.places.remove(&id);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes a row out of its groups.
+    fn remove(&mut self, id: u64, touched: &mut BTreeSet<Place>) -> PolarsResult<()> {
+        for (start, key) in self.places.remove(&id).unwrap_or_default() {
+            let Some(group) = self.windows.get_mut(&start).and_then(|window| window.groups.get_mut(&key)) else {
+                continue;
+            };
+            let keep: Vec<bool> = group.ids.iter().map(|held| *held != id).collect();
+            let before = group.rows.estimated_size();
+            group.rows = group.rows.filter(&BooleanChunked::from_slice(PlSmallStr::EMPTY, &keep))?;
+            group.ids.retain(|held| *held != id);
+            self.bytes = self.bytes + group.rows.estimated_size() - before;
+            touched.insert((start, key));
+        }
+        Ok(())
+    }
+
+    /// Puts rows into their groups; says how many are late or have no time.
+    fn add(
+        &mut self,
+        rows: DataFrame,
+        ids: Option<&[u64]>,
+        watermark: Option<i64>,
+        touched: &mut BTreeSet<Place>,
+    ) -> PolarsResult<(usize, usize)> {
+        let rows = rows.with_row_index(ROW.into(), None)?.lazy();
+        let keys = self.plan.keys.iter().enumerate().map(|(n, expr)| expr.clone().alias(key(n)));
+        let rows = rows.with_columns(keys.collect::<Vec<_>>());
+        let (rows, late, timeless) = match &self.cut {
+            Some(windows) => dropped(windows.with_ends(windows.assigned(rows)?).collect()?, watermark)?,
+            None => (rows.collect()?, 0, 0),
+        };
+        let (starts, ends) = match self.plan.over {
+            Some(_) => (Some(integers(&rows, START)?), Some(integers(&rows, END)?)),
+            None => (None, None),
+        };
+        let at =
+            |times: &Option<Int64Chunked>, row: usize| times.as_ref().and_then(|times| times.get(row)).unwrap_or(0);
+        let keys = encoded(&keys_of(&rows, self.plan.keys.len())?, rows.height())?;
+        let mut found: BTreeMap<Place, Vec<IdxSize>> = BTreeMap::new();
+        for (row, key) in keys.iter().enumerate() {
+            found.entry((at(&starts, row), key.unwrap_or_default().into())).or_default().push(row as IdxSize);
+        }
+        let numbers = rows.column(ROW)?.idx()?.clone();
+        let kept = rows.select(self.kept.iter().cloned())?;
+        for (place, indices) in found {
+            let mine = IdxCa::from_slice(PlSmallStr::EMPTY, &indices);
+            let first = indices.first().map_or(0, |row| *row as usize);
+            let window = self
+                .windows
+                .entry(place.0)
+                .or_insert_with(|| Window { end: at(&ends, first), groups: PlHashMap::default() });
+            let group = match window.groups.get_mut(&place.1) {
+                Some(group) => group,
+                None => {
+                    let group = Group { id: self.next_id, rows: kept.clear(), ids: Vec::new() };
+                    self.next_id += 1;
+                    window.groups.entry(place.1.clone()).or_insert(group)
+                }
+            };
+            let before = group.rows.estimated_size();
+            group.rows.vstack_mut(&kept.take(&mine)?)?;
+            if group.rows.first_col_n_chunks() > MAX_CHUNKS {
+                group.rows.rechunk_mut();
+            }
+            self.bytes = self.bytes + group.rows.estimated_size() - before;
+            if let Some(ids) = ids {
+                for row in &indices {
+                    let id = ids[numbers.get(*row as usize).unwrap_or_default() as usize];
+                    group.ids.push(id);
+                    self.places.entry(id).or_default().push(place.clone());
+                }
+            }
+            touched.insert(place);
+        }
+        Ok((late, timeless))
+    }
+
+    /// The groups as they are now; those that have no rows any more leave.
+    fn aggregate(&mut self, places: &BTreeSet<Place>) -> PolarsResult<(Vec<u64>, DataFrame, Vec<u64>)> {
+        let (mut gone, mut empty) = (Vec::new(), Vec::new());
+        let mut groups: Vec<(Option<i64>, &Group)> = Vec::new();
+        for place in places {
+            let Some(group) = self.windows.get(&place.0).and_then(|window| window.groups.get(&place.1)) else {
+                continue;
+            };
+            if group.rows.height() == 0 {
+                gone.push(group.id);
+                empty.push(place.clone());
+            } else {
+                groups.push((self.plan.over.is_some().then_some(place.0), group));
+            }
+        }
+        let rows = regroup(&self.plan, &self.schema, &groups)?;
+        let ids = groups.iter().map(|(_, group)| group.id).collect();
+        for (start, key) in empty {
+            if let Some(window) = self.windows.get_mut(&start) {
+                window.groups.remove(&key);
+                if window.groups.is_empty() {
+                    self.windows.remove(&start);
+                }
+            }
+        }
+        Ok((ids, rows, gone))
+    }
+}
+
+/// The row of each group, in the order of the groups. Within a group rows are taken by time and position.
+pub(crate) fn regroup(
+    plan: &Aggregate,
+    schema: &SchemaRef,
+    groups: &[(Option<i64>, &Group)],
+) -> PolarsResult<DataFrame> {
+    let Some((_, first)) = groups.first() else { return Ok(DataFrame::empty_with_schema(schema)) };
+    let mut all = first.rows.clear();
+    let mut numbers: Vec<IdxSize> = Vec::new();
+    for (number, (_, group)) in groups.iter().enumerate() {
+        all.vstack_mut(&group.rows)?;
+        numbers.extend(std::iter::repeat_n(number as IdxSize, group.rows.height()));
+    }
+    all.with_column(Column::from(Series::new(GROUP.into(), numbers)))?;
+    let time = plan.over.iter().map(|over| over.time.clone());
+    let position = first.rows.schema().contains(POSITION).then(|| PlSmallStr::from_static(POSITION));
+    let by: Vec<PlSmallStr> = std::iter::once(GROUP.into()).chain(time).chain(position).collect();
+    let options = SortMultipleOptions::default().with_maintain_order(true);
+    let names: Vec<PlSmallStr> = schema.iter_names().cloned().collect();
+    let keys = plan.keys.iter().zip(&names).map(|(expr, name)| expr.clone().first().alias(name.clone()));
+    let aggregated = all
+        .lazy()
+        .sort_by_exprs(by.into_iter().map(col).collect::<Vec<_>>(), options)
+        .group_by_stable([col(GROUP)])
+        .agg(keys.chain(plan.written.iter().cloned()).collect::<Vec<_>>())
+        .collect()?;
+    let mut columns: Vec<Column> = aggregated.columns()[1..].to_vec();
+    if plan.over.is_some() {
+        let starts: Vec<i64> = groups.iter().map(|(start, _)| start.unwrap_or_default()).collect();
+        let (name, dtype) = schema.try_get_at_index(plan.keys.len())?;
+        columns.insert(plan.keys.len(), Column::from(Series::new(name.clone(), starts)).cast(dtype)?);
+    }
+    DataFrame::new(groups.len(), columns)
+}

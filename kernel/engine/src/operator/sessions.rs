@@ -1,0 +1,201 @@
+//! Aggregation over sessions: runs of a key's rows with no gap of a given length between them. Rows are kept, for a late one
+//! may join two sessions; the keys that a batch touches are cut anew.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use plan::{Aggregate, Over};
+use polars::prelude::*;
+
+use super::columns::{ROW, encoded, integers, key, keys_of};
+use super::regrouped::{Group, regroup};
+use super::{Touched, kept_columns};
+use crate::change::{Changes, Delta};
+
+/// The state and its parameters.
+pub(crate) struct Sessions {
+    plan: Aggregate,
+    schema: SchemaRef,
+    kept: Vec<PlSmallStr>,
+    /// In the time column's unit.
+    gap: i64,
+    time: PlSmallStr,
+    keys: PlHashMap<Box<[u8]>, Open>,
+    /// The keys by the time at which their first session ends.
+    ends: BTreeSet<(i64, Box<[u8]>)>,
+    /// The key of a row that may change.
+    places: PlHashMap<u64, Box<[u8]>>,
+    next_id: u64,
+}
+
+/// The sessions of a key that may still change.
+struct Open {
+    rows: DataFrame,
+    ids: Vec<u64>,
+    /// Start, end and identity, in order.
+    sessions: Vec<(i64, i64, u64)>,
+}
+
+impl Sessions {
+    /// `gap` is in the time column's unit; `input` is the schema of the rows, `schema` the result's.
+    pub(crate) fn new(plan: &Aggregate, over: &Over, gap: i64, input: &SchemaRef, schema: SchemaRef) -> Sessions {
+        Sessions {
+            kept: kept_columns(plan, input),
+            time: over.time.clone(),
+            plan: plan.clone(),
+            schema,
+            gap,
+            keys: PlHashMap::default(),
+            ends: BTreeSet::new(),
+            places: PlHashMap::default(),
+            next_id: 0,
+        }
+    }
+
+    /// Takes a batch in. A row that would end a session at or before `watermark` is late.
+    pub(crate) fn execute(&mut self, delta: Delta, watermark: Option<i64>) -> PolarsResult<Touched> {
+        let mut touched: BTreeSet<Box<[u8]>> = BTreeSet::new();
+        let (rows, ids) = match delta {
+            Delta::Append(rows) => (rows, None),
+            Delta::Change(Changes { ids, rows, deletes }) => {
+                for id in deletes.iter().chain(&ids) {
+                    self.remove(*id, &mut touched)?;
+                }
+                (rows, Some(ids))
+            }
+        };
+        let (late, timeless) = self.add(rows, ids.as_deref(), watermark, &mut touched)?;
+        let mut groups = Vec::new();
+        let mut deletes = Vec::new();
+        for key in touched {
+            let (found, gone) = self.cut(&key)?;
+            groups.extend(found);
+            deletes.extend(gone);
+        }
+        let by_start: Vec<(Option<i64>, &Group)> = groups.iter().map(|(start, group)| (Some(*start), group)).collect();
+        let rows = regroup(&self.plan, &self.schema, &by_start)?;
+        Ok(Touched { ids: groups.iter().map(|(_, group)| group.id).collect(), rows, deletes, late, timeless })
+    }
+
+    /// Forgets the sessions that end at or before `watermark`.
+    pub(crate) fn close(&mut self, watermark: i64) -> PolarsResult<()> {
+        while self.ends.first().is_some_and(|(end, _)| *end <= watermark) {
+            let Some((_, key)) = self.ends.pop_first() else { break };
+            let Some(open) = self.keys.get_mut(&key) else { continue };
+            let ended = open.sessions.partition_point(|(_, end, _)| *end <= watermark);
+            open.sessions.drain(..ended);
+            let Some((first, end, _)) = open.sessions.first().copied() else {
+                open.ids.iter().for_each(|id| drop(self.places.remove(id)));
+                self.keys.remove(&key);
+                continue;
+            };
+            let times = integers(&open.rows, &self.time)?;
+            let keep: Vec<bool> = times.iter().map(|t| t.is_some_and(|t| t >= first)).collect();
+            open.rows = open.rows.filter(&BooleanChunked::from_slice(PlSmallStr::EMPTY, &keep))?;
+            let mut keep = keep.into_iter();
+            let gone: Vec<u64> = open.ids.extract_if(.., |_| !keep.next().unwrap_or(true)).collect();
+            gone.iter().for_each(|id| drop(self.places.remove(id)));
+            self.ends.insert((end, key));
+        }
+        Ok(())
+    }
+
+    fn remove(&mut self, id: u64, touched: &mut BTreeSet<Box<[u8]>>) -> PolarsResult<()> {
+        let Some(key) = self.places.remove(&id) else { return Ok(()) };
+        if let Some(open) = self.keys.get_mut(&key) {
+            let keep: Vec<bool> = open.ids.iter().map(|held| *held != id).collect();
+            open.rows = open.rows.filter(&BooleanChunked::from_slice(PlSmallStr::EMPTY, &keep))?;
+            open.ids.retain(|held| *held != id);
+        }
+        touched.insert(key);
+        Ok(())
+    }
+
+    fn add(
+        &mut self,
+        rows: DataFrame,
+        ids: Option<&[u64]>,
+        watermark: Option<i64>,
+        touched: &mut BTreeSet<Box<[u8]>>,
+    ) -> PolarsResult<(usize, usize)> {
+        let keys = self.plan.keys.iter().enumerate().map(|(n, expr)| expr.clone().alias(key(n)));
+        let rows = rows.with_row_index(ROW.into(), None)?.lazy().with_columns(keys.collect::<Vec<_>>()).collect()?;
+        let times = integers(&rows, &self.time)?;
+        let keys = encoded(&keys_of(&rows, self.plan.keys.len())?, rows.height())?;
+        let (mut late, mut timeless) = (0, 0);
+        let mut found: BTreeMap<Box<[u8]>, Vec<IdxSize>> = BTreeMap::new();
+        for (row, (key, time)) in keys.iter().zip(times.iter()).enumerate() {
+            match time {
+                None => timeless += 1,
+                Some(time) if watermark.is_some_and(|watermark| time.saturating_add(self.gap) <= watermark) => {
+                    late += 1
+                }
+                Some(_) => found.entry(key.unwrap_or_default().into()).or_default().push(row as IdxSize),
+            }
+        }
+        let kept = rows.select(self.kept.iter().cloned())?;
+        for (key, indices) in found {
+            let open = self.keys.entry(key.clone()).or_insert_with(|| Open {
+                rows: kept.clear(),
+                ids: Vec::new(),
+                sessions: Vec::new(),
+            });
+            open.rows.vstack_mut(&kept.take(&IdxCa::from_slice(PlSmallStr::EMPTY, &indices))?)?;
+            if let Some(ids) = ids {
+                for row in &indices {
+                    let id = ids[*row as usize];
+                    open.ids.push(id);
+                    self.places.insert(id, key.clone());
+                }
+            }
+            touched.insert(key);
+        }
+        Ok((late, timeless))
+    }
+
+    /// Cuts a key's rows into sessions; gives them with their rows, and the identities of those that are no more. A session
+    /// keeps its identity as long as its first row stays the first.
+    fn cut(&mut self, key: &[u8]) -> PolarsResult<(Vec<(i64, Group)>, Vec<u64>)> {
+        let Some(open) = self.keys.get_mut(key) else { return Ok((Vec::new(), Vec::new())) };
+        if let Some((_, end, _)) = open.sessions.first() {
+            self.ends.remove(&(*end, key.into()));
+        }
+        let times = integers(&open.rows, &self.time)?;
+        let mut order: Vec<(i64, IdxSize)> = times.iter().flatten().zip(0..).collect();
+        order.sort_unstable();
+        let mut sessions: Vec<(i64, i64, u64)> = Vec::new();
+        let mut members: Vec<Vec<IdxSize>> = Vec::new();
+        for (time, row) in order {
+            let end = time.saturating_add(self.gap);
+            match sessions.last_mut() {
+                Some(session) if time < session.1 => session.1 = end,
+                _ => {
+                    sessions.push((time, end, 0));
+                    members.push(Vec::new());
+                }
+            }
+            if let Some(rows) = members.last_mut() {
+                rows.push(row);
+            }
+        }
+        let mut before: BTreeMap<i64, u64> = open.sessions.iter().map(|(start, _, id)| (*start, *id)).collect();
+        for session in &mut sessions {
+            session.2 = before.remove(&session.0).unwrap_or_else(|| {
+                self.next_id += 1;
+                self.next_id - 1
+            });
+        }
+        let mut groups = Vec::with_capacity(sessions.len());
+        for ((start, _, id), rows) in sessions.iter().zip(members) {
+            let rows = open.rows.take(&IdxCa::from_slice(PlSmallStr::EMPTY, &rows))?;
+            groups.push((*start, Group { id: *id, rows, ids: Vec::new() }));
+        }
+        match sessions.first() {
+            Some((_, end, _)) => drop(self.ends.insert((*end, key.into()))),
+            None => drop(self.keys.remove(key)),
+        }
+        if let Some(open) = self.keys.get_mut(key) {
+            open.sessions = sessions;
+        }
+        Ok((groups, before.into_values().collect()))
+    }
+}

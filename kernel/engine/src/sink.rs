@@ -1,0 +1,39 @@
+//! The seam to what a query's result is written to. Knows nothing of Kafka or files: those stand behind [`Sink`].
+
+use polars::prelude::DataFrame;
+
+/// What a result is written to, batch by batch.
+///
+/// Contract: a batch that was written is in the sink once, however often `write` is called with its number. An implementation
+/// sees to it either by itself, by writing a batch to a place that its number names, or with `reached`: batches up to what it
+/// gives are not written again. It is used by one thread at a time.
+pub trait Sink: Send {
+    /// The newest batch that the sink has for certain, as it says itself; `None` when it has none, or does not know. Asked once,
+    /// before the first write; batches begin at 0.
+    ///
+    /// # Errors
+    /// When the sink is away.
+    fn reached(&mut self) -> Result<Option<u64>, SinkError> {
+        Ok(None)
+    }
+
+    /// Writes the rows of a batch, all or none.
+    ///
+    /// # Errors
+    /// When the rows could not be written. Where [`SinkError::retry`] says so, the same call comes again.
+    fn write(&mut self, batch: u64, rows: &DataFrame) -> Result<(), SinkError>;
+}
+
+/// Why a sink does not take a batch, told to the notebook's reader: the fact, the detail, the hint.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{fact}: {detail}. {hint}")]
+pub struct SinkError {
+    /// What happened, with the topic, file or broker by name.
+    pub fact: String,
+    /// What the library below said.
+    pub detail: String,
+    /// What the reader can do.
+    pub hint: String,
+    /// Whether the same call may succeed later (a broker that is away), or never will.
+    pub retry: bool,
+}
