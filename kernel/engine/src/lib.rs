@@ -10,14 +10,16 @@ mod operator;
 mod pipeline;
 mod query;
 mod result;
+mod saved;
 mod sink;
 mod source;
 
 pub use batch::{CollectError, Collected, collect};
 pub use change::Changes;
 pub use clock::{Clock, ManualClock, SystemClock};
-pub use pipeline::{Mode, Output, Pipeline};
+pub use pipeline::{Mode, Output, OutputMode, Pipeline};
 pub use query::{OpenSource, Options, Query, fingerprint};
 pub use result::{LiveResult, Page, ROWS_HELD, STREAM_ROWS_HELD, State, Status};
+pub use saved::{Facts, Saved};
 pub use sink::{Sink, SinkError};
 pub use source::{DeadLetter, Offsets, PartitionRows, Source, SourceBatch, SourceError};

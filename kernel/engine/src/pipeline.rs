@@ -16,6 +16,7 @@ use crate::operator::sessions::Sessions;
 use crate::operator::unique::Unique;
 use crate::operator::watermark::{WatermarkTracker, per_ms};
 use crate::operator::{Touched, stateless};
+use crate::saved::Saved;
 use crate::source::PartitionRows;
 
 /// Whether rows behind the watermark are dropped.
@@ -27,12 +28,26 @@ pub enum Mode {
     Batch,
 }
 
+/// Which rows a batch gives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OutputMode {
+    /// Rows that never change any more: of an aggregation, those whose windows the watermark has closed.
+    Append,
+    /// Rows that are new or have changed.
+    #[default]
+    Update,
+    /// All rows of the result as it is now.
+    Complete,
+}
+
 /// A running plan.
 pub struct Pipeline {
     /// Row-wise steps up to the watermark, run partition by partition.
     front: Vec<Step>,
     watermark: Option<WatermarkTracker>,
     stages: Vec<Stage>,
+    /// The stage that gives rows only when they are final.
+    finals: Option<usize>,
     /// How many rows of each partition there were, where their order matters.
     positions: Option<BTreeMap<i32, i64>>,
     next_id: u64,
@@ -76,6 +91,7 @@ impl Pipeline {
             front: Vec::new(),
             watermark: None,
             stages: Vec::new(),
+            finals: None,
             positions: ordered.then(BTreeMap::new),
             next_id: 0,
             empty: DataFrame::empty_with_schema(plan.schema()),
@@ -134,26 +150,104 @@ impl Pipeline {
     /// # Errors
     /// What Polars says of an expression that fails on the rows.
     pub fn execute(&mut self, parts: Vec<PartitionRows>) -> PolarsResult<Output> {
+        self.run(parts, None)
+    }
+
+    /// Takes a batch in once more; `watermark` is what stood after it then, in its column's unit.
+    ///
+    /// # Errors
+    /// As for [`Pipeline::execute`].
+    pub fn repeat(&mut self, parts: Vec<PartitionRows>, watermark: Option<i64>) -> PolarsResult<Output> {
+        self.run(parts, Some(watermark))
+    }
+
+    fn run(&mut self, parts: Vec<PartitionRows>, repeated: Option<Option<i64>>) -> PolarsResult<Output> {
         let before = self.watermark.as_ref().and_then(WatermarkTracker::current);
         let Some(rows) = self.rows(parts)? else {
             return Ok(Output { changes: self.no_changes(), late: 0, timeless: 0 });
         };
-        let after = self.watermark.as_mut().and_then(WatermarkTracker::advance);
+        // A batch that is repeated is given the watermark that it had.
+        let after = match repeated {
+            Some(watermark) => {
+                self.set_watermark(watermark);
+                watermark
+            }
+            None => self.watermark.as_mut().and_then(WatermarkTracker::advance),
+        };
         let (mut delta, mut late, mut timeless) = (Delta::Append(rows), 0, 0);
-        for stage in &mut self.stages {
+        for (number, stage) in self.stages.iter_mut().enumerate() {
             let (changed, dropped) = stage.execute(delta, before)?;
-            delta = changed;
+            let wanted = self.finals == Some(number);
             late += dropped.0;
             timeless += dropped.1;
-            if let Some(after) = after {
-                stage.close(after)?;
-            }
+            let closed = match after {
+                Some(after) => stage.close(after, wanted)?,
+                None => None,
+            };
+            delta = match (changed, closed) {
+                (_, Some(rows)) => Delta::Append(rows),
+                (Delta::Change(changes), None) if wanted => Delta::Append(changes.rows.clear()),
+                (changed, None) => changed,
+            };
         }
         let changes = match delta {
             Delta::Append(rows) => self.appended(rows),
             Delta::Change(changes) => changes,
         };
         Ok(Output { changes, late, timeless })
+    }
+
+    /// Has the last aggregation give only rows that are final.
+    pub fn append(&mut self) {
+        self.finals = self.stages.iter().rposition(Stage::aggregates);
+    }
+
+    /// What the pipeline holds.
+    ///
+    /// # Errors
+    /// What Polars says of the tables.
+    pub fn save(&self) -> PolarsResult<Saved> {
+        let mut saved = Saved::default();
+        saved.facts.next_id = self.next_id;
+        saved.facts.positions.clone_from(&self.positions);
+        if let Some(watermark) = &self.watermark {
+            saved.facts.watermark = watermark.current();
+            saved.facts.newest = watermark.newest();
+        }
+        for (number, stage) in self.stages.iter().enumerate() {
+            let fact = stage.save(number, &mut saved.frames)?;
+            saved.facts.stages.push(fact);
+        }
+        Ok(saved)
+    }
+
+    /// Takes over what [`Pipeline::save`] gave, in a pipeline of the same plan.
+    ///
+    /// # Errors
+    /// A table that is missing or has other columns.
+    pub fn restore(&mut self, mut saved: Saved) -> PolarsResult<()> {
+        self.next_id = saved.facts.next_id;
+        self.positions.clone_from(&saved.facts.positions);
+        if let Some(watermark) = &mut self.watermark {
+            watermark.restore(saved.facts.watermark, &saved.facts.newest);
+        }
+        for number in 0..self.stages.len() {
+            let fact = saved.facts.stages.get(number).copied().unwrap_or_default();
+            self.stages[number].restore(number, fact, &mut saved)?;
+        }
+        Ok(())
+    }
+
+    /// The watermark in its column's unit.
+    #[must_use]
+    pub fn watermark(&self) -> Option<i64> {
+        self.watermark.as_ref().and_then(WatermarkTracker::current)
+    }
+
+    fn set_watermark(&mut self, watermark: Option<i64>) {
+        if let Some(tracker) = &mut self.watermark {
+            tracker.set(watermark);
+        }
     }
 
     /// The watermark in milliseconds since the epoch.
@@ -254,15 +348,59 @@ impl Stage {
         })
     }
 
-    fn close(&mut self, watermark: i64) -> PolarsResult<()> {
+    fn close(&mut self, watermark: i64, wanted: bool) -> PolarsResult<Option<DataFrame>> {
         match self {
-            Stage::Merged(merged) => merged.close(watermark),
-            Stage::Regrouped(regrouped) => regrouped.close(watermark),
-            Stage::Sessions(sessions) => sessions.close(watermark)?,
-            Stage::Unique(unique) => unique.close(watermark),
-            Stage::Rows(_) | Stage::Limit(_) => {}
+            Stage::Merged(merged) => merged.close(watermark, wanted),
+            Stage::Regrouped(regrouped) => regrouped.close(watermark, wanted),
+            Stage::Sessions(sessions) => sessions.close(watermark, wanted),
+            Stage::Unique(unique) => {
+                unique.close(watermark);
+                Ok(None)
+            }
+            Stage::Rows(_) | Stage::Limit(_) => Ok(None),
         }
-        Ok(())
+    }
+
+    fn aggregates(&self) -> bool {
+        matches!(self, Stage::Merged(_) | Stage::Regrouped(_) | Stage::Sessions(_))
+    }
+
+    fn save(&self, number: usize, frames: &mut BTreeMap<String, DataFrame>) -> PolarsResult<u64> {
+        let (fact, groups, rows) = match self {
+            Stage::Rows(_) => return Ok(0),
+            Stage::Limit(left) => return Ok(*left),
+            Stage::Unique(unique) => (0, unique.save()?, None),
+            Stage::Merged(merged) => {
+                let (next, groups) = merged.save()?;
+                (next, groups, None)
+            }
+            Stage::Regrouped(regrouped) => {
+                let (next, groups, rows) = regrouped.save()?;
+                (next, groups, Some(rows))
+            }
+            Stage::Sessions(sessions) => {
+                let (next, groups, rows) = sessions.save()?;
+                (next, groups, Some(rows))
+            }
+        };
+        frames.insert(format!("{number}-groups"), groups);
+        frames.extend(rows.map(|rows| (format!("{number}-rows"), rows)));
+        Ok(fact)
+    }
+
+    fn restore(&mut self, number: usize, fact: u64, saved: &mut Saved) -> PolarsResult<()> {
+        let mut table = |what: &str| saved.take(&format!("{number}-{what}"));
+        match self {
+            Stage::Rows(_) => Ok(()),
+            Stage::Limit(left) => {
+                *left = fact;
+                Ok(())
+            }
+            Stage::Unique(unique) => unique.restore(&table("groups")?),
+            Stage::Merged(merged) => merged.restore(fact, &table("groups")?),
+            Stage::Regrouped(regrouped) => regrouped.restore(fact, &table("groups")?, &table("rows")?),
+            Stage::Sessions(sessions) => sessions.restore(fact, &table("groups")?, &table("rows")?),
+        }
     }
 }
 

@@ -317,18 +317,40 @@ fn parts(batch: &[Row]) -> Vec<PartitionRows> {
         .collect()
 }
 
-fn streamed(plan: &Plan, batches: &[Vec<Row>]) -> (DataFrame, usize) {
+/// Runs a plan over batches; before the batches that are named it is restarted with its state.
+fn streamed(plan: &Plan, batches: &[Vec<Row>], restarts: &[usize]) -> (DataFrame, usize) {
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
-    let mut pipeline = Pipeline::new(plan, frame(&[]).schema(), Mode::Stream, &clock).unwrap();
+    let begin = || Pipeline::new(plan, frame(&[]).schema(), Mode::Stream, &clock).unwrap();
+    let mut pipeline = begin();
     pipeline.expect(0..3);
     let result = LiveResult::new(plan.schema().clone(), Status::default());
     let mut late = 0;
-    for batch in batches {
+    for (number, batch) in batches.iter().enumerate() {
+        if restarts.contains(&number) {
+            let saved = pipeline.save().unwrap();
+            pipeline = begin();
+            pipeline.restore(saved).unwrap();
+        }
         let output = pipeline.execute(parts(batch)).unwrap();
         late += output.late;
         result.apply(&output.changes, |_| {}).unwrap();
     }
     (result.frame(), late)
+}
+
+/// The rows that a plan gives as final, and the watermark at the end.
+fn appended(plan: &Plan, batches: &[Vec<Row>]) -> (DataFrame, i64) {
+    let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
+    let mut pipeline = Pipeline::new(plan, frame(&[]).schema(), Mode::Stream, &clock).unwrap();
+    pipeline.expect(0..3);
+    pipeline.append();
+    let mut all = DataFrame::empty_with_schema(plan.schema());
+    for batch in batches {
+        let output = pipeline.execute(parts(batch)).unwrap();
+        assert!(output.changes.deletes.is_empty());
+        all.vstack_mut(&output.changes.rows).unwrap();
+    }
+    (all, pipeline.watermark().unwrap_or(i64::MIN))
 }
 
 /// Says which rows are late, by the definition and nothing else: a row is late when its window ended at or before the
@@ -383,9 +405,10 @@ proptest! {
     fn any_plan_and_any_cut_equals_polars(
         rows in prop::collection::vec(row(), 0..80),
         cuts in prop::collection::vec(0..40usize, 0..8),
+        restarts in prop::collection::vec(0..8usize, 0..3),
         grouping in grouping(),
     ) {
-        let (ours, late) = streamed(&grouping.plan(None), &batches(&rows, &cuts));
+        let (ours, late) = streamed(&grouping.plan(None), &batches(&rows, &cuts), &restarts);
         prop_assert_eq!(late, 0);
         let reference = grouping.reference(&rows);
         // Polars makes a row of no rows where there are no keys; a stream has none before the first row.
@@ -399,14 +422,19 @@ proptest! {
         rows in prop::collection::vec(row(), 0..120),
         cuts in prop::collection::vec(0..40usize, 0..12),
         delay in 1..40_000i64,
+        restarts in prop::collection::vec(0..12usize, 0..3),
         regroup: bool,
     ) {
         let batches = batches(&rows, &cuts);
         let (kept, late) = split_late(&batches, delay);
         let grouping = Grouping { keys: 1, window: Shape::Tumbling("10s"), regroup, again: Again::No };
-        let (ours, counted) = streamed(&grouping.plan(Some(delay)), &batches);
+        let (ours, counted) = streamed(&grouping.plan(Some(delay)), &batches, &restarts);
         prop_assert_eq!(counted, late);
-        assert_equal(&grouping.sorted(ours), &grouping.reference(&kept));
+        let reference = grouping.reference(&kept);
+        assert_equal(&grouping.sorted(ours), &reference);
+        let (finals, watermark) = appended(&grouping.plan(Some(delay)), &batches);
+        let ended = (col("event_time").cast(DataType::Int64) + lit(WINDOW_MS)).lt_eq(lit(watermark));
+        assert_equal(&grouping.sorted(finals), &reference.lazy().filter(ended).collect().unwrap());
     }
 }
 
@@ -426,8 +454,8 @@ fn a_row_that_stops_passing_the_filter_leaves_the_result() {
     let plan = Plan::source("memory rows", frame(&[]).schema().clone());
     let plan = plan.group_by_dynamic(&col("event_time"), &[], &tumbling("10s"), &[col("whole").sum()]).unwrap();
     let plan = plan.filter(col("whole").gt(lit(10))).unwrap();
-    let (result, _) = streamed(&plan, &[rows(&[20])]);
+    let (result, _) = streamed(&plan, &[rows(&[20])], &[]);
     assert_eq!(result.height(), 1);
-    let (result, _) = streamed(&plan, &[rows(&[20]), rows(&[-15])]);
+    let (result, _) = streamed(&plan, &[rows(&[20]), rows(&[-15])], &[]);
     assert_eq!(result.height(), 0);
 }

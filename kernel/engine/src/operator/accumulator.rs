@@ -6,6 +6,8 @@ use polars::prelude::*;
 
 use super::sum::CompensatedSum;
 
+mod saved;
+
 /// One accumulator's values for all groups.
 pub(crate) struct Cells {
     spec: Accumulator,

@@ -7,7 +7,7 @@ use plan::{Accumulator, Aggregate};
 use polars::prelude::*;
 
 use super::accumulator::Cells;
-use super::columns::{COUNT, END, START, Windows, encoded, integers, key, keys_of};
+use super::columns::{COUNT, END, GROUP, KEY, START, Windows, decoded, encoded, integers, key, keys_of};
 use super::{Touched, cut_of, dropped};
 
 /// The state and its parameters.
@@ -27,9 +27,13 @@ pub(crate) struct Merged {
 }
 
 struct Window {
+    /// Without windows it never ends.
     end: i64,
     slots: PlHashMap<Box<[u8]>, usize>,
 }
+
+/// A group's window, the window's end, its key and its slot.
+type Place = (i64, i64, Box<[u8]>, usize);
 
 impl Merged {
     /// `schema` is the result's.
@@ -66,20 +70,75 @@ impl Merged {
         Ok(Touched { ids, rows: self.rows(keys, starts, &slots)?, deletes: Vec::new(), late, timeless })
     }
 
-    /// Forgets the windows that end at or before `watermark`: no row can change them any more.
-    pub(crate) fn close(&mut self, watermark: i64) {
-        if self.plan.over.is_none() {
-            return;
+    /// Forgets the windows that end at or before `watermark`: no row can change them any more. Gives the rows of their groups
+    /// where they are `wanted`.
+    pub(crate) fn close(&mut self, watermark: i64, wanted: bool) -> PolarsResult<Option<DataFrame>> {
+        let mut closed: Vec<Place> = Vec::new();
+        while let Some(window) = self.windows.first_entry().filter(|window| window.get().end <= watermark) {
+            let (start, window) = window.remove_entry();
+            closed.extend(window.slots.into_iter().map(|(key, slot)| (start, window.end, key, slot)));
         }
-        while let Some(window) = self.windows.first_entry() {
-            if window.get().end > watermark {
-                break;
-            }
-            for slot in window.remove().slots.into_values() {
-                self.cells.iter_mut().for_each(|cells| cells.clear(slot));
-                self.free.push(slot);
-            }
+        let rows = if wanted && !closed.is_empty() { Some(self.rows_of(&mut closed)?) } else { None };
+        for (_, _, _, slot) in closed {
+            self.cells.iter_mut().for_each(|cells| cells.clear(slot));
+            self.free.push(slot);
         }
+        Ok(rows)
+    }
+
+    /// The state as a table.
+    pub(crate) fn save(&self) -> PolarsResult<(u64, DataFrame)> {
+        let groups = self.groups();
+        let slots: Vec<usize> = groups.iter().map(|(_, _, _, slot)| *slot).collect();
+        let mut columns: Vec<Column> = vec![
+            Series::new(START.into(), groups.iter().map(|(start, ..)| *start).collect::<Vec<_>>()).into(),
+            Series::new(END.into(), groups.iter().map(|(_, end, ..)| *end).collect::<Vec<_>>()).into(),
+            Series::new(KEY.into(), groups.iter().map(|(_, _, key, _)| key.as_ref()).collect::<Vec<_>>()).into(),
+            Series::new(GROUP.into(), slots.iter().map(|slot| self.ids[*slot]).collect::<Vec<_>>()).into(),
+        ];
+        for (number, cells) in self.cells.iter().enumerate() {
+            columns.extend(cells.save(&slots, &format!("cells {number}")));
+        }
+        Ok((self.next_id, DataFrame::new(slots.len(), columns)?))
+    }
+
+    /// Takes over what [`Merged::save`] gave.
+    pub(crate) fn restore(&mut self, next_id: u64, saved: &DataFrame) -> PolarsResult<()> {
+        self.windows.clear();
+        self.free.clear();
+        self.next_id = next_id;
+        self.ids = saved.column(GROUP)?.u64()?.iter().map(Option::unwrap_or_default).collect();
+        let rows = integers(saved, START)?;
+        let (ends, keys) = (integers(saved, END)?, saved.column(KEY)?.binary()?.clone());
+        for (slot, ((start, end), key)) in rows.iter().zip(ends.iter()).zip(keys.iter()).enumerate() {
+            let end = end.unwrap_or_default();
+            let window = self.windows.entry(start.unwrap_or_default());
+            let window = window.or_insert_with(|| Window { end, slots: PlHashMap::default() });
+            window.slots.insert(key.unwrap_or_default().into(), slot);
+        }
+        for (number, cells) in self.cells.iter_mut().enumerate() {
+            cells.restore(saved, &format!("cells {number}"))?;
+        }
+        Ok(())
+    }
+
+    fn groups(&self) -> Vec<Place> {
+        let of = |(start, window): (&i64, &Window)| {
+            window.slots.iter().map(|(key, slot)| (*start, window.end, key.clone(), *slot)).collect::<Vec<_>>()
+        };
+        self.windows.iter().flat_map(of).collect()
+    }
+
+    /// Rows of groups, in the order of window and age.
+    fn rows_of(&self, groups: &mut [Place]) -> PolarsResult<DataFrame> {
+        groups.sort_unstable_by_key(|(start, _, _, slot)| (*start, self.ids[*slot]));
+        let fields: Vec<Field> = self.schema.iter_fields().take(self.plan.keys.len()).collect();
+        let keys: Vec<&[u8]> = groups.iter().map(|(_, _, key, _)| key.as_ref()).collect();
+        let slots: Vec<usize> = groups.iter().map(|(_, _, _, slot)| *slot).collect();
+        let starts: Vec<i64> = groups.iter().map(|(start, ..)| *start).collect();
+        let (_, dtype) = self.schema.try_get_at_index(self.plan.keys.len())?;
+        let starts = Column::from(Series::new(START.into(), starts)).cast(dtype)?;
+        self.rows(decoded(&keys, &fields)?, Some(starts), &slots)
     }
 
     /// Groups in the state.
@@ -117,16 +176,17 @@ impl Merged {
             Some(_) => (Some(integers(groups, START)?), Some(integers(groups, END)?)),
             None => (None, None),
         };
-        let at =
-            |times: &Option<Int64Chunked>, row: usize| times.as_ref().and_then(|times| times.get(row)).unwrap_or(0);
+        let at = |times: &Option<Int64Chunked>, row: usize, otherwise: i64| {
+            times.as_ref().and_then(|times| times.get(row)).unwrap_or(otherwise)
+        };
         let keys = encoded(&keys_of(groups, self.plan.keys.len())?, groups.height())?;
         let mut slots = Vec::with_capacity(groups.height());
         for (row, key) in keys.iter().enumerate() {
             let key = key.unwrap_or_default();
             let window = self
                 .windows
-                .entry(at(&starts, row))
-                .or_insert_with(|| Window { end: at(&ends, row), slots: PlHashMap::default() });
+                .entry(at(&starts, row, 0))
+                .or_insert_with(|| Window { end: at(&ends, row, i64::MAX), slots: PlHashMap::default() });
             let slot = match window.slots.get(key) {
                 Some(slot) => *slot,
                 None => {

@@ -5,6 +5,7 @@ pub(crate) mod accumulator;
 pub(crate) mod columns;
 pub(crate) mod merged;
 pub(crate) mod regrouped;
+mod saved;
 pub(crate) mod sessions;
 pub(crate) mod stateless;
 pub(crate) mod sum;

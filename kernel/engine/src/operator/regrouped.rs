@@ -8,6 +8,7 @@ use plan::Aggregate;
 use polars::prelude::*;
 
 use super::columns::{END, GROUP, POSITION, ROW, START, Windows, encoded, integers, key, keys_of};
+use super::saved::{SavedGroups, each_saved};
 use super::{Touched, cut_of, dropped, kept_columns};
 use crate::change::Delta;
 
@@ -82,28 +83,58 @@ impl Regrouped {
         Ok(Touched { ids, rows, deletes, late, timeless })
     }
 
-    /// Forgets the windows that end at or before `watermark`.
-    pub(crate) fn close(&mut self, watermark: i64) {
-        if self.plan.over.is_none() {
-            return;
-        }
-        while let Some(window) = self.windows.first_entry() {
-            if window.get().end > watermark {
-                break;
-            }
+    /// Forgets the windows that end at or before `watermark`. Gives the rows of their groups where they are `wanted`.
+    pub(crate) fn close(&mut self, watermark: i64, wanted: bool) -> PolarsResult<Option<DataFrame>> {
+        let mut closed: Vec<(Option<i64>, Group)> = Vec::new();
+        while let Some(window) = self.windows.first_entry().filter(|window| window.get().end <= watermark) {
             let (start, window) = window.remove_entry();
             for group in window.groups.into_values() {
                 self.bytes -= group.rows.estimated_size().min(self.bytes);
-                for id in group.ids {
-                    if let Some(places) = self.places.get_mut(&id) {
+                for id in &group.ids {
+                    if let Some(places) = self.places.get_mut(id) {
                         places.retain(|(at, _)| *at != start);
                         if places.is_empty() {
-                            self.places.remove(&id);
+                            self.places.remove(id);
                         }
                     }
                 }
+                closed.push((Some(start), group));
             }
         }
+        if !wanted || closed.is_empty() {
+            return Ok(None);
+        }
+        closed.sort_unstable_by_key(|(start, group)| (*start, group.id));
+        let groups: Vec<(Option<i64>, &Group)> = closed.iter().map(|(start, group)| (*start, group)).collect();
+        regroup(&self.plan, &self.schema, &groups).map(Some)
+    }
+
+    /// The state as two tables: the groups, and their rows one group after another.
+    pub(crate) fn save(&self) -> PolarsResult<(u64, DataFrame, DataFrame)> {
+        let mut saved = SavedGroups::default();
+        for (start, window) in &self.windows {
+            for (key, group) in &window.groups {
+                saved.push([*start, window.end], key, group);
+            }
+        }
+        let (groups, rows) = saved.into_frames()?;
+        Ok((self.next_id, groups, rows))
+    }
+
+    /// Takes over what [`Regrouped::save`] gave.
+    pub(crate) fn restore(&mut self, next_id: u64, groups: &DataFrame, rows: &DataFrame) -> PolarsResult<()> {
+        self.windows.clear();
+        self.places.clear();
+        self.next_id = next_id;
+        self.bytes = 0;
+        each_saved(groups, rows, |[start, end], key, group| {
+            self.bytes += group.rows.estimated_size();
+            for id in &group.ids {
+                self.places.entry(*id).or_default().push((start, key.clone()));
+            }
+            let window = self.windows.entry(start).or_insert_with(|| Window { end, groups: PlHashMap::default() });
+            window.groups.insert(key, group);
+        })
     }
 
     /// Takes a row out of its groups.
@@ -141,12 +172,13 @@ impl Regrouped {
             Some(_) => (Some(integers(&rows, START)?), Some(integers(&rows, END)?)),
             None => (None, None),
         };
-        let at =
-            |times: &Option<Int64Chunked>, row: usize| times.as_ref().and_then(|times| times.get(row)).unwrap_or(0);
+        let at = |times: &Option<Int64Chunked>, row: usize, otherwise: i64| {
+            times.as_ref().and_then(|times| times.get(row)).unwrap_or(otherwise)
+        };
         let keys = encoded(&keys_of(&rows, self.plan.keys.len())?, rows.height())?;
         let mut found: BTreeMap<Place, Vec<IdxSize>> = BTreeMap::new();
         for (row, key) in keys.iter().enumerate() {
-            found.entry((at(&starts, row), key.unwrap_or_default().into())).or_default().push(row as IdxSize);
+            found.entry((at(&starts, row, 0), key.unwrap_or_default().into())).or_default().push(row as IdxSize);
         }
         let numbers = rows.column(ROW)?.idx()?.clone();
         let kept = rows.select(self.kept.iter().cloned())?;
@@ -156,7 +188,7 @@ impl Regrouped {
             let window = self
                 .windows
                 .entry(place.0)
-                .or_insert_with(|| Window { end: at(&ends, first), groups: PlHashMap::default() });
+                .or_insert_with(|| Window { end: at(&ends, first, i64::MAX), groups: PlHashMap::default() });
             let group = match window.groups.get_mut(&place.1) {
                 Some(group) => group,
                 None => {

@@ -8,6 +8,7 @@ use polars::prelude::*;
 
 use super::columns::{ROW, encoded, integers, key, keys_of};
 use super::regrouped::{Group, regroup};
+use super::saved::{SavedGroups, each_saved};
 use super::{Touched, kept_columns};
 use crate::change::{Changes, Delta};
 
@@ -76,27 +77,71 @@ impl Sessions {
         Ok(Touched { ids: groups.iter().map(|(_, group)| group.id).collect(), rows, deletes, late, timeless })
     }
 
-    /// Forgets the sessions that end at or before `watermark`.
-    pub(crate) fn close(&mut self, watermark: i64) -> PolarsResult<()> {
+    /// Forgets the sessions that end at or before `watermark`. Gives their rows where they are `wanted`.
+    pub(crate) fn close(&mut self, watermark: i64, wanted: bool) -> PolarsResult<Option<DataFrame>> {
+        let mut closed: Vec<(Option<i64>, Group)> = Vec::new();
         while self.ends.first().is_some_and(|(end, _)| *end <= watermark) {
             let Some((_, key)) = self.ends.pop_first() else { break };
             let Some(open) = self.keys.get_mut(&key) else { continue };
             let ended = open.sessions.partition_point(|(_, end, _)| *end <= watermark);
-            open.sessions.drain(..ended);
+            let times = integers(&open.rows, &self.time)?;
+            for (start, end, id) in open.sessions.drain(..ended).filter(|_| wanted) {
+                let mine = between(&times, start, end);
+                closed.push((Some(start), Group { id, rows: open.rows.filter(&mine)?, ids: Vec::new() }));
+            }
             let Some((first, end, _)) = open.sessions.first().copied() else {
                 open.ids.iter().for_each(|id| drop(self.places.remove(id)));
                 self.keys.remove(&key);
                 continue;
             };
-            let times = integers(&open.rows, &self.time)?;
-            let keep: Vec<bool> = times.iter().map(|t| t.is_some_and(|t| t >= first)).collect();
-            open.rows = open.rows.filter(&BooleanChunked::from_slice(PlSmallStr::EMPTY, &keep))?;
-            let mut keep = keep.into_iter();
-            let gone: Vec<u64> = open.ids.extract_if(.., |_| !keep.next().unwrap_or(true)).collect();
+            let keep = between(&times, first, i64::MAX);
+            open.rows = open.rows.filter(&keep)?;
+            let mut keep = keep.iter();
+            let gone: Vec<u64> = open.ids.extract_if(.., |_| keep.next().flatten() == Some(false)).collect();
             gone.iter().for_each(|id| drop(self.places.remove(id)));
             self.ends.insert((end, key));
         }
-        Ok(())
+        if closed.is_empty() {
+            return Ok(None);
+        }
+        closed.sort_unstable_by_key(|(start, group)| (*start, group.id));
+        let groups: Vec<(Option<i64>, &Group)> = closed.iter().map(|(start, group)| (*start, group)).collect();
+        regroup(&self.plan, &self.schema, &groups).map(Some)
+    }
+
+    /// The state as two tables: a line a session, and the keys' rows one key after another. A key's rows are those of its
+    /// first session; the others have none of their own.
+    pub(crate) fn save(&self) -> PolarsResult<(u64, DataFrame, DataFrame)> {
+        let mut saved = SavedGroups::default();
+        for (key, open) in &self.keys {
+            for (number, (start, end, id)) in open.sessions.iter().enumerate() {
+                let first = number == 0;
+                let rows = if first { open.rows.clone() } else { open.rows.clear() };
+                let ids = if first { open.ids.clone() } else { Vec::new() };
+                saved.push([*start, *end], key, &Group { id: *id, rows, ids });
+            }
+        }
+        let (sessions, rows) = saved.into_frames()?;
+        Ok((self.next_id, sessions, rows))
+    }
+
+    /// Takes over what [`Sessions::save`] gave.
+    pub(crate) fn restore(&mut self, next_id: u64, sessions: &DataFrame, rows: &DataFrame) -> PolarsResult<()> {
+        self.keys.clear();
+        self.ends.clear();
+        self.places.clear();
+        self.next_id = next_id;
+        each_saved(sessions, rows, |[start, end], key, group| {
+            let session = (start, end, group.id);
+            match self.keys.get_mut(&key) {
+                Some(open) => open.sessions.push(session),
+                None => {
+                    group.ids.iter().for_each(|id| drop(self.places.insert(*id, key.clone())));
+                    self.ends.insert((end, key.clone()));
+                    self.keys.insert(key, Open { rows: group.rows, ids: group.ids, sessions: vec![session] });
+                }
+            }
+        })
     }
 
     fn remove(&mut self, id: u64, touched: &mut BTreeSet<Box<[u8]>>) -> PolarsResult<()> {
@@ -198,4 +243,9 @@ impl Sessions {
         }
         Ok((groups, before.into_values().collect()))
     }
+}
+
+/// Which times are in `[start, end)`.
+fn between(times: &Int64Chunked, start: i64, end: i64) -> BooleanChunked {
+    times.iter().map(|time| Some(time.is_some_and(|time| time >= start && time < end))).collect()
 }

@@ -15,6 +15,15 @@ impl CompensatedSum {
         self.sum = sum;
     }
 
+    /// What it consists of, to be kept.
+    pub(crate) fn parts(self) -> [f64; 2] {
+        [self.sum, self.lost]
+    }
+
+    pub(crate) fn from_parts([sum, lost]: [f64; 2]) -> CompensatedSum {
+        CompensatedSum { sum, lost }
+    }
+
     pub(crate) fn value(self) -> f64 {
         // Past an infinity or NaN there is nothing to compensate, and the difference of two infinities would be NaN.
         if self.sum.is_finite() { self.sum + self.lost } else { self.sum }

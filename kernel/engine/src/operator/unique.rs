@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use polars::prelude::*;
 
-use super::columns::{encoded, integers};
+use super::columns::{KEY, START, encoded, integers};
 
 /// The values that have come.
 pub(crate) struct Unique {
@@ -52,5 +52,26 @@ impl Unique {
                 self.seen.remove(&key);
             }
         }
+    }
+
+    /// The state as a table.
+    pub(crate) fn save(&self) -> PolarsResult<DataFrame> {
+        let (keys, times): (Vec<&[u8]>, Vec<i64>) = self.seen.iter().map(|(key, time)| (key.as_ref(), *time)).unzip();
+        DataFrame::new(keys.len(), vec![Series::new(KEY.into(), keys).into(), Series::new(START.into(), times).into()])
+    }
+
+    /// Takes over what [`Unique::save`] gave.
+    pub(crate) fn restore(&mut self, saved: &DataFrame) -> PolarsResult<()> {
+        self.seen.clear();
+        self.times.clear();
+        let times = integers(saved, START)?;
+        for (key, time) in saved.column(KEY)?.binary()?.iter().zip(times.iter()) {
+            let (key, time): (Box<[u8]>, i64) = (key.unwrap_or_default().into(), time.unwrap_or(i64::MAX));
+            if self.time.is_some() {
+                self.times.insert((time, key.clone()));
+            }
+            self.seen.insert(key, time);
+        }
+        Ok(())
     }
 }

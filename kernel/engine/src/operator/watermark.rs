@@ -74,6 +74,23 @@ impl WatermarkTracker {
         self.current
     }
 
+    /// The newest time of each partition.
+    pub(crate) fn newest(&self) -> BTreeMap<i32, Option<i64>> {
+        self.partitions.iter().map(|(partition, seen)| (*partition, seen.newest)).collect()
+    }
+
+    /// Takes over a watermark and the newest times that were saved; partitions count as read just now.
+    pub(crate) fn restore(&mut self, current: Option<i64>, newest: &BTreeMap<i32, Option<i64>>) {
+        let at = self.clock.now();
+        self.partitions = newest.iter().map(|(partition, newest)| (*partition, Seen { newest: *newest, at })).collect();
+        self.current = current;
+    }
+
+    /// Moves the watermark to where it stood once: a batch that is repeated closes what it closed then.
+    pub(crate) fn set(&mut self, watermark: Option<i64>) {
+        self.current = self.current.max(watermark);
+    }
+
     /// The watermark as it stands, in the column's unit.
     pub(crate) fn current(&self) -> Option<i64> {
         self.current
