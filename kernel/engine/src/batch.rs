@@ -63,7 +63,7 @@ pub fn collect(plan: &Plan, open: &OpenSource, mut go_on: impl FnMut(u64) -> boo
             return Err(CollectError::Interrupted { rows });
         }
         let reached = source.available(&from, BATCH_ROWS, Duration::from_millis(200))?;
-        let to = up_to(&reached, &from, &end);
+        let to = reached.up_to(&from, &end);
         if to == from {
             if clock.now().saturating_sub(progressed) > PATIENCE {
                 return Err(stalled(&from, &end).into());
@@ -79,16 +79,6 @@ pub fn collect(plan: &Plan, open: &OpenSource, mut go_on: impl FnMut(u64) -> boo
     }
     let frame = in_order(plan, result.frame())?;
     Ok(Collected { frame, dead_letters, offsets: (start, end) })
-}
-
-/// As far as was reached, but not past the end.
-fn up_to(reached: &Offsets, from: &Offsets, end: &Offsets) -> Offsets {
-    let bounded = |(partition, at): (&i32, &i64)| {
-        let last = end.0.get(partition).or_else(|| from.0.get(partition)).copied().unwrap_or(*at);
-        let first = from.0.get(partition).copied().unwrap_or(0);
-        (*partition, (*at).min(last).max(first))
-    };
-    Offsets(reached.0.iter().map(bounded).collect())
 }
 
 /// Sorts an aggregation by those of its keys and its time that are still there.

@@ -5,9 +5,11 @@
 
 mod batch;
 mod change;
+mod checkpoint;
 mod clock;
 mod operator;
 mod pipeline;
+mod progress;
 mod query;
 mod result;
 mod saved;
@@ -16,9 +18,13 @@ mod source;
 
 pub use batch::{CollectError, Collected, collect};
 pub use change::Changes;
+pub use checkpoint::CheckpointError;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use pipeline::{Mode, Output, OutputMode, Pipeline};
-pub use query::{OpenSource, Options, Query, fingerprint};
+pub use progress::Progress;
+pub use query::{
+    Crash, OpenSource, Options, Output as QueryOutput, Query, StartError, Step, Trigger, fingerprint, natural_mode,
+};
 pub use result::{LiveResult, Page, ROWS_HELD, STREAM_ROWS_HELD, State, Status};
 pub use saved::{Facts, Saved};
 pub use sink::{Sink, SinkError};

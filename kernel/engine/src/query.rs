@@ -1,9 +1,12 @@
 //! A running query: a thread of its own that reads a source, runs a pipeline and writes a result, batch by batch, until
 //! it is stopped. The handle only sends it wishes and reads the result.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
+mod run;
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -11,30 +14,73 @@ use plan::Plan;
 use polars::prelude::PlSmallStr;
 use sha2::{Digest as _, Sha256};
 
-use crate::clock::{Clock, SystemClock};
-use crate::pipeline::{Mode, Output, Pipeline};
+use crate::clock::SystemClock;
+use crate::pipeline::OutputMode;
+use crate::progress::Progress;
 use crate::result::{LiveResult, ROWS_HELD, STREAM_ROWS_HELD, State, Status};
-use crate::source::{Offsets, Source, SourceBatch, SourceError};
+use crate::sink::Sink;
+use crate::source::{Source, SourceError};
+use run::Run;
 
 /// Opens a query's source for the named columns, in the source's order; called again after the source was away.
 pub type OpenSource = Arc<dyn Fn(&[PlSmallStr]) -> Result<Box<dyn Source>, SourceError> + Send + Sync>;
 
-/// A small batch may take this part of a core's time.
-const PAUSES_PER_BATCH: u32 = 10;
-/// How often a screen is drawn anew.
-const A_FRAME: Duration = Duration::from_millis(33);
+/// Batches that the handle can tell of.
+const RECENT: usize = 100;
+
+/// When a batch is begun, in Spark's words.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Trigger {
+    /// As soon as there are rows.
+    #[default]
+    Continuous,
+    /// Not sooner than so long after the one before it began.
+    ProcessingTime(Duration),
+    /// Until everything is read that was there when the query began; then the query ends.
+    AvailableNow,
+    /// One batch; then the query ends.
+    Once,
+}
+
+/// A step in the life of a batch, after which a test may end the query as a crash would.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// The range is chosen and written down.
+    Planned,
+    /// The range is read.
+    Read,
+    /// The operators ran.
+    Ran,
+    /// The rows are in the sink.
+    Written,
+    /// The state is written.
+    Saved,
+    /// The batch is committed.
+    Committed,
+}
+
+/// Says whether a query is to end as if it crashed, after a step of a batch.
+pub type Crash = Arc<dyn Fn(u64, Step) -> bool + Send + Sync>;
 
 /// How a query runs.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Options {
     /// Rows a batch may have, about.
     pub max_rows: usize,
     /// The shortest time from one batch to the next.
     pub interval: Duration,
-    /// A query whose result nobody has looked at for this long rests, its source closed, until somebody does.
+    /// When batches begin.
+    pub trigger: Trigger,
+    /// A query without a sink whose result nobody has looked at for this long rests, its source closed, until somebody does.
     pub rest_after: Duration,
-    /// How long to wait before a source that is away is tried again.
+    /// How long to wait before a source or a sink that is away is tried again.
     pub retry_after: Duration,
+    /// Rows after which the state is written into the checkpoint.
+    pub snapshot_rows: usize,
+    /// The longest time between two such writings, while there are rows.
+    pub snapshot_every: Duration,
+    /// For tests.
+    pub crash: Option<Crash>,
 }
 
 impl Default for Options {
@@ -42,25 +88,86 @@ impl Default for Options {
         Options {
             max_rows: 100_000,
             interval: Duration::from_millis(10),
+            trigger: Trigger::default(),
             rest_after: Duration::from_secs(60),
             retry_after: Duration::from_secs(1),
+            snapshot_rows: 5_000_000,
+            snapshot_every: Duration::from_secs(10),
+            crash: None,
         }
     }
 }
 
+/// Where a query's rows go, other than into its result.
+pub struct Output {
+    /// What takes them.
+    pub sink: Box<dyn Sink>,
+    /// Which of them.
+    pub mode: OutputMode,
+    /// The folder that makes a restart go on where the query was.
+    pub checkpoint: Option<PathBuf>,
+    /// Whether a damaged state gives way to the newest that is whole.
+    pub use_newest_good_state: bool,
+}
+
+/// A query that cannot be started as it was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An output mode that the plan cannot give.
+    #[error("start: output mode {mode:?} does not go with this query: {detail}. {hint}")]
+    Mode {
+        /// The mode.
+        mode: OutputMode,
+        /// Why not.
+        detail: &'static str,
+        /// The way to do it.
+        hint: &'static str,
+    },
+    /// The machine gives no thread.
+    #[error("start: the machine gives no thread for the query: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
 /// A running query; dropping it stops the query and waits for its thread.
 pub struct Query {
+    plan: Plan,
     result: LiveResult,
+    recent: Arc<Mutex<VecDeque<Progress>>>,
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Query {
-    /// Starts a query over `plan`; `name` is the thread's, and what people see of it.
+    /// Starts a query over `plan` whose rows are only looked at; `name` is the thread's, and what people see of it.
     ///
     /// # Errors
     /// When the machine gives no thread.
     pub fn start(name: &str, plan: &Plan, open: OpenSource, options: Options) -> std::io::Result<Query> {
+        Query::begin(name, plan, open, options, None)
+    }
+
+    /// Starts a query whose rows go to a sink.
+    ///
+    /// # Errors
+    /// An output mode that the plan cannot give, or no thread.
+    pub fn write(
+        name: &str,
+        plan: &Plan,
+        open: OpenSource,
+        options: Options,
+        output: Output,
+    ) -> Result<Query, StartError> {
+        check_mode(plan, output.mode)?;
+        Ok(Query::begin(name, plan, open, options, Some(output))?)
+    }
+
+    fn begin(
+        name: &str,
+        plan: &Plan,
+        open: OpenSource,
+        options: Options,
+        output: Option<Output>,
+    ) -> std::io::Result<Query> {
         let (source, _, _) = plan.steps();
         let status = Status {
             name: name.to_owned(),
@@ -70,23 +177,70 @@ impl Query {
         };
         let held = if plan.aggregate().is_some() { ROWS_HELD } else { STREAM_ROWS_HELD };
         let result = LiveResult::with_rows_held(plan.schema().clone(), status, held);
+        let recent = Arc::new(Mutex::new(VecDeque::new()));
         let (stop, stopped) = channel();
         let run = Run {
             plan: plan.clone(),
             open,
             options,
             result: result.clone(),
+            recent: Arc::clone(&recent),
             stopped,
             clock: Arc::new(SystemClock::default()),
         };
-        let thread = std::thread::Builder::new().name(format!("query {name}")).spawn(move || run.guarded())?;
-        Ok(Query { result, stop: Some(stop), thread: Some(thread) })
+        let thread = std::thread::Builder::new().name(format!("query {name}")).spawn(move || run.guarded(output))?;
+        Ok(Query { plan: plan.clone(), result, recent, stop: Some(stop), thread: Some(thread) })
     }
 
     /// The result, for views.
     #[must_use]
     pub fn result(&self) -> &LiveResult {
         &self.result
+    }
+
+    /// Where the query is.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.result.status()
+    }
+
+    /// The newest batches, oldest first, a hundred at the most.
+    #[must_use]
+    pub fn recent_progress(&self) -> Vec<Progress> {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+
+    /// The newest batch.
+    #[must_use]
+    pub fn last_progress(&self) -> Option<Progress> {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner).back().cloned()
+    }
+
+    /// Why the query failed, if it did.
+    #[must_use]
+    pub fn exception(&self) -> Option<String> {
+        match self.status().state {
+            State::Failed(message) => Some(message),
+            _ => None,
+        }
+    }
+
+    /// The plan in words.
+    #[must_use]
+    pub fn explain(&self) -> String {
+        self.plan.explain()
+    }
+
+    /// Whether the query still reads, or will again.
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        !matches!(self.status().state, State::Ended | State::Failed(_))
+    }
+
+    /// Waits until the query has ended, `timeout` at the most; says whether it has.
+    #[must_use]
+    pub fn await_termination(&self, timeout: Duration) -> bool {
+        self.result.wait_ended(timeout)
     }
 
     /// Stops the query after the batch it is at. The result stays.
@@ -111,185 +265,37 @@ pub fn fingerprint(plan: &Plan) -> String {
     Sha256::digest(plan.explain()).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// What the thread owns.
-struct Run {
-    plan: Plan,
-    open: OpenSource,
-    options: Options,
-    result: LiveResult,
-    stopped: Receiver<()>,
-    clock: Arc<dyn Clock>,
-}
-
-/// Why a run came to a halt.
-enum Halt {
-    Stopped,
-    Unwatched,
-    Source(SourceError),
-    Failed(String),
-}
-
-impl Run {
-    fn guarded(self) {
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.run())) {
-            let text = panic
-                .downcast_ref::<String>()
-                .cloned()
-                .or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
-            let message = format!(
-                "the query stopped because of a fault in it: {}",
-                text.unwrap_or_else(|| "no message".to_owned())
-            );
-            self.result.set_status(|status| status.state = State::Failed(message));
-        }
-    }
-
-    fn run(&self) {
-        let columns = self.plan.source_columns();
-        let mut progress: Option<(Pipeline, Offsets)> = None;
-        loop {
-            let halt = match (self.open)(&columns) {
-                Ok(source) => self.read(source, &mut progress),
-                Err(error) => Halt::Source(error),
-            };
-            let state = match halt {
-                Halt::Stopped => State::Ended,
-                Halt::Unwatched => State::Suspended,
-                Halt::Source(error) if error.retry => State::Waiting(error.to_string()),
-                Halt::Source(error) => State::Failed(error.to_string()),
-                Halt::Failed(message) => State::Failed(message),
-            };
-            self.result.set_status(|status| status.state = state.clone());
-            match state {
-                State::Suspended => {
-                    while !self.result.wait_watched(Duration::from_millis(200)) {
-                        if self.is_stopped() {
-                            break;
-                        }
-                    }
-                }
-                State::Waiting(_) => {
-                    if self.pause(self.options.retry_after) {
-                        break;
-                    }
-                }
-                _ => return,
-            }
-        }
-        self.result.set_status(|status| status.state = State::Ended);
-    }
-
-    /// Reads batch after batch. A source that comes back goes on with the state and the offsets that were reached.
-    fn read(&self, mut source: Box<dyn Source>, progress: &mut Option<(Pipeline, Offsets)>) -> Halt {
-        if progress.is_none() {
-            match self.begin(source.as_mut()) {
-                Ok(begun) => *progress = Some(begun),
-                Err(halt) => return halt,
-            }
-        }
-        let Some((pipeline, from)) = progress else { return Halt::Stopped };
-        self.result.set_status(|status| status.state = State::Running);
-        loop {
-            if self.is_stopped() {
-                return Halt::Stopped;
-            }
-            if self.result.unwatched_for() > self.options.rest_after {
-                return Halt::Unwatched;
-            }
-            match self.batch(source.as_mut(), pipeline, from) {
-                Ok(Some(rest)) => {
-                    if self.pause(rest) {
-                        return Halt::Stopped;
-                    }
-                }
-                Ok(None) => {}
-                Err(halt) => return halt,
-            }
-        }
-    }
-
-    fn begin(&self, source: &mut dyn Source) -> Result<(Pipeline, Offsets), Halt> {
-        let from = source.start().map_err(Halt::Source)?;
-        let mut pipeline = Pipeline::new(&self.plan, &source.schema(), Mode::Stream, &self.clock)
-            .map_err(|e| Halt::Failed(e.to_string()))?;
-        pipeline.expect(from.0.keys().copied());
-        self.result.set_status(|status| status.offsets = from.0.iter().map(|(p, at)| (*p, (*at, *at))).collect());
-        Ok((pipeline, from))
-    }
-
-    /// Reads and runs one batch, if there is one; gives the time to rest after it.
-    fn batch(
-        &self,
-        source: &mut dyn Source,
-        pipeline: &mut Pipeline,
-        from: &mut Offsets,
-    ) -> Result<Option<Duration>, Halt> {
-        let to = source.available(from, self.options.max_rows, Duration::from_millis(100)).map_err(Halt::Source)?;
-        if to == *from {
-            return Ok(None);
-        }
-        let begun = self.clock.now();
-        let batch = source.read(from, &to).map_err(Halt::Source)?;
-        let facts = BatchFacts::of(&batch);
-        let behind = facts.rows >= self.options.max_rows / 2;
-        let output = pipeline.execute(batch.parts).map_err(|error| Halt::Failed(error.to_string()))?;
-        let watermark = pipeline.watermark_ms();
-        let changes = &output.changes;
-        self.result
-            .apply(changes, |status| facts.write(status, &output, watermark, &to))
-            .map_err(|error| Halt::Failed(error.to_string()))?;
-        *from = to;
-        let spent = self.clock.now().saturating_sub(begun);
-        Ok(Some(if behind { Duration::ZERO } else { self.pace(spent).saturating_sub(spent) }))
-    }
-
-    /// The time from the start of a batch that took `spent` to the start of the next one. Small batches cost what they
-    /// cost however few rows they have, so a machine that is slow, or busy with other queries, is given fewer of them;
-    /// never so few that a person could see it.
-    fn pace(&self, spent: Duration) -> Duration {
-        (spent * PAUSES_PER_BATCH).min(A_FRAME).max(self.options.interval)
-    }
-
-    fn is_stopped(&self) -> bool {
-        matches!(self.stopped.try_recv(), Err(TryRecvError::Disconnected))
-    }
-
-    /// Waits; says whether the query was stopped meanwhile.
-    fn pause(&self, time: Duration) -> bool {
-        matches!(self.stopped.recv_timeout(time), Err(RecvTimeoutError::Disconnected))
+fn check_mode(plan: &Plan, mode: OutputMode) -> Result<(), StartError> {
+    let refused = |detail, hint| Err(StartError::Mode { mode, detail, hint });
+    let aggregate = plan.aggregate().map(|(aggregate, _)| aggregate);
+    match (mode, aggregate) {
+        (OutputMode::Append, Some(aggregate)) if aggregate.over.is_none() => refused(
+            "the groups of keys alone never end, so no row of them is final",
+            "Group by windows too, or write with output_mode(OutputMode::Update)",
+        ),
+        (OutputMode::Append, Some(_)) if !has_watermark(plan) => refused(
+            "without a watermark no window ever ends, so no row is final",
+            "Say how late rows may come with with_watermark(\"event_time\", \"30s\") before the windows, or write with output_mode(OutputMode::Update)",
+        ),
+        (OutputMode::Complete, None) => refused(
+            "the whole result would be all rows that were ever read, every time",
+            "Write with output_mode(OutputMode::Append)",
+        ),
+        _ => Ok(()),
     }
 }
 
-/// What the status takes from a batch.
-struct BatchFacts {
-    rows: usize,
-    dead: usize,
-    last_dead: Option<String>,
-    newest_ms: Option<i64>,
+fn has_watermark(plan: &Plan) -> bool {
+    plan.steps().2.iter().any(|step| matches!(step, plan::Step::Watermark(_)))
 }
 
-impl BatchFacts {
-    fn of(batch: &SourceBatch) -> BatchFacts {
-        BatchFacts {
-            rows: batch.parts.iter().map(|part| part.rows.height()).sum(),
-            dead: batch.dead_letters.len(),
-            last_dead: batch
-                .dead_letters
-                .last()
-                .map(|d| format!("{} [{}] offset {}: {}", d.topic, d.partition, d.offset, d.reason)),
-            newest_ms: batch.parts.iter().filter_map(|part| part.newest_ms).max(),
-        }
-    }
-
-    fn write(self, status: &mut Status, output: &Output, watermark_ms: Option<i64>, to: &Offsets) {
-        status.rows_read += self.rows as u64;
-        status.dead_letters += (self.dead + output.timeless) as u64;
-        status.last_dead_letter = self.last_dead.or_else(|| status.last_dead_letter.take());
-        status.late_rows += output.late as u64;
-        status.watermark_ms = watermark_ms;
-        status.newest_ms = status.newest_ms.max(self.newest_ms);
-        for (partition, end) in &to.0 {
-            status.offsets.entry(*partition).or_insert((0, 0)).1 = *end;
-        }
+/// The way rows are given where nobody said another: final rows of windows behind a watermark and of rows that never change,
+/// changes of everything else.
+#[must_use]
+pub fn natural_mode(plan: &Plan) -> OutputMode {
+    match plan.aggregate() {
+        None => OutputMode::Append,
+        Some((aggregate, _)) if aggregate.over.is_some() && has_watermark(plan) => OutputMode::Append,
+        Some(_) => OutputMode::Update,
     }
 }

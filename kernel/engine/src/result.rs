@@ -123,6 +123,23 @@ impl LiveResult {
         held.status.clone()
     }
 
+    /// Waits until the query has ended, `timeout` at the most; says whether it has.
+    #[must_use]
+    pub fn wait_ended(&self, timeout: Duration) -> bool {
+        let runs = |held: &mut Held| !matches!(held.status.state, State::Ended | State::Failed(_));
+        let held = self.held();
+        let (mut held, _) =
+            self.0.changed.wait_timeout_while(held, timeout, runs).unwrap_or_else(PoisonError::into_inner);
+        !runs(&mut held)
+    }
+
+    /// All rows held with their identities, oldest first.
+    #[must_use]
+    pub fn identified(&self) -> (Vec<u64>, DataFrame) {
+        let held = self.held();
+        (held.ids(), held.tail(usize::MAX))
+    }
+
     /// The rows of a page, and how many rows there are after the filter.
     ///
     /// Without sort and filter the cost is that of the page; with them, that of the rows held.

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use polars::prelude::DataFrame;
 use serde::{Deserialize, Serialize};
 
+use crate::source::Offsets;
+
 /// The state of a pipeline.
 #[derive(Debug, Default)]
 pub struct Saved {
@@ -17,6 +19,8 @@ pub struct Saved {
 /// What a state has beside tables.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Facts {
+    /// Where the next batch begins; written by the query.
+    pub offsets: Offsets,
     /// The identity that the next row of the result gets.
     pub next_id: u64,
     /// Rows read of each partition, where their order matters.

@@ -16,6 +16,17 @@ impl Offsets {
     pub fn distance_to(&self, to: &Offsets) -> u64 {
         to.0.iter().map(|(p, end)| (end - self.0.get(p).copied().unwrap_or(0)).max(0).unsigned_abs()).sum()
     }
+
+    /// As far as these, but not past `end`; a partition that is not in `end` stays at `from`.
+    #[must_use]
+    pub fn up_to(&self, from: &Offsets, end: &Offsets) -> Offsets {
+        let bounded = |(partition, at): (&i32, &i64)| {
+            let first = from.0.get(partition).copied();
+            let last = end.0.get(partition).copied().or(first).unwrap_or(*at);
+            (*partition, (*at).min(last).max(first.unwrap_or(0)))
+        };
+        Offsets(self.0.iter().map(bounded).collect())
+    }
 }
 
 /// A log that can be read twice.

@@ -141,12 +141,6 @@ impl Merged {
         self.rows(decoded(&keys, &fields)?, Some(starts), &slots)
     }
 
-    /// Groups in the state.
-    #[cfg(test)]
-    pub(crate) fn count(&self) -> usize {
-        self.ids.len() - self.free.len()
-    }
-
     fn partials(&self, rows: DataFrame) -> PolarsResult<DataFrame> {
         let rows = match &self.cut {
             Some(windows) => windows.assigned(rows.lazy())?,

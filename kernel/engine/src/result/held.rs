@@ -36,6 +36,10 @@ impl Held {
         self.rows
     }
 
+    pub(super) fn ids(&self) -> Vec<u64> {
+        self.segments.values().flat_map(|segment| segment.ids.iter().copied()).collect()
+    }
+
     pub(super) fn update(&mut self, update: impl FnOnce(&mut Status)) {
         update(&mut self.status);
     }

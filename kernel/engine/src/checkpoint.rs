@@ -1,0 +1,217 @@
+//! A query's folder on disk: what it was asked, which offset range each batch has, which batches are done, and now and then
+//! the whole state. A restart reads the newest state, repeats the batches behind it from the same ranges, and goes on.
+//!
+//! ```text
+//! query.json       the format's version, the plan in words, the output mode
+//! log              a line a step: planned, ran, committed
+//! state/7/         the state after batch 7: facts.json, and a Parquet file a table
+//! lock             held by the query that runs
+//! ```
+
+mod log;
+mod state;
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::saved::Saved;
+use crate::source::Offsets;
+use log::Log;
+pub(crate) use log::Planned;
+
+/// The version of the format; another one is refused.
+const VERSION: u32 = 1;
+
+/// What a checkpoint belongs to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Identity {
+    /// The format's version.
+    pub(crate) version: u32,
+    /// The plan in words.
+    pub(crate) plan: String,
+    /// The output mode's name.
+    pub(crate) mode: String,
+}
+
+impl Identity {
+    /// Of a query as it is now.
+    #[must_use]
+    pub(crate) fn new(plan: String, mode: &str) -> Identity {
+        Identity { version: VERSION, plan, mode: mode.to_owned() }
+    }
+}
+
+/// A checkpoint that is not to be used, told to the notebook's reader.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    /// The file system refuses something.
+    #[error("the checkpoint {path:?} cannot be used: {detail}. Choose a folder that can be written")]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the operating system said.
+        detail: String,
+    },
+    /// It is another query's.
+    #[error(
+        "the checkpoint {folder:?} belongs to another query. What was asked then (-) and what is asked now (+):\n{difference}\nGo on with the query as it was, or choose another folder"
+    )]
+    Changed {
+        /// The checkpoint.
+        folder: PathBuf,
+        /// The lines that differ.
+        difference: String,
+    },
+    /// It has a format of another version.
+    #[error(
+        "the checkpoint {folder:?} has the format's version {found}, and this is Corriente for version {VERSION}. Choose another folder, or run the query with the Corriente that made it"
+    )]
+    Version {
+        /// The checkpoint.
+        folder: PathBuf,
+        /// What it has.
+        found: u32,
+    },
+    /// A file in it is damaged.
+    #[error(
+        "the checkpoint's file {path:?} is damaged: {detail}. With .use_newest_good_state() the query starts from the newest state that is whole"
+    )]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// Another query uses it.
+    #[error("the checkpoint {folder:?} is used by a query that runs. Stop that one first")]
+    Busy {
+        /// The checkpoint.
+        folder: PathBuf,
+    },
+}
+
+/// What a checkpoint had when it was opened.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    /// The newest state, and the batch it was after.
+    pub(crate) state: Option<(u64, Saved)>,
+    /// The batches behind it, in order.
+    pub(crate) batches: Vec<Planned>,
+}
+
+/// An open checkpoint.
+pub(crate) struct Checkpoint {
+    folder: PathBuf,
+    log: Log,
+    /// Held, never read.
+    _lock: File,
+}
+
+impl Checkpoint {
+    /// Opens or makes a checkpoint. With `forgiving`, a state that is damaged gives way to the newest that is whole.
+    ///
+    /// # Errors
+    /// Another query's checkpoint, one in use, a damaged one, or a folder that cannot be written.
+    pub(crate) fn open(
+        folder: &Path,
+        identity: &Identity,
+        forgiving: bool,
+    ) -> Result<(Checkpoint, Found), CheckpointError> {
+        let io = |path: &Path| failed(path.to_owned());
+        std::fs::create_dir_all(folder.join("state")).map_err(io(folder))?;
+        let lock_path = folder.join("lock");
+        let lock = File::options().create(true).append(true).open(&lock_path).map_err(io(&lock_path))?;
+        if lock.try_lock().is_err() {
+            return Err(CheckpointError::Busy { folder: folder.to_owned() });
+        }
+        check_identity(folder, identity)?;
+        let state = state::newest(&folder.join("state"), forgiving)?;
+        let (log, batches) = Log::open(&folder.join("log"), state.as_ref().map(|(batch, _)| *batch))?;
+        Ok((Checkpoint { folder: folder.to_owned(), log, _lock: lock }, Found { state, batches }))
+    }
+
+    /// Step 1: a batch's range is chosen.
+    ///
+    /// # Errors
+    /// When it cannot be written down.
+    pub(crate) fn plan(&mut self, batch: u64, from: &Offsets, to: &Offsets) -> Result<(), CheckpointError> {
+        self.log.write(&log::Line::Planned { batch, from: from.clone(), to: to.clone() })
+    }
+
+    /// Step 3: a batch ran, and the watermark stood so afterwards.
+    ///
+    /// # Errors
+    /// As for [`Checkpoint::plan`].
+    pub(crate) fn ran(&mut self, batch: u64, watermark: Option<i64>) -> Result<(), CheckpointError> {
+        self.log.write(&log::Line::Ran { batch, watermark })
+    }
+
+    /// Step 6: a batch is in the sink.
+    ///
+    /// # Errors
+    /// As for [`Checkpoint::plan`].
+    pub(crate) fn commit(&mut self, batch: u64) -> Result<(), CheckpointError> {
+        self.log.write(&log::Line::Committed { batch })
+    }
+
+    /// Step 5: writes the state after a batch. The state before it is kept too, and the log back to that one.
+    ///
+    /// # Errors
+    /// As for [`Checkpoint::plan`].
+    pub(crate) fn snapshot(&mut self, batch: u64, saved: &mut Saved) -> Result<(), CheckpointError> {
+        let folder = self.folder.join("state");
+        state::write(&folder, batch, saved)?;
+        if let Some(oldest) = state::keep_two(&folder)? {
+            self.log.forget(oldest)?;
+        }
+        Ok(())
+    }
+}
+
+fn check_identity(folder: &Path, identity: &Identity) -> Result<(), CheckpointError> {
+    let path = folder.join("query.json");
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let text = serde_json::to_string_pretty(identity).map_err(|e| corrupt(&path, &e))?;
+            return write_whole(&path, text.as_bytes());
+        }
+        Err(error) => return Err(failed(path)(error)),
+    };
+    // The version first: another one may have other fields.
+    let any: serde_json::Value = serde_json::from_str(&text).map_err(|e| corrupt(&path, &e))?;
+    let found = any["version"].as_u64().and_then(|version| u32::try_from(version).ok()).unwrap_or_default();
+    if found != VERSION {
+        return Err(CheckpointError::Version { folder: folder.to_owned(), found });
+    }
+    let before: Identity = serde_json::from_str(&text).map_err(|e| corrupt(&path, &e))?;
+    if before == *identity {
+        return Ok(());
+    }
+    let lines = |identity: &Identity| {
+        let mut lines: Vec<String> = identity.plan.lines().map(|line| line.trim().to_owned()).collect();
+        lines.push(format!("OUTPUT MODE {}", identity.mode));
+        lines
+    };
+    let (then, now) = (lines(&before), lines(identity));
+    let gone = then.iter().filter(|line| !now.contains(line)).map(|line| format!("- {line}"));
+    let new = now.iter().filter(|line| !then.contains(line)).map(|line| format!("+ {line}"));
+    let difference = gone.chain(new).collect::<Vec<_>>().join("\n");
+    Err(CheckpointError::Changed { folder: folder.to_owned(), difference })
+}
+
+/// Writes a file so that it is there whole or not at all.
+fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), CheckpointError> {
+    let new = path.with_extension("new");
+    std::fs::write(&new, bytes).and_then(|()| std::fs::rename(&new, path)).map_err(failed(path.to_owned()))
+}
+
+fn failed(path: PathBuf) -> impl Fn(std::io::Error) -> CheckpointError {
+    move |error| CheckpointError::Io { path: path.clone(), detail: error.to_string() }
+}
+
+fn corrupt(path: &Path, detail: &dyn std::fmt::Display) -> CheckpointError {
+    CheckpointError::Corrupt { path: path.to_owned(), detail: detail.to_string() }
+}

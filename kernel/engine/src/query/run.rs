@@ -1,0 +1,477 @@
+//! What a query's thread does. It owns the pipeline, the sink and the checkpoint; the life of a batch is in
+//! [`Run::batch`], in the order that makes a repeat safe.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use plan::Plan;
+use polars::prelude::DataFrame;
+
+use super::{OpenSource, Options, Output, RECENT, Step, Trigger};
+use crate::change::Changes;
+use crate::checkpoint::{Checkpoint, CheckpointError, Identity, Planned};
+use crate::clock::Clock;
+use crate::operator::columns::ROW;
+use crate::pipeline::{self, Mode, OutputMode, Pipeline};
+use crate::progress::Progress;
+use crate::result::{LiveResult, State, Status};
+use crate::saved::Saved;
+use crate::sink::{Sink, SinkError};
+use crate::source::{Offsets, Source, SourceBatch, SourceError};
+
+/// A small batch may take this part of a core's time.
+const PAUSES_PER_BATCH: u32 = 10;
+/// How often a screen is drawn anew.
+const A_FRAME: Duration = Duration::from_millis(33);
+/// The table of a saved state that has the result, where all of it is wanted.
+const RESULT: &str = "result";
+
+/// What the thread is given.
+pub(super) struct Run {
+    pub(super) plan: Plan,
+    pub(super) open: OpenSource,
+    pub(super) options: Options,
+    pub(super) result: LiveResult,
+    pub(super) recent: Arc<Mutex<VecDeque<Progress>>>,
+    pub(super) stopped: Receiver<()>,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+/// Why a run came to a halt.
+enum Halt {
+    Stopped,
+    Unwatched,
+    Done,
+    Source(SourceError),
+    Failed(String),
+}
+
+impl From<polars::prelude::PolarsError> for Halt {
+    fn from(error: polars::prelude::PolarsError) -> Halt {
+        Halt::Failed(error.to_string())
+    }
+}
+
+impl From<CheckpointError> for Halt {
+    fn from(error: CheckpointError) -> Halt {
+        Halt::Failed(error.to_string())
+    }
+}
+
+/// How far a query has come; it outlives a source that was away.
+struct Reached {
+    pipeline: Pipeline,
+    /// Where the next batch begins.
+    from: Offsets,
+    /// The number of the next batch.
+    batch: u64,
+    /// Batches to run again before any new one.
+    again: VecDeque<Planned>,
+    /// Where a query that takes what is there ends.
+    end: Option<Offsets>,
+    /// Rows since the state was written, and when that was.
+    unsaved: (usize, Duration),
+    /// Whether the pipeline has a batch that is not in the sink yet.
+    within: bool,
+}
+
+/// The sink and what belongs to it.
+struct Out {
+    sink: Box<dyn Sink>,
+    mode: OutputMode,
+    checkpoint: Option<Checkpoint>,
+    /// What the checkpoint had, until the first source is open.
+    found: Option<crate::checkpoint::Found>,
+    /// The newest batch that the sink has by its own account.
+    reached: Option<u64>,
+}
+
+impl Run {
+    pub(super) fn guarded(self, output: Option<Output>) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.run(output))) {
+            let text = panic
+                .downcast_ref::<String>()
+                .cloned()
+                .or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
+            let message = format!(
+                "the query stopped because of a fault in it: {}",
+                text.unwrap_or_else(|| "no message".to_owned())
+            );
+            self.result.set_status(|status| status.state = State::Failed(message));
+        }
+    }
+
+    fn run(&self, output: Option<Output>) {
+        let mut out = match output.map(|output| self.ready(output)).transpose() {
+            Ok(out) => out,
+            Err(halt) => {
+                let state = match halt {
+                    Halt::Failed(message) => State::Failed(message),
+                    _ => State::Ended,
+                };
+                return self.result.set_status(|status| status.state = state);
+            }
+        };
+        let columns = self.plan.source_columns();
+        let mut reached: Option<Reached> = None;
+        loop {
+            let halt = match (self.open)(&columns) {
+                Ok(source) => self.read(source, &mut reached, out.as_mut()),
+                Err(error) => Halt::Source(error),
+            };
+            let state = match halt {
+                Halt::Stopped | Halt::Done => State::Ended,
+                Halt::Unwatched => State::Suspended,
+                Halt::Source(error) if error.retry => State::Waiting(error.to_string()),
+                Halt::Source(error) => State::Failed(error.to_string()),
+                Halt::Failed(message) => State::Failed(message),
+            };
+            if state == State::Ended {
+                // The next start needs not repeat what is done.
+                self.save(&mut reached, out.as_mut());
+            }
+            let ended = !matches!(state, State::Suspended | State::Waiting(_));
+            if ended {
+                // Who starts the query again when this one has ended finds the checkpoint free.
+                drop(out.take());
+            }
+            self.result.set_status(|status| status.state = state.clone());
+            match state {
+                State::Suspended => {
+                    while !self.result.wait_watched(Duration::from_millis(200)) {
+                        if self.is_stopped() {
+                            break;
+                        }
+                    }
+                }
+                State::Waiting(_) => {
+                    if self.pause(self.options.retry_after) {
+                        break;
+                    }
+                }
+                _ => return,
+            }
+        }
+        drop(out);
+        self.result.set_status(|status| status.state = State::Ended);
+    }
+
+    /// Opens the checkpoint and asks the sink what it has.
+    fn ready(&self, output: Output) -> Result<Out, Halt> {
+        let Output { mut sink, mode, checkpoint, use_newest_good_state } = output;
+        let identity = Identity::new(self.plan.explain(), &format!("{mode:?}").to_lowercase());
+        let (checkpoint, found) = match checkpoint {
+            Some(folder) => {
+                let (checkpoint, found) = Checkpoint::open(&folder, &identity, use_newest_good_state)?;
+                (Some(checkpoint), Some(found))
+            }
+            None => (None, None),
+        };
+        let reached = self.insist(|| sink.reached())?;
+        Ok(Out { sink, mode, checkpoint, found, reached })
+    }
+
+    /// Reads batch after batch. A source that comes back goes on with the state and the offsets that were reached.
+    fn read(&self, mut source: Box<dyn Source>, progress: &mut Option<Reached>, mut out: Option<&mut Out>) -> Halt {
+        if progress.is_none() {
+            match self.begin(source.as_mut(), out.as_deref_mut()) {
+                Ok(begun) => *progress = Some(begun),
+                Err(halt) => return halt,
+            }
+        }
+        let Some(reached) = progress else { return Halt::Stopped };
+        self.result.set_status(|status| status.state = State::Running);
+        loop {
+            if self.is_stopped() {
+                return Halt::Stopped;
+            }
+            if out.is_none() && self.result.unwatched_for() > self.options.rest_after {
+                return Halt::Unwatched;
+            }
+            match self.batch(source.as_mut(), reached, out.as_deref_mut()) {
+                Ok(Some(rest)) => {
+                    if self.pause(rest) {
+                        return Halt::Stopped;
+                    }
+                }
+                Ok(None) => {}
+                Err(halt) => return halt,
+            }
+        }
+    }
+
+    fn begin(&self, source: &mut dyn Source, out: Option<&mut Out>) -> Result<Reached, Halt> {
+        let mut pipeline = Pipeline::new(&self.plan, &source.schema(), Mode::Stream, &self.clock)?;
+        let mut from = source.start().map_err(Halt::Source)?;
+        pipeline.expect(from.0.keys().copied());
+        let end = match self.options.trigger {
+            Trigger::AvailableNow | Trigger::Once => Some(source.latest().map_err(Halt::Source)?),
+            _ => None,
+        };
+        let (mut batch, mut again) = (0, VecDeque::new());
+        if let Some(out) = out {
+            if out.mode == OutputMode::Append {
+                pipeline.append();
+            }
+            if let Some(found) = out.found.take() {
+                if let Some((after, mut saved)) = found.state {
+                    batch = after + 1;
+                    from = saved.facts.offsets.clone();
+                    if let Some(rows) = saved.frames.remove(RESULT) {
+                        self.refill(rows)?;
+                    }
+                    pipeline.restore(saved)?;
+                }
+                again = found.batches.into();
+            }
+            if let Some(reached) = out.reached.filter(|_| out.checkpoint.is_none()) {
+                return Err(Halt::Failed(format!(
+                    "the sink has batches of this query up to {reached}, and the query has no checkpoint to go on from. Start it with .checkpoint(\"…\"), or under another name"
+                )));
+            }
+        }
+        self.result.set_status(|status| status.offsets = from.0.iter().map(|(p, at)| (*p, (*at, *at))).collect());
+        Ok(Reached { pipeline, from, batch, again, end, unsaved: (0, self.clock.now()), within: false })
+    }
+
+    /// Runs one batch, if there is one; gives the time to rest after it.
+    fn batch(
+        &self,
+        source: &mut dyn Source,
+        reached: &mut Reached,
+        mut out: Option<&mut Out>,
+    ) -> Result<Option<Duration>, Halt> {
+        let begun = self.clock.now();
+        let (planned, is_new) = match reached.again.front() {
+            Some(planned) => (planned.clone(), false),
+            None => match self.choose(source, reached)? {
+                Some(planned) => (planned, true),
+                None => return Ok(None),
+            },
+        };
+        let Planned { batch, from, to, ran, committed } = planned;
+        if let Some(checkpoint) = checkpoint(&mut out).filter(|_| is_new) {
+            checkpoint.plan(batch, &from, &to)?;
+        }
+        self.step(batch, Step::Planned)?;
+        let read = source.read(&from, &to).map_err(Halt::Source)?;
+        self.step(batch, Step::Read)?;
+        let facts = BatchFacts::of(&read);
+        let behind = facts.rows >= self.options.max_rows / 2;
+        reached.within = true;
+        let output = match ran {
+            Some(watermark) => reached.pipeline.repeat(read.parts, watermark)?,
+            None => reached.pipeline.execute(read.parts)?,
+        };
+        if let Some(checkpoint) = checkpoint(&mut out).filter(|_| ran.is_none()) {
+            checkpoint.ran(batch, reached.pipeline.watermark())?;
+        }
+        self.step(batch, Step::Ran)?;
+        let mut progress = Progress {
+            batch,
+            input_rows: facts.rows,
+            output_rows: output.changes.rows.height(),
+            late_rows: output.late,
+            duration: Duration::ZERO,
+            watermark_ms: reached.pipeline.watermark_ms(),
+            offsets: (from, to.clone()),
+        };
+        self.result.apply(&output.changes, |status| facts.write(status, &output, progress.watermark_ms, &to))?;
+        if let Some(out) = out.as_deref_mut().filter(|_| !committed) {
+            self.write(out, batch, output.changes, &mut progress)?;
+        }
+        reached.from = to;
+        reached.batch = batch + 1;
+        reached.unsaved.0 += progress.input_rows;
+        reached.within = false;
+        if let Some(out) = out.as_deref_mut() {
+            self.step(batch, Step::Written)?;
+            let (rows, since) = reached.unsaved;
+            let due = self.clock.now().saturating_sub(since) > self.options.snapshot_every;
+            if out.checkpoint.is_some() && (rows >= self.options.snapshot_rows || due) {
+                self.snapshot(reached, out)?;
+            }
+            self.step(batch, Step::Saved)?;
+            if let Some(checkpoint) = out.checkpoint.as_mut().filter(|_| !committed) {
+                checkpoint.commit(batch)?;
+            }
+            self.step(batch, Step::Committed)?;
+        }
+        if !is_new {
+            reached.again.pop_front();
+        }
+        let spent = self.clock.now().saturating_sub(begun);
+        progress.duration = spent;
+        self.tell(progress);
+        if self.options.trigger == Trigger::Once && is_new {
+            return Err(Halt::Done);
+        }
+        Ok(Some(match self.options.trigger {
+            Trigger::ProcessingTime(every) if is_new => every.saturating_sub(spent),
+            _ if behind || !is_new || reached.end.is_some() => Duration::ZERO,
+            _ => self.pace(spent).saturating_sub(spent),
+        }))
+    }
+
+    /// The range of a new batch, if there are rows.
+    fn choose(&self, source: &mut dyn Source, reached: &Reached) -> Result<Option<Planned>, Halt> {
+        let from = reached.from.clone();
+        if reached.end.as_ref().is_some_and(|end| from.distance_to(end) == 0) {
+            return Err(Halt::Done);
+        }
+        let mut to =
+            source.available(&from, self.options.max_rows, Duration::from_millis(100)).map_err(Halt::Source)?;
+        if let Some(end) = &reached.end {
+            to = to.up_to(&from, end);
+        }
+        if to == from {
+            return Ok(None);
+        }
+        Ok(Some(Planned { batch: reached.batch, from, to, ran: None, committed: false }))
+    }
+
+    /// Gives a batch to the sink, unless that has it.
+    fn write(&self, out: &mut Out, batch: u64, changes: Changes, progress: &mut Progress) -> Result<(), Halt> {
+        let rows: DataFrame = match out.mode {
+            OutputMode::Append | OutputMode::Update => changes.rows,
+            OutputMode::Complete => self.result.frame(),
+        };
+        progress.output_rows = rows.height();
+        if out.reached.is_none_or(|reached| batch > reached) {
+            self.insist(|| out.sink.write(batch, &rows))?;
+        }
+        Ok(())
+    }
+
+    /// Asks a sink until it answers, or says that it never will.
+    fn insist<T>(&self, mut ask: impl FnMut() -> Result<T, SinkError>) -> Result<T, Halt> {
+        loop {
+            match ask() {
+                Ok(answer) => {
+                    self.result.set_status(|status| {
+                        if matches!(status.state, State::Waiting(_)) {
+                            status.state = State::Running;
+                        }
+                    });
+                    return Ok(answer);
+                }
+                Err(error) if error.retry => {
+                    let text = error.to_string();
+                    self.result.set_status(|status| status.state = State::Waiting(text));
+                    if self.pause(self.options.retry_after) {
+                        return Err(Halt::Stopped);
+                    }
+                }
+                Err(error) => return Err(Halt::Failed(error.to_string())),
+            }
+        }
+    }
+
+    fn snapshot(&self, reached: &mut Reached, out: &mut Out) -> Result<(), Halt> {
+        let Some(after) = reached.batch.checked_sub(1) else { return Ok(()) };
+        let mut saved: Saved = reached.pipeline.save()?;
+        saved.facts.offsets = reached.from.clone();
+        if out.mode == OutputMode::Complete {
+            let (ids, mut rows) = self.result.identified();
+            rows.with_column(polars::prelude::Column::new(ROW.into(), ids))?;
+            saved.frames.insert(RESULT.to_owned(), rows);
+        }
+        if let Some(checkpoint) = &mut out.checkpoint {
+            checkpoint.snapshot(after, &mut saved)?;
+        }
+        reached.unsaved = (0, self.clock.now());
+        Ok(())
+    }
+
+    /// Writes the state of a query that ends as it should. Where that fails, the next start repeats batches.
+    fn save(&self, reached: &mut Option<Reached>, out: Option<&mut Out>) {
+        if let (Some(reached), Some(out)) = (reached, out)
+            && reached.unsaved.0 > 0
+            && !reached.within
+        {
+            let _ = self.snapshot(reached, out);
+        }
+    }
+
+    /// Puts back the result that a state had.
+    fn refill(&self, mut rows: DataFrame) -> Result<(), Halt> {
+        let ids = rows.drop_in_place(ROW)?.u64()?.iter().map(Option::unwrap_or_default).collect();
+        self.result.apply(&Changes { ids, rows, deletes: Vec::new() }, |_| {})?;
+        Ok(())
+    }
+
+    fn tell(&self, progress: Progress) {
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        if recent.len() == RECENT {
+            recent.pop_front();
+        }
+        recent.push_back(progress);
+    }
+
+    /// Ends the query here if a test wants it to.
+    fn step(&self, batch: u64, step: Step) -> Result<(), Halt> {
+        match &self.options.crash {
+            Some(crash) if crash(batch, step) => {
+                Err(Halt::Failed(format!("a test ended batch {batch} after {step:?}")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The time from the start of a batch that took `spent` to the start of the next one. Small batches cost what they
+    /// cost however few rows they have, so a machine that is slow, or busy with other queries, is given fewer of them;
+    /// never so few that a person could see it.
+    fn pace(&self, spent: Duration) -> Duration {
+        (spent * PAUSES_PER_BATCH).min(A_FRAME).max(self.options.interval)
+    }
+
+    fn is_stopped(&self) -> bool {
+        matches!(self.stopped.try_recv(), Err(TryRecvError::Disconnected))
+    }
+
+    /// Waits; says whether the query was stopped meanwhile.
+    fn pause(&self, time: Duration) -> bool {
+        matches!(self.stopped.recv_timeout(time), Err(RecvTimeoutError::Disconnected))
+    }
+}
+
+fn checkpoint<'a>(out: &'a mut Option<&mut Out>) -> Option<&'a mut Checkpoint> {
+    out.as_deref_mut().and_then(|out| out.checkpoint.as_mut())
+}
+
+/// What the status takes from a batch.
+struct BatchFacts {
+    rows: usize,
+    dead: usize,
+    last_dead: Option<String>,
+    newest_ms: Option<i64>,
+}
+
+impl BatchFacts {
+    fn of(batch: &SourceBatch) -> BatchFacts {
+        BatchFacts {
+            rows: batch.parts.iter().map(|part| part.rows.height()).sum(),
+            dead: batch.dead_letters.len(),
+            last_dead: batch
+                .dead_letters
+                .last()
+                .map(|d| format!("{} [{}] offset {}: {}", d.topic, d.partition, d.offset, d.reason)),
+            newest_ms: batch.parts.iter().filter_map(|part| part.newest_ms).max(),
+        }
+    }
+
+    fn write(self, status: &mut Status, output: &pipeline::Output, watermark_ms: Option<i64>, to: &Offsets) {
+        status.rows_read += self.rows as u64;
+        status.dead_letters += (self.dead + output.timeless) as u64;
+        status.last_dead_letter = self.last_dead.or_else(|| status.last_dead_letter.take());
+        status.late_rows += output.late as u64;
+        status.watermark_ms = watermark_ms;
+        status.newest_ms = status.newest_ms.max(self.newest_ms);
+        for (partition, end) in &to.0 {
+            status.offsets.entry(*partition).or_insert((0, 0)).1 = *end;
+        }
+    }
+}

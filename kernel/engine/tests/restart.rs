@@ -1,0 +1,319 @@
+//! Exactly once: a query that crashes after any step of any batch, and is started again, leaves in its sink what one leaves
+//! that never crashed. And what a checkpoint refuses.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use engine::{
+    Crash, Offsets, OpenSource, Options, OutputMode, PartitionRows, Query, QueryOutput, Sink, SinkError, Source,
+    SourceBatch, SourceError, StartError, Step, Trigger,
+};
+use plan::{Plan, session, tumbling};
+use polars::prelude::*;
+
+const DEADLINE: Duration = Duration::from_secs(30);
+const STEPS: [Step; 6] = [Step::Planned, Step::Read, Step::Ran, Step::Written, Step::Saved, Step::Committed];
+const PARTITIONS: i32 = 2;
+/// Rows in each partition.
+const ROWS: i64 = 60;
+
+/// A fixed log: offset `n` of a partition is the row of the time `n` s, now and then an old one.
+struct Fixed;
+
+fn schema() -> SchemaRef {
+    let fields = [
+        Field::new("time".into(), DataType::Datetime(TimeUnit::Milliseconds, None)),
+        Field::new("key".into(), DataType::String),
+        Field::new("value".into(), DataType::Int64),
+        Field::new("price".into(), DataType::Float64),
+    ];
+    Arc::new(Schema::from_iter(fields))
+}
+
+fn rows(partition: i32, offsets: std::ops::Range<i64>) -> DataFrame {
+    let offsets: Vec<i64> = offsets.collect();
+    let time = |n: &i64| if n % 11 == 10 { (n - 9) * 1000 } else { n * 1000 + i64::from(partition) };
+    let frame = df![
+        "time" => offsets.iter().map(time).collect::<Vec<_>>(),
+        "key" => offsets.iter().map(|n| ["a", "b", "c"][(n % 3) as usize]).collect::<Vec<_>>(),
+        "value" => offsets.iter().map(|n| n * 7 % 13 - 5).collect::<Vec<_>>(),
+        "price" => offsets.iter().map(|n| *n as f64 / 3.0).collect::<Vec<_>>(),
+    ];
+    let time = col("time").cast(DataType::Datetime(TimeUnit::Milliseconds, None));
+    frame.unwrap().lazy().with_columns([time]).collect().unwrap()
+}
+
+impl Source for Fixed {
+    fn schema(&self) -> SchemaRef {
+        schema()
+    }
+
+    fn start(&mut self) -> Result<Offsets, SourceError> {
+        Ok(Offsets((0..PARTITIONS).map(|p| (p, 0)).collect()))
+    }
+
+    fn latest(&mut self) -> Result<Offsets, SourceError> {
+        Ok(Offsets((0..PARTITIONS).map(|p| (p, ROWS)).collect()))
+    }
+
+    fn available(&mut self, from: &Offsets, max_rows: usize, _: Duration) -> Result<Offsets, SourceError> {
+        let each = max_rows as i64 / i64::from(PARTITIONS);
+        Ok(Offsets(from.0.iter().map(|(p, at)| (*p, (at + each).min(ROWS))).collect()))
+    }
+
+    fn read(&mut self, from: &Offsets, to: &Offsets) -> Result<SourceBatch, SourceError> {
+        let part =
+            |(p, end): (&i32, &i64)| PartitionRows { partition: *p, rows: rows(*p, from.0[p]..*end), newest_ms: None };
+        Ok(SourceBatch { parts: to.0.iter().map(part).collect(), dead_letters: Vec::new() })
+    }
+}
+
+fn open() -> OpenSource {
+    Arc::new(|_| Ok(Box::new(Fixed) as Box<dyn Source>))
+}
+
+/// Keeps each batch under its number; counts how often one was written.
+#[derive(Clone, Default)]
+struct Kept(Arc<Mutex<BTreeMap<u64, (DataFrame, usize)>>>);
+
+impl Sink for Kept {
+    fn write(&mut self, batch: u64, rows: &DataFrame) -> Result<(), SinkError> {
+        let mut kept = self.0.lock().unwrap();
+        let times = kept.get(&batch).map_or(0, |(_, times)| *times) + 1;
+        kept.insert(batch, (rows.clone(), times));
+        Ok(())
+    }
+}
+
+impl Kept {
+    fn batches(&self) -> Vec<(u64, DataFrame)> {
+        self.0.lock().unwrap().iter().map(|(batch, (rows, _))| (*batch, rows.clone())).collect()
+    }
+}
+
+/// Runs a query over everything that is there; gives why it failed, if it did.
+fn run(
+    plan: &Plan,
+    mode: OutputMode,
+    folder: &Path,
+    sink: &Kept,
+    snapshot_rows: usize,
+    crash: Option<Crash>,
+) -> Option<String> {
+    let options = Options { max_rows: 20, trigger: Trigger::AvailableNow, snapshot_rows, crash, ..Options::default() };
+    let output = QueryOutput {
+        sink: Box::new(sink.clone()),
+        mode,
+        checkpoint: Some(folder.to_owned()),
+        use_newest_good_state: false,
+    };
+    let query = Query::write("test", plan, open(), options, output).unwrap();
+    assert!(query.await_termination(DEADLINE), "the query has not ended: {:?}", query.status());
+    query.exception()
+}
+
+fn source() -> Plan {
+    Plan::source("memory rows", schema())
+}
+
+fn plans() -> Vec<(&'static str, Plan, OutputMode)> {
+    let marked = source().with_watermark("time", "5s").unwrap();
+    let time = col("time");
+    let merged = [len().alias("n"), col("value").sum(), col("price").mean(), col("price").std(1).alias("std")];
+    let kept = [col("value").median().alias("median"), col("value").first().alias("first"), col("price").n_unique()];
+    let windows = |aggs: &[Expr]| marked.group_by_dynamic(&time, &[col("key")], &tumbling("10s"), aggs).unwrap();
+    vec![
+        ("rows", source().filter(col("value").gt(lit(0))).unwrap(), OutputMode::Append),
+        ("unique", marked.unique(Some(&["key", "value"])).unwrap(), OutputMode::Append),
+        ("limit", source().limit(35).unwrap(), OutputMode::Append),
+        ("final windows", windows(&merged), OutputMode::Append),
+        ("changed windows", windows(&merged), OutputMode::Update),
+        ("kept rows", windows(&kept), OutputMode::Append),
+        (
+            "sessions",
+            marked.group_by_dynamic(&time, &[col("key")], &session("4s"), &merged).unwrap(),
+            OutputMode::Append,
+        ),
+        ("keys", source().group_by(&[col("key")], &merged).unwrap(), OutputMode::Complete),
+        (
+            "an aggregate of an aggregate",
+            windows(&merged).group_by(&[col("key")], &[col("n").max(), col("value").sum()]).unwrap(),
+            OutputMode::Update,
+        ),
+    ]
+}
+
+#[test]
+fn a_crash_after_any_step_of_any_batch_changes_nothing() {
+    for (name, plan, mode) in plans() {
+        let whole = Kept::default();
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(run(&plan, mode, folder.path(), &whole, 45, None), None, "{name}");
+        let expected = whole.batches();
+        assert_eq!(expected.len(), 6, "{name}");
+        for step in STEPS {
+            for batch in 0..6 {
+                let (folder, kept) = (tempfile::tempdir().unwrap(), Kept::default());
+                let crash: Crash = Arc::new(move |at, after| (at, after) == (batch, step));
+                let failed = run(&plan, mode, folder.path(), &kept, 45, Some(crash));
+                assert!(failed.is_some(), "{name}: there is a crash after {step:?} of batch {batch}");
+                assert_eq!(run(&plan, mode, folder.path(), &kept, 45, None), None, "{name} after {step:?} of {batch}");
+                let found = kept.batches();
+                assert_eq!(found.len(), expected.len(), "{name} after {step:?} of batch {batch}");
+                for ((number, ours), (_, theirs)) in found.iter().zip(&expected) {
+                    assert!(
+                        ours.equals_missing(theirs),
+                        "{name} after {step:?} of batch {batch}: batch {number}\n{ours}\n{theirs}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn crash_upon_crash_comes_to_the_same_end() {
+    let (_, plan, mode) = plans().swap_remove(3);
+    let (whole, folder) = (Kept::default(), tempfile::tempdir().unwrap());
+    assert_eq!(run(&plan, mode, folder.path(), &whole, 45, None), None);
+    let (kept, folder) = (Kept::default(), tempfile::tempdir().unwrap());
+    let mut starts = 0;
+    // Each start gets one step further than the one before.
+    loop {
+        starts += 1;
+        let left = Mutex::new(starts);
+        let crash: Crash = Arc::new(move |_, _| {
+            let mut left = left.lock().unwrap();
+            *left -= 1;
+            *left == 0
+        });
+        if run(&plan, mode, folder.path(), &kept, 25, Some(crash)).is_none() {
+            break;
+        }
+        assert!(starts < 200);
+    }
+    assert!(starts > 6);
+    let frames = |kept: &Kept| kept.batches().into_iter().map(|(_, rows)| rows).collect::<Vec<_>>();
+    assert!(frames(&kept).iter().zip(&frames(&whole)).all(|(a, b)| a.equals_missing(b)));
+    assert_eq!(kept.batches().len(), whole.batches().len());
+}
+
+#[test]
+fn a_query_that_ended_well_repeats_nothing() {
+    let (_, plan, mode) = plans().swap_remove(3);
+    let (kept, folder) = (Kept::default(), tempfile::tempdir().unwrap());
+    for _ in 0..2 {
+        assert_eq!(run(&plan, mode, folder.path(), &kept, 45, None), None);
+    }
+    assert!(kept.0.lock().unwrap().values().all(|(_, times)| *times == 1));
+}
+
+#[test]
+fn another_query_is_refused_with_the_difference() {
+    let folder = tempfile::tempdir().unwrap();
+    let kept = Kept::default();
+    assert_eq!(run(&source(), OutputMode::Append, folder.path(), &kept, 45, None), None);
+    let other = source().filter(col("value").gt(lit(3))).unwrap();
+    let refused = run(&other, OutputMode::Append, folder.path(), &kept, 45, None).unwrap();
+    assert!(refused.contains("belongs to another query") && refused.contains("+ FILTER"), "{refused}");
+}
+
+#[test]
+fn a_damaged_state_is_named_and_an_older_one_is_used_when_asked() {
+    let (_, plan, mode) = plans().swap_remove(3);
+    let (kept, folder) = (Kept::default(), tempfile::tempdir().unwrap());
+    assert_eq!(run(&plan, mode, folder.path(), &kept, 45, None), None);
+    let newest = folder.path().join("state/5/0-groups.parquet");
+    std::fs::write(&newest, "damaged").unwrap();
+    let refused = run(&plan, mode, folder.path(), &kept, 45, None).unwrap();
+    assert!(refused.contains("0-groups.parquet") && refused.contains("use_newest_good_state"), "{refused}");
+    let output = QueryOutput {
+        sink: Box::new(kept.clone()),
+        mode,
+        checkpoint: Some(folder.path().to_owned()),
+        use_newest_good_state: true,
+    };
+    let options = Options { max_rows: 20, trigger: Trigger::AvailableNow, ..Options::default() };
+    let query = Query::write("test", &plan, open(), options, output).unwrap();
+    assert!(query.await_termination(DEADLINE));
+    assert_eq!(query.exception(), None);
+}
+
+#[test]
+fn a_checkpoint_has_one_query_at_a_time() {
+    let (kept, folder) = (Kept::default(), tempfile::tempdir().unwrap());
+    let output = |kept: &Kept| QueryOutput {
+        sink: Box::new(kept.clone()),
+        mode: OutputMode::Append,
+        checkpoint: Some(folder.path().to_owned()),
+        use_newest_good_state: false,
+    };
+    let mut first = Query::write("first", &source(), open(), Options::default(), output(&kept)).unwrap();
+    let second = Query::write("second", &source(), open(), Options::default(), output(&kept)).unwrap();
+    let both = [&first, &second].map(Query::exception);
+    assert!(second.await_termination(DEADLINE) || first.await_termination(DEADLINE), "{both:?}");
+    let refused = [&first, &second].into_iter().find_map(Query::exception).unwrap();
+    assert!(refused.contains("is used by a query that runs"), "{refused}");
+    first.stop();
+    drop(second);
+    assert_eq!(run(&source(), OutputMode::Append, folder.path(), &kept, 45, None), None);
+}
+
+#[test]
+fn a_line_that_a_crash_cut_off_says_nothing_and_a_damaged_one_is_named() {
+    let (kept, folder) = (Kept::default(), tempfile::tempdir().unwrap());
+    let crash: Crash = Arc::new(|batch, step| (batch, step) == (2, Step::Ran));
+    assert!(run(&source(), OutputMode::Append, folder.path(), &kept, 1000, Some(crash)).is_some());
+    let log = folder.path().join("log");
+    let text = std::fs::read_to_string(&log).unwrap();
+    std::fs::write(&log, format!("{text}{{\"committed\":{{\"ba")).unwrap();
+    assert_eq!(run(&source(), OutputMode::Append, folder.path(), &kept, 1000, None), None);
+    std::fs::write(&log, format!("no line\n{text}")).unwrap();
+    let refused = run(&source(), OutputMode::Append, folder.path(), &kept, 1000, None).unwrap();
+    assert!(refused.contains("damaged") && refused.contains("line 1"), "{refused}");
+}
+
+#[test]
+fn a_format_of_another_version_is_refused() {
+    let (kept, folder) = (Kept::default(), tempfile::tempdir().unwrap());
+    std::fs::write(folder.path().join("query.json"), "{\"version\": 99, \"something\": \"else\"}").unwrap();
+    let refused = run(&source(), OutputMode::Append, folder.path(), &kept, 45, None).unwrap();
+    assert!(refused.contains("version 99"), "{refused}");
+}
+
+#[test]
+fn an_output_mode_that_cannot_be_is_refused_with_the_way_to_do_it() {
+    let refused = |plan: &Plan, mode: OutputMode| {
+        let output =
+            QueryOutput { sink: Box::new(Kept::default()), mode, checkpoint: None, use_newest_good_state: false };
+        match Query::write("test", plan, open(), Options::default(), output) {
+            Err(error @ StartError::Mode { .. }) => error.to_string(),
+            other => panic!("{:?}", other.err()),
+        }
+    };
+    let windows = source().group_by_dynamic(&col("time"), &[], &tumbling("10s"), &[len().alias("n")]).unwrap();
+    assert!(refused(&windows, OutputMode::Append).contains("with_watermark"));
+    let keys = source().group_by(&[col("key")], &[len().alias("n")]).unwrap();
+    assert!(refused(&keys, OutputMode::Append).contains("OutputMode::Update"));
+    assert!(refused(&source(), OutputMode::Complete).contains("OutputMode::Append"));
+}
+
+#[test]
+fn one_batch_is_one_batch() {
+    let kept = Kept::default();
+    let options = Options { max_rows: 20, trigger: Trigger::Once, ..Options::default() };
+    let output = QueryOutput {
+        sink: Box::new(kept.clone()),
+        mode: OutputMode::Append,
+        checkpoint: None,
+        use_newest_good_state: false,
+    };
+    let query = Query::write("test", &source(), open(), options, output).unwrap();
+    assert!(query.await_termination(DEADLINE));
+    assert_eq!(kept.batches().len(), 1);
+    let progress = query.last_progress().unwrap();
+    assert_eq!((progress.batch, progress.input_rows, progress.output_rows), (0, 20, 20));
+}
