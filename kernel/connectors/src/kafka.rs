@@ -1,5 +1,6 @@
-//! Kafka: topics, samples of them, and the source that the engine reads. Everything that librdkafka says comes out of
-//! here as a [`SourceError`](engine::SourceError) in plain words; nothing outside knows librdkafka.
+//! Kafka: topics, samples of them, the source that the engine reads and the sink it writes. Everything that librdkafka
+//! says comes out of here as a [`SourceError`](engine::SourceError) or a [`SinkError`](engine::SinkError) in plain words;
+//! nothing outside knows librdkafka.
 
 mod client;
 mod error;
@@ -8,11 +9,13 @@ mod held;
 mod native;
 mod options;
 mod sample;
+mod sink;
 mod source;
 mod topics;
 
 pub use options::{KafkaOptions, StartingOffsets};
 pub use sample::sample_schema;
+pub use sink::{KafkaSink, KafkaSinkOptions};
 pub use source::KafkaSource;
 pub use topics::{Topic, check_topic, create_topic, topics};
 

@@ -8,6 +8,8 @@ mod frame;
 pub mod prelude;
 mod read;
 mod shown;
+mod streaming;
+mod write;
 
 pub use exprs::{Exprs, Predicate};
 pub use frame::{StreamFrame, StreamGroupBy};
@@ -15,7 +17,9 @@ pub use polars;
 pub use read::{KafkaReader, read_kafka};
 pub use serde_json;
 pub use shown::StreamChart;
+pub use streaming::{QueryFailed, QueryStatus, StreamingQuery, Streams, memory_table, streams};
 pub use tokio;
+pub use write::{StreamWriter, WriteError};
 
 /// Joins the kernel and listens to its pages. Called once in each process, before the first cell.
 pub fn init() {

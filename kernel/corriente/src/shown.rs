@@ -1,7 +1,7 @@
 //! What a cell's last expression shows: a frame as a live table, a chart as a live chart, a DataFrame as a table. Showing
 //! a frame starts a query; the views in a page look at its result.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 use display::{Chart, Port, Views};
 use engine::{LiveResult, Options, Query};
@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::StreamFrame;
 use crate::cell::{self, CommEvent, Show};
+use crate::streaming::queries;
 
 impl StreamFrame {
     /// The frame as a live chart, as in `spend.chart(line("event_time", "total").by("category"))`.
@@ -34,7 +35,7 @@ pub struct StreamChart {
 impl Show for StreamFrame {
     fn show(&self) -> Bundle {
         match start(self) {
-            Ok(result) => bundle(views().add_table(result)),
+            Ok(result) => live_table(result),
             Err(error) => cell::fail("QueryError", &error.to_string()),
         }
     }
@@ -61,12 +62,16 @@ impl Show for DataFrame {
 
 /// Starts a query over a frame and keeps it for as long as the process lives; unwatched, it rests.
 fn start(frame: &StreamFrame) -> std::io::Result<LiveResult> {
-    static RUNNING: Mutex<Vec<Query>> = Mutex::new(Vec::new());
-    let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
-    let query = Query::start(&frame.plan.title(), &frame.plan, Arc::clone(&frame.open), Options::default())?;
+    let name = frame.plan.title();
+    let query = Query::start(&name, &frame.plan, Arc::clone(&frame.open), Options::default())?;
     let result = query.result().clone();
-    running.push(query);
+    queries().add(&name, query);
     Ok(result)
+}
+
+/// A result as a live table.
+pub(crate) fn live_table(result: LiveResult) -> Bundle {
+    bundle(views().add_table(result))
 }
 
 /// Lets the pages' comms reach the views. From the start of the process, so that a page of an earlier one is told that its

@@ -7,6 +7,7 @@ mod batch;
 mod change;
 mod checkpoint;
 mod clock;
+mod foreach;
 mod operator;
 mod pipeline;
 mod progress;
@@ -20,10 +21,12 @@ pub use batch::{CollectError, Collected, collect};
 pub use change::Changes;
 pub use checkpoint::CheckpointError;
 pub use clock::{Clock, ManualClock, SystemClock};
+pub use foreach::{ForeachBatch, Nowhere};
 pub use pipeline::{Mode, Output, OutputMode, Pipeline};
 pub use progress::Progress;
 pub use query::{
     Crash, OpenSource, Options, Output as QueryOutput, Query, StartError, Step, Trigger, fingerprint, natural_mode,
+    short_hash,
 };
 pub use result::{LiveResult, Page, ROWS_HELD, STREAM_ROWS_HELD, State, Status};
 pub use saved::{Facts, Saved};

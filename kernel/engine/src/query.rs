@@ -262,7 +262,13 @@ impl Drop for Query {
 /// The first sixteen hex digits of the SHA-256 of the plan in words.
 #[must_use]
 pub fn fingerprint(plan: &Plan) -> String {
-    Sha256::digest(plan.explain()).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    short_hash(&plan.explain())
+}
+
+/// The first sixteen hex digits of the SHA-256 of a text.
+#[must_use]
+pub fn short_hash(text: &str) -> String {
+    Sha256::digest(text).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn check_mode(plan: &Plan, mode: OutputMode) -> Result<(), StartError> {

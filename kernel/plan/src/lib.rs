@@ -11,7 +11,7 @@ mod projection;
 mod window;
 
 pub use aggregate::{Accumulator, Aggregate, Function, Method, Over};
-pub use closure::Closure;
+pub use closure::{Closure, message as panic_message};
 pub use error::PlanError;
 pub use expr::near_matches;
 pub use node::{Node, Plan, Step, Watermark, explode, unnest};

@@ -3,7 +3,9 @@
 
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::error::ResponseError;
-use kafka_protocol::records::{RecordBatchDecoder, RecordSet};
+use kafka_protocol::records::{
+    Compression, Record, RecordBatchDecoder, RecordBatchEncoder, RecordEncodeOptions, RecordSet, TimestampType,
+};
 
 const HEADER: usize = 61;
 
@@ -18,6 +20,10 @@ pub(crate) struct Batch {
     pub(crate) epoch: i16,
     pub(crate) sequence: i32,
     pub(crate) count: i32,
+    /// Whether it counts only once its producer's transaction is committed.
+    pub(crate) transactional: bool,
+    /// Whether it is a transaction's end, which only the broker writes.
+    pub(crate) control: bool,
 }
 
 impl Batch {
@@ -56,8 +62,33 @@ impl Batch {
             epoch: i16::from_be_bytes([bytes[51], bytes[52]]),
             sequence: int(&bytes, 53)?,
             count,
+            transactional: bytes[22] & 0x10 != 0,
+            control: bytes[22] & 0x20 != 0,
             bytes,
         })
+    }
+
+    /// A transaction's end. The layout is that of Kafka's `ControlRecordType` and `EndTxnMarker`, both of version 0.
+    pub(crate) fn marker(producer: i64, epoch: i16, committed: bool, now: i64) -> Batch {
+        let record = Record {
+            transactional: true,
+            control: true,
+            delete_horizon: false,
+            partition_leader_epoch: 0,
+            producer_id: producer,
+            producer_epoch: epoch,
+            timestamp_type: TimestampType::Creation,
+            offset: 0,
+            sequence: -1,
+            timestamp: now,
+            key: Some(Bytes::from_static(if committed { &[0, 0, 0, 1] } else { &[0, 0, 0, 0] })),
+            value: Some(Bytes::from_static(&[0; 6])),
+            headers: Default::default(),
+        };
+        let mut bytes = BytesMut::new();
+        let options = RecordEncodeOptions { version: 2, compression: Compression::None };
+        RecordBatchEncoder::encode(&mut bytes, [&record], &options).expect("one plain record can be encoded");
+        Batch::read(bytes.freeze()).expect("what was encoded is a batch")
     }
 
     /// The same batch at its place in a log. Offset and leader epoch are outside what the checksum covers.

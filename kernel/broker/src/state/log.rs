@@ -1,5 +1,5 @@
 //! The log of one partition: batches in order, the oldest of which may have gone; and what idempotent producers wrote
-//! last.
+//! last, and what transactions do to it.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -19,6 +19,18 @@ pub(crate) struct Log {
     start: i64,
     end: i64,
     producers: HashMap<i64, Producer>,
+    /// Producers with an open transaction here, and its first offset.
+    open: HashMap<i64, i64>,
+    /// What was taken back, in the order of its ends.
+    aborted: Vec<Aborted>,
+}
+
+/// A transaction that was aborted: from its first record to its marker.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Aborted {
+    pub(crate) producer: i64,
+    pub(crate) first: i64,
+    last: i64,
 }
 
 struct Producer {
@@ -36,6 +48,16 @@ impl Log {
         self.end
     }
 
+    /// Up to here nothing is open any more: what a reader of what is committed may see.
+    pub(crate) fn stable_end(&self) -> i64 {
+        self.open.values().copied().min().unwrap_or(self.end)
+    }
+
+    /// The transactions among these offsets that were aborted.
+    pub(crate) fn aborted(&self, from: i64, upto: i64) -> Vec<Aborted> {
+        self.aborted.iter().filter(|aborted| aborted.last >= from && aborted.first < upto).copied().collect()
+    }
+
     /// Appends a batch, unless it is one that an idempotent producer repeats; gives its offset, and the bytes that came.
     pub(crate) fn append(&mut self, batch: Batch, number: u64) -> Result<(i64, usize), ResponseError> {
         if batch.producer >= 0
@@ -47,14 +69,33 @@ impl Log {
         if batch.producer >= 0 {
             self.remember(&batch);
         }
-        let (base, size) = (batch.base, batch.bytes.len());
-        self.end = batch.last + 1;
-        self.batches.push_back((number, batch));
-        Ok((base, size))
+        if batch.transactional {
+            self.open.entry(batch.producer).or_insert(batch.base);
+        }
+        let base = batch.base;
+        Ok((base, self.push(batch, number)))
     }
 
-    /// The batches from `offset` on: as many whole ones as fit into `max` bytes, and one in any case.
-    pub(crate) fn read(&self, offset: i64, max: usize) -> Vec<Bytes> {
+    /// Ends the transaction of the marker's producer; gives the bytes that came.
+    pub(crate) fn end_transaction(&mut self, marker: Batch, committed: bool, number: u64) -> usize {
+        let marker = marker.at(self.end);
+        if let Some(first) = self.open.remove(&marker.producer)
+            && !committed
+        {
+            self.aborted.push(Aborted { producer: marker.producer, first, last: marker.last });
+        }
+        self.push(marker, number)
+    }
+
+    fn push(&mut self, batch: Batch, number: u64) -> usize {
+        let size = batch.bytes.len();
+        self.end = batch.last + 1;
+        self.batches.push_back((number, batch));
+        size
+    }
+
+    /// The batches from `offset` up to `end`: as many whole ones as fit into `max` bytes, and one in any case.
+    pub(crate) fn read(&self, offset: i64, end: i64, max: usize) -> Vec<Bytes> {
         let first = self.batches.partition_point(|(_, batch)| batch.last < offset);
         let mut size = 0;
         let fits = |(_, batch): &&(u64, Batch)| {
@@ -62,7 +103,8 @@ impl Log {
             size += batch.bytes.len();
             fits
         };
-        self.batches.iter().skip(first).take_while(fits).map(|(_, batch)| batch.bytes.clone()).collect()
+        let within = self.batches.iter().skip(first).take_while(|(_, batch)| batch.base < end);
+        within.take_while(fits).map(|(_, batch)| batch.bytes.clone()).collect()
     }
 
     /// The first record whose timestamp is `from` or later.
@@ -82,6 +124,7 @@ impl Log {
     pub(crate) fn drop_oldest(&mut self) -> usize {
         let Some((_, batch)) = self.batches.pop_front() else { return 0 };
         self.start = self.start.max(batch.last + 1);
+        self.aborted.retain(|aborted| aborted.last >= self.start);
         batch.bytes.len()
     }
 

@@ -44,8 +44,9 @@ impl State {
         host: &str,
     ) -> FindCoordinatorResponse {
         let response = FindCoordinatorResponse::default();
-        if version >= 1 && request.key_type != 0 {
-            let message = text("this broker has no transactions");
+        // Groups and transactions have one; others (shares) are not served.
+        if version >= 1 && !matches!(request.key_type, 0 | 1) {
+            let message = text("this broker coordinates groups and transactions only");
             return response.with_error_code(ResponseError::InvalidRequest.code()).with_error_message(Some(message));
         }
         response.with_node_id(BrokerId(NODE)).with_host(text(host)).with_port(self.port)

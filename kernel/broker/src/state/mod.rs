@@ -10,6 +10,7 @@ mod log;
 mod metadata;
 mod offsets;
 mod produce;
+mod transactions;
 pub(crate) mod versions;
 
 #[cfg(test)]
@@ -22,6 +23,7 @@ use kafka_protocol::messages::{RequestKind, ResponseKind};
 use crate::Config;
 use group::Group;
 use log::Log;
+use transactions::Transaction;
 
 /// The one node.
 const NODE: i32 = 1;
@@ -61,6 +63,8 @@ pub(crate) struct Topic {
 pub(crate) struct State {
     topics: BTreeMap<String, Topic>,
     groups: BTreeMap<String, Group>,
+    /// By transactional id.
+    transactions: BTreeMap<String, Transaction>,
     memory: usize,
     held: usize,
     /// Counts appends, so that the oldest batch of all partitions can be told.
@@ -78,6 +82,7 @@ impl State {
         State {
             topics: BTreeMap::new(),
             groups: BTreeMap::new(),
+            transactions: BTreeMap::new(),
             memory: config.memory,
             held: 0,
             appended: 0,
@@ -106,7 +111,11 @@ impl State {
             }
             RequestKind::Fetch(r) => return self.fetch(now, r, waited),
             RequestKind::ListOffsets(r) => ResponseKind::ListOffsets(self.list_offsets(r)),
-            RequestKind::InitProducerId(r) => ResponseKind::InitProducerId(self.init_producer_id(r)),
+            RequestKind::InitProducerId(r) => ResponseKind::InitProducerId(self.init_producer_id(now, version, r)),
+            RequestKind::AddPartitionsToTxn(r) => ResponseKind::AddPartitionsToTxn(self.add_partitions(now, r)),
+            RequestKind::AddOffsetsToTxn(r) => ResponseKind::AddOffsetsToTxn(self.add_offsets(now, r)),
+            RequestKind::TxnOffsetCommit(r) => ResponseKind::TxnOffsetCommit(self.txn_offset_commit(now, r)),
+            RequestKind::EndTxn(r) => ResponseKind::EndTxn(self.end_txn(now, r)),
             RequestKind::CreateTopics(r) => ResponseKind::CreateTopics(self.create_topics(r)),
             RequestKind::DeleteTopics(r) => ResponseKind::DeleteTopics(self.delete_topics(r)),
             RequestKind::CreatePartitions(r) => ResponseKind::CreatePartitions(self.create_partitions(r)),
@@ -131,6 +140,7 @@ impl State {
         for group in self.groups.values_mut() {
             self.changed |= group.expire(now);
         }
+        self.expire_transactions(now);
     }
 
     /// Whether anything has changed that a waiting request may wait for.

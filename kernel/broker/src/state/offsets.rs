@@ -10,6 +10,7 @@ use kafka_protocol::messages::{
 };
 
 use super::State;
+use super::fetch::COMMITTED;
 use super::group::Group;
 use super::metadata::text;
 
@@ -29,6 +30,7 @@ impl State {
                 partitions.push(match self.log(topic.name.as_str(), wanted.partition_index) {
                     None => result.with_error_code(ResponseError::UnknownTopicOrPartition.code()),
                     Some(log) => match wanted.timestamp {
+                        LATEST if request.isolation_level == COMMITTED => result.with_offset(log.stable_end()),
                         LATEST => result.with_offset(log.end()),
                         EARLIEST => result.with_offset(log.start()),
                         time => match log.first_since(time) {
@@ -70,8 +72,10 @@ impl State {
         let answer = |topic: &str, partition: i32| {
             let (offset, metadata) =
                 group.offsets.get(&(topic.to_owned(), partition)).cloned().unwrap_or((-1, String::new()));
+            let unstable = request.require_stable && self.is_unstable(request.group_id.as_str(), topic, partition);
             OffsetFetchResponsePartition::default()
                 .with_partition_index(partition)
+                .with_error_code(if unstable { ResponseError::UnstableOffsetCommit.code() } else { 0 })
                 .with_committed_offset(offset)
                 .with_committed_leader_epoch(-1)
                 .with_metadata(Some(text(&metadata)))

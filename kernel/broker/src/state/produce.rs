@@ -1,11 +1,9 @@
-//! Appending records, and the ids of idempotent producers.
+//! Appending records.
 
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::produce_request::PartitionProduceData;
 use kafka_protocol::messages::produce_response::{PartitionProduceResponse, TopicProduceResponse};
-use kafka_protocol::messages::{
-    InitProducerIdRequest, InitProducerIdResponse, ProduceRequest, ProduceResponse, ProducerId,
-};
+use kafka_protocol::messages::{ProduceRequest, ProduceResponse};
 
 use super::State;
 use super::batch::Batch;
@@ -24,14 +22,6 @@ impl State {
         ProduceResponse::default().with_responses(responses)
     }
 
-    pub(super) fn init_producer_id(&mut self, request: &InitProducerIdRequest) -> InitProducerIdResponse {
-        if request.transactional_id.is_some() {
-            return InitProducerIdResponse::default().with_error_code(ResponseError::InvalidRequest.code());
-        }
-        self.producers += 1;
-        InitProducerIdResponse::default().with_producer_id(ProducerId(self.producers)).with_producer_epoch(0)
-    }
-
     fn append(&mut self, _now: i64, topic: &str, data: &mut PartitionProduceData) -> PartitionProduceResponse {
         let response = PartitionProduceResponse::default().with_index(data.index).with_log_append_time_ms(-1);
         match self.append_all(topic, data) {
@@ -42,6 +32,7 @@ impl State {
 
     fn append_all(&mut self, topic: &str, data: &mut PartitionProduceData) -> Result<(i64, i64), ResponseError> {
         let batches = Batch::all(data.records.take().unwrap_or_default())?;
+        batches.iter().try_for_each(|batch| self.may_append(topic, data.index, batch))?;
         let mut number = self.appended;
         let log = self.log(topic, data.index).ok_or(ResponseError::UnknownTopicOrPartition)?;
         let (mut base, mut came) = (None, 0);

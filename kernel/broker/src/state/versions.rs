@@ -26,6 +26,11 @@ const SERVED: &[(ApiKey, i16, i16)] = &[
     (ApiKey::DeleteTopics, 1, 5),
     (ApiKey::DeleteRecords, 0, 2),
     (ApiKey::InitProducerId, 0, 4),
+    // In these versions a replaced producer is told by its epoch alone.
+    (ApiKey::AddPartitionsToTxn, 0, 1),
+    (ApiKey::AddOffsetsToTxn, 0, 1),
+    (ApiKey::EndTxn, 0, 1),
+    (ApiKey::TxnOffsetCommit, 0, 3),
     (ApiKey::DescribeConfigs, 1, 4),
     (ApiKey::CreatePartitions, 0, 3),
 ];

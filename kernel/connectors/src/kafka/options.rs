@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use engine::SourceError;
 use rdkafka::ClientConfig;
@@ -157,6 +158,55 @@ pub(crate) fn producer_config(options: &KafkaOptions) -> ClientConfig {
         .set("allow.auto.create.topics", "false")
         .set("socket.nagle.disable", "true");
     with_settings(config, options)
+}
+
+/// What a caller may not set for a sink: all of it belongs to how a batch is written once.
+const SINKS: [&str; 9] = [
+    "bootstrap.servers",
+    "metadata.broker.list",
+    "transactional.id",
+    "transaction.timeout.ms",
+    "message.timeout.ms",
+    "delivery.timeout.ms",
+    "enable.idempotence",
+    "group.id",
+    "isolation.level",
+];
+
+/// Whether a sink may be given these settings.
+///
+/// # Errors
+/// The setting that it may not.
+pub(super) fn check_sink_settings(options: &KafkaOptions) -> Result<(), SourceError> {
+    match SINKS.iter().find(|name| options.settings.contains_key(**name)) {
+        None => Ok(()),
+        Some(name) => Err(SourceError {
+            fact: format!("the option \"{name}\" cannot be set"),
+            detail: "Corriente sets it itself, so that every batch is written once".to_owned(),
+            hint: "Leave it out.".to_owned(),
+            retry: false,
+        }),
+    }
+}
+
+/// The settings of a producer whose records count once their transaction is committed.
+pub(super) fn transactional_config(options: &KafkaOptions, id: &str, timeout: Duration) -> ClientConfig {
+    let timeout = timeout.as_millis().to_string();
+    let mut config = producer_config(options);
+    config
+        .set("transactional.id", id)
+        .set("transaction.timeout.ms", &timeout)
+        // librdkafka refuses a message that may wait for longer than its transaction.
+        .set("message.timeout.ms", &timeout);
+    config
+}
+
+/// The settings of a consumer that only asks what its group has committed, and does not join it.
+pub(super) fn group_config(options: &KafkaOptions, group: &str) -> ClientConfig {
+    let mut config = admin_config(options);
+    // With this isolation the broker does not answer while a transaction is about to change the offsets (KIP-447).
+    config.set("group.id", group).set("enable.auto.commit", "false").set("isolation.level", "read_committed");
+    config
 }
 
 /// The settings of a client that asks and creates, and neither reads nor writes.

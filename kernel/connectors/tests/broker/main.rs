@@ -5,4 +5,5 @@
 mod bank;
 mod errors;
 mod place;
+mod sink;
 mod source;

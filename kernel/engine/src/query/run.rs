@@ -92,14 +92,8 @@ struct Out {
 impl Run {
     pub(super) fn guarded(self, output: Option<Output>) {
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.run(output))) {
-            let text = panic
-                .downcast_ref::<String>()
-                .cloned()
-                .or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
-            let message = format!(
-                "the query stopped because of a fault in it: {}",
-                text.unwrap_or_else(|| "no message".to_owned())
-            );
+            let message =
+                format!("the query stopped because of a fault in it: {}", plan::panic_message(panic.as_ref()));
             self.result.set_status(|status| status.state = State::Failed(message));
         }
     }

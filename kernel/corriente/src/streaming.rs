@@ -1,0 +1,286 @@
+//! The queries of this process: a handle to each, and the table of them all.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use engine::{LiveResult, Progress, Query, State, Status};
+use link::Bundle;
+use polars::prelude::*;
+
+use crate::cell::{self, Show};
+use crate::shown;
+
+/// How often the table of queries is drawn anew while somebody looks.
+const REFRESH: Duration = Duration::from_millis(250);
+/// How long after the last look the table rests.
+const REST: Duration = Duration::from_secs(30);
+
+/// A running query. A cheap handle: the query runs on without it, until [`StreamingQuery::stop`].
+#[derive(Clone)]
+pub struct StreamingQuery {
+    name: String,
+    query: Arc<Mutex<Query>>,
+}
+
+impl StreamingQuery {
+    /// What it is called.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Where the query is: its state, rows, offsets and watermark.
+    #[must_use]
+    pub fn status(&self) -> QueryStatus {
+        QueryStatus(self.query().status())
+    }
+
+    /// The newest batch that is done.
+    #[must_use]
+    pub fn last_progress(&self) -> Option<Progress> {
+        self.query().last_progress()
+    }
+
+    /// The newest batches, oldest first, a hundred at the most.
+    #[must_use]
+    pub fn recent_progress(&self) -> Vec<Progress> {
+        self.query().recent_progress()
+    }
+
+    /// Why the query failed, if it did.
+    #[must_use]
+    pub fn exception(&self) -> Option<String> {
+        self.query().exception()
+    }
+
+    /// The plan in words.
+    #[must_use]
+    pub fn explain(&self) -> String {
+        self.query().explain()
+    }
+
+    /// Whether the query still reads, or will again.
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        self.query().is_active()
+    }
+
+    /// The rows of the result as it is now.
+    #[must_use]
+    pub fn frame(&self) -> DataFrame {
+        self.query().result().frame()
+    }
+
+    /// Stops the query after the batch it is at. Its result stays.
+    pub fn stop(&self) {
+        self.query().stop();
+    }
+
+    /// Waits until the query has ended, by itself or by a stop. An interrupt ends the wait, and not the query.
+    ///
+    /// # Errors
+    /// Why the query failed, or that the wait was interrupted.
+    pub fn await_termination(&self) -> Result<(), QueryFailed> {
+        let result = self.query().result().clone();
+        while !result.wait_ended(Duration::from_millis(100)) {
+            if cell::interrupted() {
+                return Err(QueryFailed("the wait was interrupted; the query goes on".to_owned()));
+            }
+        }
+        self.exception().map_or(Ok(()), |message| Err(QueryFailed(message)))
+    }
+
+    fn query(&self) -> MutexGuard<'_, Query> {
+        self.query.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Show for StreamingQuery {
+    fn show(&self) -> Bundle {
+        shown::live_table(self.query().result().clone())
+    }
+}
+
+impl fmt::Debug for StreamingQuery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.name, self.status())
+    }
+}
+
+/// A query that failed, or was not waited for.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct QueryFailed(String);
+
+/// Where a query is, in one line.
+#[derive(Clone)]
+pub struct QueryStatus(Status);
+
+impl std::ops::Deref for QueryStatus {
+    type Target = Status;
+
+    fn deref(&self) -> &Status {
+        &self.0
+    }
+}
+
+impl fmt::Display for QueryStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Status { rows_read, rows, late_rows, dead_letters, .. } = &self.0;
+        write!(f, "{}, {rows_read} rows read, {rows} in the result", state(&self.0.state))?;
+        if *late_rows > 0 {
+            write!(f, ", {late_rows} late")?;
+        }
+        if *dead_letters > 0 {
+            write!(f, ", {dead_letters} dead letters")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for QueryStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+fn state(state: &State) -> String {
+    match state {
+        State::Starting => "starting".to_owned(),
+        State::Running => "running".to_owned(),
+        State::Waiting(text) => format!("waiting: {text}"),
+        State::Suspended => "resting until somebody looks".to_owned(),
+        State::Ended => "ended".to_owned(),
+        State::Failed(text) => format!("failed: {text}"),
+    }
+}
+
+/// All queries of this process, newest first.
+#[must_use]
+pub fn streams() -> Streams {
+    Streams(queries().list())
+}
+
+/// The result of the newest query of a name, as it is now.
+///
+/// # Errors
+/// When no query has that name.
+pub fn memory_table(name: &str) -> Result<DataFrame, QueryFailed> {
+    let all = queries().list();
+    let found = all.iter().find(|query| query.name == name);
+    found.map(StreamingQuery::frame).ok_or_else(|| {
+        let names: Vec<&str> = all.iter().map(|query| query.name.as_str()).collect();
+        QueryFailed(format!("no query is called \"{name}\". There are: {}", names.join(", ")))
+    })
+}
+
+/// Queries; shown, they are a table that stays up to date.
+#[derive(Clone)]
+pub struct Streams(Vec<StreamingQuery>);
+
+impl std::ops::Deref for Streams {
+    type Target = [StreamingQuery];
+
+    fn deref(&self) -> &[StreamingQuery] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Streams {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(&self.0).finish()
+    }
+}
+
+impl Show for Streams {
+    fn show(&self) -> Bundle {
+        match queries().table() {
+            Ok(result) => shown::live_table(result),
+            Err(error) => cell::fail("QueryError", &error.to_string()),
+        }
+    }
+}
+
+/// The queries of this process.
+pub(crate) struct Queries {
+    all: Mutex<Vec<StreamingQuery>>,
+    table: Mutex<Option<LiveResult>>,
+}
+
+pub(crate) fn queries() -> &'static Queries {
+    static QUERIES: OnceLock<Queries> = OnceLock::new();
+    QUERIES.get_or_init(|| Queries { all: Mutex::default(), table: Mutex::default() })
+}
+
+impl Queries {
+    /// Keeps a query for as long as the process lives.
+    pub(crate) fn add(&self, name: &str, query: Query) -> StreamingQuery {
+        let query = StreamingQuery { name: name.to_owned(), query: Arc::new(Mutex::new(query)) };
+        self.all.lock().unwrap_or_else(PoisonError::into_inner).push(query.clone());
+        query
+    }
+
+    fn list(&self) -> Vec<StreamingQuery> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner).iter().rev().cloned().collect()
+    }
+
+    /// The table of all queries, which a thread keeps up to date while somebody looks.
+    fn table(&self) -> std::io::Result<LiveResult> {
+        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(table) = table.as_ref() {
+            return Ok(table.clone());
+        }
+        let result = LiveResult::fixed(self.rows());
+        let status = |status: &mut Status| {
+            status.name = "streams".to_owned();
+            status.state = State::Running;
+        };
+        result.set_status(status);
+        let kept = result.clone();
+        std::thread::Builder::new().name("streams".into()).spawn(move || {
+            loop {
+                // Not for an order: this is how often a person sees the table change.
+                std::thread::park_timeout(REFRESH);
+                if kept.unwatched_for() < REST || kept.wait_watched(REST) {
+                    kept.replace(queries().rows());
+                }
+            }
+        })?;
+        *table = Some(result.clone());
+        Ok(result)
+    }
+
+    fn rows(&self) -> DataFrame {
+        let all: Vec<(String, Status, Option<Progress>)> = {
+            let mut list = self.list();
+            list.reverse();
+            list.iter().map(|query| (query.name.clone(), query.status().0, query.last_progress())).collect()
+        };
+        let of = |get: &dyn Fn(&Status) -> u64| all.iter().map(|(_, status, _)| get(status)).collect::<Vec<u64>>();
+        let batches = all.iter().map(|(_, _, last)| last.as_ref().map(|last| last.batch)).collect::<Vec<_>>();
+        let took = |last: &Option<Progress>| last.as_ref().map(|last| last.duration.as_secs_f64() * 1e3);
+        let speed = |last: &Option<Progress>| last.as_ref().map(|last| last.processed_rows_per_second().round());
+        let watermark = all.iter().map(|(_, status, _)| status.watermark_ms).collect::<Vec<_>>();
+        let columns = vec![
+            Series::new("query".into(), all.iter().map(|(name, ..)| name.as_str()).collect::<Vec<_>>()),
+            Series::new("state".into(), all.iter().map(|(_, status, _)| state(&status.state)).collect::<Vec<_>>()),
+            Series::new("batch".into(), batches),
+            Series::new("rows_read".into(), of(&|status| status.rows_read)),
+            Series::new("result_rows".into(), of(&|status| status.rows as u64)),
+            Series::new("late_rows".into(), of(&|status| status.late_rows)),
+            Series::new("dead_letters".into(), of(&|status| status.dead_letters)),
+            Series::new("batch_ms".into(), all.iter().map(|(_, _, last)| took(last)).collect::<Vec<_>>()),
+            Series::new("rows_per_second".into(), all.iter().map(|(_, _, last)| speed(last)).collect::<Vec<_>>()),
+            Series::new("watermark".into(), watermark),
+        ];
+        let height = all.len();
+        let columns = columns.into_iter().map(Column::from).collect();
+        let frame = DataFrame::new(height, columns).map(|frame| {
+            let time = col("watermark").cast(DataType::Datetime(TimeUnit::Milliseconds, None));
+            frame.lazy().with_columns([time]).collect()
+        });
+        // The columns have one length and names of their own.
+        frame.and_then(|frame| frame).unwrap_or_default()
+    }
+}
