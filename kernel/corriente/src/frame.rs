@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use engine::{CollectError, OpenSource};
 use plan::{Plan, PlanError, Window};
-use polars::prelude::{DataFrame, DataType, Expr, PolarsResult, SchemaRef, all, col};
+use polars::prelude::{DataFrame, DataType, Expr, JoinType, PolarsResult, SchemaRef, all, col};
 
 use crate::cell;
 use crate::exprs::{Exprs, Predicate};
@@ -150,6 +150,15 @@ impl StreamFrame {
     #[track_caller]
     pub fn head(&self, n: u64) -> StreamFrame {
         self.limit(n)
+    }
+
+    /// Looks rows up in a frame that stands still, as Polars' `join`:
+    /// `txns.join(&customers, [col("account_id")], [col("id")], JoinType::Left)`. `Inner`, `Left`, `Semi` and `Anti` go with a
+    /// stream. To take in a newer frame, make the query anew with it.
+    #[must_use]
+    #[track_caller]
+    pub fn join(&self, right: &DataFrame, left_on: impl Exprs, right_on: impl Exprs, how: JoinType) -> StreamFrame {
+        self.with(self.plan.join(right.clone(), &left_on.into_exprs(), &right_on.into_exprs(), &how))
     }
 
     /// Runs a function of one's own on each batch of rows, as Polars' `map_batches`. It must give the same columns for any

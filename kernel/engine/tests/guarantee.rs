@@ -110,6 +110,8 @@ struct Grouping {
     window: Shape,
     regroup: bool,
     again: Again,
+    /// Whether rows are looked up in a frame that stands still, which has one key twice.
+    join: Option<JoinType>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -138,10 +140,13 @@ fn grouping() -> impl Strategy<Value = Grouping> {
         1 => (1..20_000i64).prop_map(Shape::Session),
     ];
     let again = prop_oneof![3 => Just(Again::No), 1 => Just(Again::ByCount), 1 => Just(Again::Tumbling)];
-    (0..3usize, window, any::<bool>(), again).prop_map(|(keys, window, regroup, again)| {
+    let join = prop_oneof![
+        3 => Just(None), 1 => Just(Some(JoinType::Inner)), 1 => Just(Some(JoinType::Left)), 1 => Just(Some(JoinType::Anti))
+    ];
+    (0..3usize, window, any::<bool>(), again, join).prop_map(|(keys, window, regroup, again, join)| {
         // Polars has no group_by without keys; a window is needed for a window of windows.
         let again = if window == Shape::None && again == Again::Tumbling { Again::ByCount } else { again };
-        Grouping { keys, window, regroup, again }
+        Grouping { keys, window, regroup, again, join }
     })
 }
 
@@ -173,6 +178,10 @@ impl Grouping {
             Some(delay) => plan.with_watermark("event_time", &format!("{delay}ms")).unwrap(),
             None => plan,
         };
+        let plan = match &self.join {
+            Some(how) => plan.join(names(), &[col("key")], &[col("name")], how).unwrap(),
+            None => plan,
+        };
         let time = col("event_time");
         let plan = match self.window {
             Shape::None => plan.group_by(&self.by(), &self.aggs()),
@@ -198,6 +207,13 @@ impl Grouping {
         let mut rows = rows.to_vec();
         rows.sort_by_key(|row| row.partition);
         let kept = frame(&rows).lazy().filter(passes());
+        let kept = match &self.join {
+            Some(how) => {
+                let order = JoinArgs { maintain_order: MaintainOrderJoin::LeftRight, ..JoinArgs::new(how.clone()) };
+                kept.join(names().lazy(), [col("key")], [col("name")], order)
+            }
+            None => kept,
+        };
         let by_time = || kept.clone().sort(["event_time"], SortMultipleOptions::default().with_maintain_order(true));
         let dynamic = |every: &str, period: &str| DynamicGroupOptions {
             every: Duration::parse(every),
@@ -287,6 +303,10 @@ impl Grouping {
 
 fn again() -> Vec<Expr> {
     vec![len().alias("groups"), col("tenfold").sum().alias("sum"), col("n").max().alias("most")]
+}
+
+fn names() -> DataFrame {
+    df!["name" => ["key 0", "key 1", "key 1"], "weight" => [1, 2, 3]].unwrap()
 }
 
 fn passes() -> Expr {
@@ -427,7 +447,7 @@ proptest! {
     ) {
         let batches = batches(&rows, &cuts);
         let (kept, late) = split_late(&batches, delay);
-        let grouping = Grouping { keys: 1, window: Shape::Tumbling("10s"), regroup, again: Again::No };
+        let grouping = Grouping { keys: 1, window: Shape::Tumbling("10s"), regroup, again: Again::No, join: None };
         let (ours, counted) = streamed(&grouping.plan(Some(delay)), &batches, &restarts);
         prop_assert_eq!(counted, late);
         let reference = grouping.reference(&kept);

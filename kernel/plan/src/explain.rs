@@ -51,6 +51,7 @@ fn line(step: &Step) -> String {
         Step::Explode(columns) => format!("EXPLODE {columns:?}"),
         Step::Unnest(columns) => format!("UNNEST {columns:?}"),
         Step::MapBatches(closure) => format!("MAP_BATCHES {closure:?}"),
+        Step::Join(lookup) => lookup.explain(),
         Step::Unique(columns) => format!("UNIQUE {columns:?}, THE FIRST TO COME"),
         Step::Limit(n) => format!("LIMIT {n}"),
         Step::Aggregate(a) => {

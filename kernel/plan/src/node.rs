@@ -8,6 +8,7 @@ use polars::prelude::*;
 use crate::aggregate::{Aggregate, Over};
 use crate::closure::Closure;
 use crate::expr::{check_row_wise, schema_after, unknown_column};
+use crate::lookup::Lookup;
 use crate::window::{Window, parse_duration};
 use crate::{PlanError, explain};
 
@@ -52,6 +53,8 @@ pub enum Step {
     Unnest(Vec<PlSmallStr>),
     /// Runs a person's own function on each batch.
     MapBatches(Closure),
+    /// Looks rows up in a frame that stands still.
+    Join(Lookup),
     /// Keeps the first row for each value of these columns.
     Unique(Vec<PlSmallStr>),
     /// Keeps the first so many rows.
@@ -296,6 +299,24 @@ impl Plan {
         let empty = closure.call(DataFrame::empty_with_schema(&self.schema)).map_err(refused)?;
         let schema = empty.schema().clone();
         Ok(self.step(Step::MapBatches(closure), schema))
+    }
+
+    /// Joins the rows with a frame that stands still, as Polars' `join`: `Inner`, `Left`, `Semi` or `Anti`.
+    ///
+    /// # Errors
+    /// An unknown column, keys of other types, another kind of join, or keys that are not unique where the rows change.
+    pub fn join(
+        &self,
+        right: DataFrame,
+        left_on: &[Expr],
+        right_on: &[Expr],
+        how: &JoinType,
+    ) -> Result<Plan, PlanError> {
+        check_row_wise("join", &self.schema, left_on)?;
+        check_row_wise("join", right.schema(), right_on)?;
+        let lookup = Lookup::new(right, left_on, right_on, how, self.appends())?;
+        let schema = schema_after("join", &self.schema, &[], |frame| lookup.join(frame))?;
+        Ok(self.step(Step::Join(lookup), schema))
     }
 
     /// Keeps the first row that comes for each value of `subset`, or of all columns, as Polars' `unique` with

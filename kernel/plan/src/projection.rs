@@ -36,6 +36,10 @@ fn before(step: &Step, after: Option<BTreeSet<PlSmallStr>>) -> Option<BTreeSet<P
             names.extend(columns.iter().cloned());
             Some(names)
         }
+        Step::Join(lookup) => {
+            // Names that come from the frame are no columns of the source.
+            Some(&after? | &columns_of(lookup.left_on())?)
+        }
         // What the fields are called is only known from the column itself, and what a function reads is not known at all.
         Step::Unnest(_) | Step::MapBatches(_) => None,
         Step::Unique(columns) => {

@@ -10,7 +10,7 @@ use crate::change::Changes;
 pub(crate) fn takes(step: &Step) -> bool {
     match step {
         Step::Filter(_) | Step::Select(_) | Step::WithColumns(_) | Step::Explode(_) | Step::Unnest(_) => true,
-        Step::MapBatches(_) => true,
+        Step::MapBatches(_) | Step::Join(_) => true,
         Step::Watermark(_) | Step::Aggregate(_) | Step::Unique(_) | Step::Limit(_) => false,
     }
 }
@@ -55,6 +55,7 @@ fn execute_with(steps: &[Step], rows: DataFrame, carried: &'static str) -> Polar
             Step::WithColumns(exprs) => lazy.with_columns(exprs),
             Step::Explode(columns) => plan::explode(lazy, columns),
             Step::Unnest(columns) => plan::unnest(lazy, columns),
+            Step::Join(lookup) => lookup.join(lazy),
             Step::MapBatches(closure) => mapped(closure, lazy.collect()?, carried)?.lazy(),
             Step::Watermark(_) | Step::Aggregate(_) | Step::Unique(_) | Step::Limit(_) => lazy,
         };

@@ -1,0 +1,136 @@
+"""Queries that a notebook starts: where their rows go, what their handles say, and that a restart goes on where they were."""
+
+import csv
+import json
+from datetime import UTC, datetime
+
+import pytest
+from test_streams import produce, read, send
+
+
+def payments(count, first=0):
+    """One a second, each of three shops."""
+    times = range(first, first + count)
+    return [json.dumps({"shop": f"shop {n % 3}", "amount": n, "event_time": 1_700_000_000_000 + n * 1000}).encode() for n in times]
+
+
+def frame(broker, topic):
+    cast = 'with_columns([col("event_time").cast(DataType::Datetime(TimeUnit::Milliseconds, None))])'
+    return f'{read(broker, topic)}.{cast}.with_watermark("event_time", "5s")'
+
+
+WINDOWS = 'group_by_dynamic(col("event_time"), [col("shop")], tumbling("10s")).agg([len().alias("n"), col("amount").sum().alias("total")])'
+
+
+def expected(count):
+    """The windows of ten seconds that the watermark has closed after `count` payments."""
+    windows = {}
+    for n in range(count):
+        key = (f"shop {n % 3}", n // 10 * 10)
+        rows, total = windows.get(key, (0, 0))
+        windows[key] = (rows + 1, total + n)
+    newest = count - 1 - 5
+    return {key: value for key, value in windows.items() if key[1] + 10 <= newest}
+
+
+def rows_of(kernel, broker, topic):
+    """The records of a topic that are committed, as our own reader has them."""
+    kernel.ok(f"let mut back = {read(broker, topic)}.collect()?;\nlet mut text = Vec::new();\nCsvWriter::new(&mut text).finish(&mut back)?;")
+    return list(csv.DictReader(kernel.ok("print!(\"{}\", String::from_utf8(text.clone())?);").stdout.splitlines()))
+
+
+def test_final_windows_reach_a_topic_once_and_a_restart_goes_on(kernel, broker, tmp_path):
+    produce(broker, "sales", payments(60), partitions=1)
+    kernel.ok(f"let sales = {frame(broker, 'sales')};")
+    start = (
+        f'let totals = sales.{WINDOWS}.write_kafka("{broker}", "totals").key("shop")'
+        f'.checkpoint("{tmp_path}/totals").trigger(Trigger::AvailableNow).start()?;\ntotals.await_termination()?;'
+    )
+    kernel.ok(start)
+    send(broker, "sales", payments(40, first=60), partitions=1)
+    kernel.ok(start)
+    kernel.ok(start)
+    windows = expected(100)
+    found = rows_of(kernel, broker, "totals")
+    second = lambda text: int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()) - 1_700_000_000  # noqa: E731
+    rows = {(row["shop"], second(row["event_time"])): (int(row["n"]), int(row["total"])) for row in found}
+    assert len(found) == len(rows), "no window twice"
+    assert rows == windows
+
+
+def test_a_query_says_where_it_is(kernel, broker):
+    produce(broker, "told", payments(30), partitions=1)
+    kernel.ok(f"let told = {frame(broker, 'told')};")
+    kernel.ok('let counted = told.group_by([col("shop")]).agg([len().alias("n")]).memory("counted").trigger(Trigger::AvailableNow).start()?;')
+    kernel.ok("counted.await_termination()?;")
+    assert "ended, 30 rows read, 3 in the result" in kernel.ok("counted.status()").plain
+    assert "input_rows: 30" in kernel.ok("counted.last_progress()").plain
+    assert kernel.ok("counted.exception().is_none() && !counted.is_active()").plain == "true"
+    assert "AGGREGATE" in kernel.ok('println!("{}", counted.explain())').stdout
+    assert kernel.ok('memory_table("counted")?.sort(["shop"], Default::default())?').plain.count("10") >= 3
+    shown = kernel.ok("streams()").bundles[0]
+    assert "application/vnd.corriente.live+json" in shown and "counted" in shown["text/plain"]
+    said = kernel.run('memory_table("nothing")?')
+    assert 'no query is called "nothing"' in said.error and "counted" in said.error
+
+
+def test_a_function_sees_every_batch_and_its_panic_ends_its_query_only(kernel, broker):
+    produce(broker, "seen", payments(20), partitions=1)
+    kernel.ok(f"let seen = {frame(broker, 'seen')};")
+    kernel.ok(
+        "use std::sync::{Arc, atomic::{AtomicUsize, Ordering}};\nlet rows = Arc::new(AtomicUsize::new(0));\nlet adds = rows.clone();\n"
+        "let adding = seen.foreach_batch(move |batch, _| { adds.fetch_add(batch.height(), Ordering::SeqCst); Ok(()) }).trigger(Trigger::AvailableNow).start()?;\n"
+        "adding.await_termination()?;"
+    )
+    assert kernel.ok("rows.load(Ordering::SeqCst)").plain == "20"
+    kernel.ok('let falling = seen.foreach_batch(|_, n| panic!("batch {n} is too much")).start()?;')
+    said = kernel.run("falling.await_termination()?;")
+    assert "the function of foreach_batch failed in batch 0" in said.error and "batch 0 is too much" in said.error
+    assert kernel.ok("1 + 1").plain == "2"
+
+
+def test_rows_reach_parquet_files(kernel, broker, tmp_path):
+    produce(broker, "kept", payments(25), partitions=2)
+    kernel.ok(f"let kept = {frame(broker, 'kept')};")
+    kernel.ok(f'let to_files = kept.write_parquet("{tmp_path}/files").checkpoint("{tmp_path}/cp").trigger(Trigger::AvailableNow).start()?;\nto_files.await_termination()?;')
+    files = f'LazyFrame::scan_parquet(PlRefPath::new("{tmp_path}/files/*.parquet"), Default::default())?'
+    assert kernel.ok(f'{files}.select([col("amount").sum()]).collect()?').plain.count(str(sum(range(25)))) == 1
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        (f"{WINDOWS}.write_parquet(\"/tmp/never\").output_mode(OutputMode::Complete).key(\"nothing\")", ['the key "nothing" is no column', "shop, event_time, n, total"]),
+        ('write_parquet("/tmp/never").output_mode(OutputMode::Complete)', ["output mode Complete does not go with this query", "OutputMode::Append"]),
+        ('group_by([col("shop")]).agg([len()]).write_parquet("/tmp/never").output_mode(OutputMode::Append)', ["no row of them is final", "OutputMode::Update"]),
+        ('write_kafka("nobody", "topic")', ["host:port"]),
+    ],
+)  # fmt: skip
+def test_a_query_that_cannot_be_is_refused_when_it_is_started(kernel, broker, query, words):
+    topic = "refused"
+    if not getattr(test_a_query_that_cannot_be_is_refused_when_it_is_started, "made", False):
+        produce(broker, topic, payments(3))
+        test_a_query_that_cannot_be_is_refused_when_it_is_started.made = True
+    said = kernel.run(f"{frame(broker, topic)}.{query}.start()?")
+    missing = [word for word in words if word not in said.error]
+    assert not missing, f"{missing} not in:\n{said.error}"
+
+
+@pytest.mark.parametrize(
+    ("use", "words"),
+    [
+        ('unique(Some(&["nothing"]))', ['unique: there is no column "nothing"']),
+        ('group_by([col("shop")]).agg([len()]).limit(3)', ["limit: the rows of an aggregation change", "collect()"]),
+        ('group_by_dynamic(col("event_time"), [], hopping("1s", "10s")).agg([len()])', ["hopping", "shorter than the step"]),
+        ('group_by_dynamic(col("event_time"), [], session("soon")).agg([len()])', ['"soon" is not a duration']),
+        ('with_columns([col("amount").sum().over([col("shop")])?])', ["needs more than one row"]),
+        ('rename(["amount"], ["shop"])', ["rename", "shop"]),
+    ],
+)
+def test_a_frame_that_cannot_be_streamed_is_refused_when_it_is_made(kernel, broker, use, words):
+    if not getattr(test_a_frame_that_cannot_be_streamed_is_refused_when_it_is_made, "made", False):
+        produce(broker, "frames", payments(3))
+        test_a_frame_that_cannot_be_streamed_is_refused_when_it_is_made.made = True
+    said = kernel.run(f"{frame(broker, 'frames')}.{use}")
+    missing = [word for word in words if word not in said.error]
+    assert said.reply["status"] == "error" and not missing, f"{missing} not in:\n{said.error}"
