@@ -5,8 +5,11 @@
 use std::sync::Arc;
 
 use engine::{CollectError, OpenSource};
-use plan::{Plan, PlanError, Window};
+use plan::{Moment, Plan, PlanError, StateFunction, Window};
 use polars::prelude::{DataFrame, DataType, Expr, JoinType, PolarsResult, SchemaRef, all, col};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::cell;
 use crate::exprs::{Exprs, Predicate};
@@ -150,6 +153,42 @@ impl StreamFrame {
     #[track_caller]
     pub fn head(&self, n: u64) -> StreamFrame {
         self.limit(n)
+    }
+
+    /// Calls a function with a state of one's own for each key, and the key's new rows: the way to write a rule over time, as
+    /// Spark's `flatMapGroupsWithState`. What the function gives is the result; it is called with no rows at once, to know
+    /// its columns. The state begins as its type's default, and a checkpoint keeps it as JSON. Through [`Moment`] the
+    /// function can ask to be called again when the watermark has come to a time, and forget a key.
+    ///
+    /// ```no_run
+    /// # use corriente::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let txns = read_kafka("127.0.0.1:9092").topic("transactions").json()?;
+    /// // The third declined payment of an account in a row, and every one after it.
+    /// let runs = txns.with_state([col("account_id")], |declined: &mut u32, rows, _| {
+    ///     let alarm: Vec<bool> = rows.column("status")?.str()?.iter().map(|status| {
+    ///         *declined = if status == Some("declined") { *declined + 1 } else { 0 };
+    ///         *declined >= 3
+    ///     }).collect();
+    ///     rows.filter(&BooleanChunked::new("alarm".into(), alarm))
+    /// });
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn with_state<S, F>(&self, keys: impl Exprs, function: F) -> StreamFrame
+    where
+        S: Default + Serialize + DeserializeOwned + Send + 'static,
+        F: Fn(&mut S, DataFrame, &mut Moment) -> PolarsResult<DataFrame> + Send + Sync + 'static,
+    {
+        self.stateful(keys.into_exprs(), StateFunction::new(function))
+    }
+
+    // Not generic, so that a cell does not compile it.
+    #[track_caller]
+    fn stateful(&self, keys: Vec<Expr>, function: StateFunction) -> StreamFrame {
+        self.with(self.plan.with_state(&keys, function))
     }
 
     /// Looks rows up in a frame that stands still, as Polars' `join`:

@@ -13,6 +13,7 @@ use crate::operator::columns::POSITION;
 use crate::operator::merged::Merged;
 use crate::operator::regrouped::Regrouped;
 use crate::operator::sessions::Sessions;
+use crate::operator::stateful::Stateful;
 use crate::operator::unique::Unique;
 use crate::operator::watermark::{WatermarkTracker, per_ms};
 use crate::operator::{Touched, stateless};
@@ -62,6 +63,7 @@ enum Stage {
     Unique(Unique),
     /// Rows that may still pass.
     Limit(u64),
+    Stateful(Box<Stateful>),
 }
 
 /// What a batch led to.
@@ -83,10 +85,12 @@ impl Pipeline {
     pub fn new(plan: &Plan, source: &SchemaRef, mode: Mode, clock: &Arc<dyn Clock>) -> PolarsResult<Pipeline> {
         let steps = plan.steps_with_schemas();
         let first = steps.iter().find_map(|(step, _)| match step {
-            Step::Aggregate(aggregate) => Some(&aggregate.method),
+            Step::Aggregate(aggregate) => Some(keeps_rows(&aggregate.method)),
+            // What a function gives has no position.
+            Step::WithState(..) => Some(false),
             _ => None,
         });
-        let mut ordered = first.is_some_and(keeps_rows);
+        let mut ordered = first.unwrap_or(false);
         let mut pipeline = Pipeline {
             front: Vec::new(),
             watermark: None,
@@ -128,7 +132,7 @@ impl Pipeline {
                 step => {
                     let stage = Stage::new(step, &with_position(&input, ordered), schema, time.as_ref())?;
                     pipeline.stages.extend(stage);
-                    if matches!(step, Step::Aggregate(_)) {
+                    if matches!(step, Step::Aggregate(_) | Step::WithState(..)) {
                         input = schema.clone();
                         ordered = false;
                     }
@@ -174,18 +178,23 @@ impl Pipeline {
             }
             None => self.watermark.as_mut().and_then(WatermarkTracker::advance),
         };
+        let per_ms = self.watermark.as_ref().map_or(1, WatermarkTracker::steps_per_ms);
         let (mut delta, mut late, mut timeless) = (Delta::Append(rows), 0, 0);
         for (number, stage) in self.stages.iter_mut().enumerate() {
-            let (changed, dropped) = stage.execute(delta, before)?;
+            let (changed, dropped) = stage.execute(delta, before, per_ms)?;
             let wanted = self.finals == Some(number);
             late += dropped.0;
             timeless += dropped.1;
             let closed = match after {
-                Some(after) => stage.close(after, wanted)?,
+                Some(after) => stage.close(after, wanted, per_ms)?,
                 None => None,
             };
             delta = match (changed, closed) {
-                (_, Some(rows)) => Delta::Append(rows),
+                (Delta::Append(mut rows), Some(closed)) => {
+                    rows.vstack_mut(&closed)?;
+                    Delta::Append(rows)
+                }
+                (Delta::Change(_), Some(closed)) => Delta::Append(closed),
                 (Delta::Change(changes), None) if wanted => Delta::Append(changes.rows.clear()),
                 (changed, None) => changed,
             };
@@ -302,6 +311,9 @@ impl Stage {
         Ok(Some(match step {
             Step::Unique(columns) => Stage::Unique(Unique::new(columns, time.filter(|t| input.contains(t)).cloned())),
             Step::Limit(n) => Stage::Limit(*n),
+            Step::WithState(keys, function) => {
+                Stage::Stateful(Box::new(Stateful::new(keys, function, &without_position(input), schema)))
+            }
             Step::Aggregate(aggregate) => match (&aggregate.method, &aggregate.over) {
                 (_, Some(over)) if matches!(over.cut, Cut::Session { .. }) => {
                     let Cut::Session { gap } = over.cut else { return Ok(None) };
@@ -323,7 +335,7 @@ impl Stage {
     }
 
     /// Takes a batch in; gives what comes of it, and the rows that were late or had no time.
-    fn execute(&mut self, delta: Delta, watermark: Option<i64>) -> PolarsResult<(Delta, (usize, usize))> {
+    fn execute(&mut self, delta: Delta, watermark: Option<i64>, per_ms: i64) -> PolarsResult<(Delta, (usize, usize))> {
         let nothing = (0, 0);
         Ok(match (self, delta) {
             (Stage::Rows(steps), Delta::Append(rows)) => (Delta::Append(stateless::execute(steps, rows)?), nothing),
@@ -342,13 +354,16 @@ impl Stage {
                 *left -= rows.height() as u64;
                 (Delta::Append(rows), nothing)
             }
-            (Stage::Merged(_) | Stage::Unique(_) | Stage::Limit(_), Delta::Change(_)) => {
+            (Stage::Stateful(stateful), Delta::Append(rows)) => {
+                (Delta::Append(stateful.execute(&rows, watermark.map(|at| at.div_euclid(per_ms)))?), nothing)
+            }
+            (Stage::Merged(_) | Stage::Unique(_) | Stage::Limit(_) | Stage::Stateful(_), Delta::Change(_)) => {
                 polars_bail!(ComputeError: "an operator for rows that never change was given rows that do")
             }
         })
     }
 
-    fn close(&mut self, watermark: i64, wanted: bool) -> PolarsResult<Option<DataFrame>> {
+    fn close(&mut self, watermark: i64, wanted: bool, per_ms: i64) -> PolarsResult<Option<DataFrame>> {
         match self {
             Stage::Merged(merged) => merged.close(watermark, wanted),
             Stage::Regrouped(regrouped) => regrouped.close(watermark, wanted),
@@ -357,6 +372,7 @@ impl Stage {
                 unique.close(watermark);
                 Ok(None)
             }
+            Stage::Stateful(stateful) => stateful.close(watermark.div_euclid(per_ms)),
             Stage::Rows(_) | Stage::Limit(_) => Ok(None),
         }
     }
@@ -370,6 +386,7 @@ impl Stage {
             Stage::Rows(_) => return Ok(0),
             Stage::Limit(left) => return Ok(*left),
             Stage::Unique(unique) => (0, unique.save()?, None),
+            Stage::Stateful(stateful) => (0, stateful.save()?, None),
             Stage::Merged(merged) => {
                 let (next, groups) = merged.save()?;
                 (next, groups, None)
@@ -397,6 +414,7 @@ impl Stage {
                 Ok(())
             }
             Stage::Unique(unique) => unique.restore(&table("groups")?),
+            Stage::Stateful(stateful) => stateful.restore(&table("groups")?),
             Stage::Merged(merged) => merged.restore(fact, &table("groups")?),
             Stage::Regrouped(regrouped) => regrouped.restore(fact, &table("groups")?, &table("rows")?),
             Stage::Sessions(sessions) => sessions.restore(fact, &table("groups")?, &table("rows")?),
@@ -418,6 +436,12 @@ fn with_position(schema: &SchemaRef, ordered: bool) -> SchemaRef {
     if ordered {
         schema.with_column(POSITION.into(), DataType::Int64);
     }
+    Arc::new(schema)
+}
+
+fn without_position(schema: &SchemaRef) -> SchemaRef {
+    let mut schema = schema.as_ref().clone();
+    schema.shift_remove(POSITION);
     Arc::new(schema)
 }
 

@@ -11,7 +11,7 @@ use engine::{
     Crash, Offsets, OpenSource, Options, OutputMode, PartitionRows, Query, QueryOutput, Sink, SinkError, Source,
     SourceBatch, SourceError, StartError, Step, Trigger,
 };
-use plan::{Plan, session, tumbling};
+use plan::{Moment, Plan, StateFunction, session, tumbling};
 use polars::prelude::*;
 
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -137,6 +137,7 @@ fn plans() -> Vec<(&'static str, Plan, OutputMode)> {
             marked.group_by_dynamic(&time, &[col("key")], &session("4s"), &merged).unwrap(),
             OutputMode::Append,
         ),
+        ("a function with a state", counted(&marked), OutputMode::Append),
         ("keys", source().group_by(&[col("key")], &merged).unwrap(), OutputMode::Complete),
         (
             "an aggregate of an aggregate",
@@ -144,6 +145,39 @@ fn plans() -> Vec<(&'static str, Plan, OutputMode)> {
             OutputMode::Update,
         ),
     ]
+}
+
+/// The running total of each key, and a last one ten seconds after its newest row.
+fn counted(marked: &Plan) -> Plan {
+    let function = StateFunction::new(|total: &mut (String, i64), rows: DataFrame, moment: &mut Moment| {
+        let (keys, values) = (rows.column("key")?.str()?.clone(), rows.column("value")?.i64()?.clone());
+        for (key, value) in keys.iter().zip(values.iter()) {
+            *total = (key.unwrap_or_default().to_owned(), total.1 + value.unwrap_or_default());
+        }
+        let newest = rows.column("time")?.to_physical_repr().i64()?.max();
+        if let Some(newest) = newest {
+            moment.set_timeout_ms(newest + 10_000);
+        }
+        if moment.timed_out() {
+            moment.forget();
+        }
+        let n = usize::from(newest.is_some() || moment.timed_out());
+        let last = moment.timed_out();
+        df!["key" => vec![total.0.clone(); n], "total" => vec![total.1; n], "last" => vec![last; n]]
+    });
+    marked.with_state(&[col("key")], function).unwrap()
+}
+
+#[test]
+fn a_function_with_a_state_is_called_when_a_keys_time_is_up() {
+    let marked = source().with_watermark("time", "1s").unwrap();
+    let once = marked.filter(col("key").eq(lit("a")).or(col("value").gt(lit(5)))).unwrap();
+    let (kept, folder) = (Kept::default(), tempfile::tempdir().unwrap());
+    assert_eq!(run(&counted(&once), OutputMode::Append, folder.path(), &kept, 45, None), None);
+    let batches = kept.batches();
+    let all = batches.iter().skip(1).fold(batches[0].1.clone(), |all, (_, rows)| all.vstack(rows).unwrap());
+    let last = all.lazy().filter(col("last")).collect().unwrap();
+    assert!(last.height() > 0, "a key without rows for ten seconds is called once more");
 }
 
 #[test]

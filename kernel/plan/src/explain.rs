@@ -53,6 +53,7 @@ fn line(step: &Step) -> String {
         Step::MapBatches(closure) => format!("MAP_BATCHES {closure:?}"),
         Step::Join(lookup) => lookup.explain(),
         Step::Unique(columns) => format!("UNIQUE {columns:?}, THE FIRST TO COME"),
+        Step::WithState(keys, function) => format!("WITH_STATE {function:?} BY {keys:?}"),
         Step::Limit(n) => format!("LIMIT {n}"),
         Step::Aggregate(a) => {
             let over = a.over.as_ref().map(|over| format!(" OVER {} OF \"{}\"", over.window.text(), over.time));

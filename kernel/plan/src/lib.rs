@@ -9,6 +9,7 @@ mod expr;
 mod lookup;
 mod node;
 mod projection;
+mod stateful;
 mod window;
 
 pub use aggregate::{Accumulator, Aggregate, Function, Method, Over};
@@ -18,4 +19,5 @@ pub use expr::near_matches;
 pub use lookup::Lookup;
 pub use node::{Node, Plan, Step, Watermark, explode, unnest};
 pub use projection::columns_of;
+pub use stateful::{Moment, StateFunction, States};
 pub use window::{Cut, Window, hopping, parse_duration, session, tumbling};

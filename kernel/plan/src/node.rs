@@ -9,6 +9,7 @@ use crate::aggregate::{Aggregate, Over};
 use crate::closure::Closure;
 use crate::expr::{check_row_wise, schema_after, unknown_column};
 use crate::lookup::Lookup;
+use crate::stateful::{Moment, StateFunction};
 use crate::window::{Window, parse_duration};
 use crate::{PlanError, explain};
 
@@ -59,6 +60,8 @@ pub enum Step {
     Unique(Vec<PlSmallStr>),
     /// Keeps the first so many rows.
     Limit(u64),
+    /// Calls a person's own function with a state for each value of these keys.
+    WithState(Vec<Expr>, StateFunction),
     /// Aggregates over keys, windows, or both.
     Aggregate(Box<Aggregate>),
 }
@@ -216,7 +219,9 @@ impl Plan {
         for step in self.steps().2 {
             let detail = match step {
                 Step::Watermark(first) => format!("the frame has a watermark already, on \"{}\"", first.column),
-                Step::Aggregate(_) | Step::Unique(_) | Step::Limit(_) => "the frame has a state already".to_owned(),
+                Step::Aggregate(_) | Step::Unique(_) | Step::Limit(_) | Step::WithState(..) => {
+                    "the frame has a state already".to_owned()
+                }
                 _ => continue,
             };
             let hint = "Set one watermark, before windows, unique and limit.";
@@ -317,6 +322,21 @@ impl Plan {
         let lookup = Lookup::new(right, left_on, right_on, how, self.appends())?;
         let schema = schema_after("join", &self.schema, &[], |frame| lookup.join(frame))?;
         Ok(self.step(Step::Join(lookup), schema))
+    }
+
+    /// Calls a function with the state of each key and its new rows; what it gives is the result. It is called with no rows at
+    /// once, to know what comes out.
+    ///
+    /// # Errors
+    /// An unknown column, what the function says of no rows, or a frame whose rows change.
+    pub fn with_state(&self, keys: &[Expr], function: StateFunction) -> Result<Plan, PlanError> {
+        self.only_appended("with_state", "Give it the rows before they are aggregated.")?;
+        check_row_wise("with_state", &self.schema, keys)?;
+        let refused = |error: PolarsError| PlanError::Polars { operation: "with_state", detail: error.to_string() };
+        let none = DataFrame::empty_with_schema(&self.schema);
+        let empty = function.begin().call(&[], none, &mut Moment::default()).map_err(refused)?;
+        let schema = empty.schema().clone();
+        Ok(self.step(Step::WithState(keys.to_vec(), function), schema))
     }
 
     /// Keeps the first row that comes for each value of `subset`, or of all columns, as Polars' `unique` with

@@ -74,6 +74,11 @@ impl WatermarkTracker {
         self.current
     }
 
+    /// Steps of the column's unit in a millisecond.
+    pub(crate) fn steps_per_ms(&self) -> i64 {
+        per_ms(self.unit)
+    }
+
     /// The newest time of each partition.
     pub(crate) fn newest(&self) -> BTreeMap<i32, Option<i64>> {
         self.partitions.iter().map(|(partition, seen)| (*partition, seen.newest)).collect()

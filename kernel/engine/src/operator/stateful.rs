@@ -1,0 +1,125 @@
+//! A person's own function with a state for each key, called with the key's new rows and when its time is up.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use plan::{Moment, StateFunction, States};
+use polars::prelude::*;
+
+use super::columns::{KEY, START, encoded, key, keys_of};
+
+/// The states and what the function is called with.
+pub(crate) struct Stateful {
+    keys: Vec<Expr>,
+    states: Box<dyn States>,
+    /// In milliseconds.
+    timeouts: PlHashMap<Box<[u8]>, i64>,
+    times: BTreeSet<(i64, Box<[u8]>)>,
+    /// What the function is called with when there are no rows, and what it gives then.
+    none: DataFrame,
+    empty: DataFrame,
+}
+
+impl Stateful {
+    /// `input` is the schema that the function sees, `output` what it gives.
+    pub(crate) fn new(keys: &[Expr], function: &StateFunction, input: &SchemaRef, output: &SchemaRef) -> Stateful {
+        Stateful {
+            keys: keys.to_vec(),
+            states: function.begin(),
+            timeouts: PlHashMap::default(),
+            times: BTreeSet::new(),
+            none: DataFrame::empty_with_schema(input),
+            empty: DataFrame::empty_with_schema(output),
+        }
+    }
+
+    /// Calls the function with the rows of each key, in the order in which the keys come.
+    pub(crate) fn execute(&mut self, rows: &DataFrame, watermark_ms: Option<i64>) -> PolarsResult<DataFrame> {
+        let keys = self.keys.iter().enumerate().map(|(n, expr)| expr.clone().alias(key(n)));
+        let keyed = rows.clone().lazy().select(keys.collect::<Vec<_>>()).collect()?;
+        let keys = encoded(&keys_of(&keyed, self.keys.len())?, rows.height())?;
+        let mut order: Vec<&[u8]> = Vec::new();
+        let mut found: BTreeMap<&[u8], Vec<IdxSize>> = BTreeMap::new();
+        for (row, key) in keys.iter().enumerate() {
+            let key = key.unwrap_or_default();
+            let rows = found.entry(key).or_default();
+            if rows.is_empty() {
+                order.push(key);
+            }
+            rows.push(row as IdxSize);
+        }
+        let mut all = self.empty.clone();
+        for key in order {
+            let mine = rows.take(&IdxCa::from_slice(PlSmallStr::EMPTY, &found[key]))?;
+            self.call(key, mine, watermark_ms, false, &mut all)?;
+        }
+        Ok(all)
+    }
+
+    /// Calls the function for the keys whose time is up.
+    pub(crate) fn close(&mut self, watermark_ms: i64) -> PolarsResult<Option<DataFrame>> {
+        let mut due = Vec::new();
+        while self.times.first().is_some_and(|(time, _)| *time <= watermark_ms) {
+            due.extend(self.times.pop_first().map(|(_, key)| key));
+        }
+        let mut all = self.empty.clone();
+        for key in due {
+            self.timeouts.remove(&key);
+            self.call(&key, self.none.clone(), Some(watermark_ms), true, &mut all)?;
+        }
+        Ok((all.height() > 0).then_some(all))
+    }
+
+    fn call(
+        &mut self,
+        key: &[u8],
+        rows: DataFrame,
+        watermark_ms: Option<i64>,
+        timed_out: bool,
+        all: &mut DataFrame,
+    ) -> PolarsResult<()> {
+        let mut moment = Moment::new(watermark_ms, self.timeouts.get(key).copied(), timed_out);
+        let given = self.states.call(key, rows, &mut moment)?;
+        polars_ensure!(
+            given.schema() == self.empty.schema(),
+            SchemaMismatch: "the function of with_state gave other columns than it gave for no rows: {:?} and not {:?}",
+            given.schema(), self.empty.schema()
+        );
+        all.vstack_mut(&given)?;
+        if let Some(before) = self.timeouts.remove(key) {
+            self.times.remove(&(before, key.into()));
+        }
+        if let Some(time) = moment.timeout_ms() {
+            self.timeouts.insert(key.into(), time);
+            self.times.insert((time, key.into()));
+        }
+        Ok(())
+    }
+
+    /// The states as a table.
+    pub(crate) fn save(&self) -> PolarsResult<DataFrame> {
+        let states = self.states.save()?;
+        let keys: Vec<&[u8]> = states.iter().map(|(key, _)| key.as_ref()).collect();
+        let timeouts: Vec<Option<i64>> = keys.iter().map(|key| self.timeouts.get(*key).copied()).collect();
+        let texts: Vec<&str> = states.iter().map(|(_, text)| text.as_str()).collect();
+        let columns: Vec<Column> = vec![
+            Series::new(KEY.into(), keys).into(),
+            Series::new(START.into(), timeouts).into(),
+            Series::new("state".into(), texts).into(),
+        ];
+        DataFrame::new(states.len(), columns)
+    }
+
+    /// Takes over what [`Stateful::save`] gave.
+    pub(crate) fn restore(&mut self, saved: &DataFrame) -> PolarsResult<()> {
+        let (keys, texts) = (saved.column(KEY)?.binary()?, saved.column("state")?.str()?);
+        for ((key, text), timeout) in keys.iter().zip(texts.iter()).zip(saved.column(START)?.i64()?.iter()) {
+            let key = key.unwrap_or_default();
+            self.states.restore(key, text.unwrap_or_default())?;
+            if let Some(time) = timeout {
+                self.timeouts.insert(key.into(), time);
+                self.times.insert((time, key.into()));
+            }
+        }
+        Ok(())
+    }
+}

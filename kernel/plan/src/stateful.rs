@@ -1,0 +1,162 @@
+//! A person's own function with a state for each key: the way to write a rule over time. The function's types are known
+//! where it is written, and hidden from everything else behind [`States`].
+
+use std::collections::HashMap;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use polars::prelude::{DataFrame, PolarsResult, polars_err};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::closure::message;
+
+/// What a function is told of the moment, and what it can ask for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Moment {
+    watermark_ms: Option<i64>,
+    timed_out: bool,
+    timeout_ms: Option<i64>,
+    forget: bool,
+}
+
+impl Moment {
+    /// A moment at a watermark; `timed_out` says that there are no rows and the key's time is up.
+    #[must_use]
+    pub fn new(watermark_ms: Option<i64>, timeout_ms: Option<i64>, timed_out: bool) -> Moment {
+        Moment { watermark_ms, timed_out, timeout_ms, forget: false }
+    }
+
+    /// The watermark, in milliseconds since the epoch.
+    #[must_use]
+    pub fn watermark_ms(&self) -> Option<i64> {
+        self.watermark_ms
+    }
+
+    /// Whether the function is called because the key's time is up, without rows.
+    #[must_use]
+    pub fn timed_out(&self) -> bool {
+        self.timed_out
+    }
+
+    /// Has the function be called for this key, without rows, once the watermark has come to `ms`, in milliseconds since the
+    /// epoch. A later call puts another time in its place.
+    pub fn set_timeout_ms(&mut self, ms: i64) {
+        self.timeout_ms = Some(ms);
+    }
+
+    /// Takes the key's timeout away.
+    pub fn clear_timeout(&mut self) {
+        self.timeout_ms = None;
+    }
+
+    /// Forgets the key's state and timeout when the function returns.
+    pub fn forget(&mut self) {
+        self.forget = true;
+    }
+
+    /// When the function is to be called next, if nothing comes before.
+    #[must_use]
+    pub fn timeout_ms(&self) -> Option<i64> {
+        if self.forget { None } else { self.timeout_ms }
+    }
+}
+
+/// The states of all keys.
+///
+/// Contract: `call` gives rows of one schema, whatever it is called with; `restore` takes what `save` gave for a key.
+pub trait States: Send {
+    /// Calls the function with a key's state and its new rows.
+    ///
+    /// # Errors
+    /// What the function says, or that it panicked.
+    fn call(&mut self, key: &[u8], rows: DataFrame, moment: &mut Moment) -> PolarsResult<DataFrame>;
+
+    /// The states, each as JSON.
+    ///
+    /// # Errors
+    /// A state that JSON cannot hold.
+    fn save(&self) -> PolarsResult<Vec<(Box<[u8]>, String)>>;
+
+    /// Puts a state back.
+    ///
+    /// # Errors
+    /// A text that is no such state: the function's state has another type than it had.
+    fn restore(&mut self, key: &[u8], state: &str) -> PolarsResult<()>;
+}
+
+/// A function with a state for each key.
+#[derive(Clone)]
+pub struct StateFunction(Arc<dyn Fn() -> Box<dyn States> + Send + Sync>);
+
+impl StateFunction {
+    /// A function whose states begin as `S::default()`.
+    pub fn new<S, F>(function: F) -> StateFunction
+    where
+        S: Default + Serialize + DeserializeOwned + Send + 'static,
+        F: Fn(&mut S, DataFrame, &mut Moment) -> PolarsResult<DataFrame> + Send + Sync + 'static,
+    {
+        let function = Arc::new(function);
+        StateFunction(Arc::new(move || Box::new(Typed { states: HashMap::new(), function: Arc::clone(&function) })))
+    }
+
+    /// No states yet.
+    #[must_use]
+    pub fn begin(&self) -> Box<dyn States> {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for StateFunction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("closure")
+    }
+}
+
+struct Typed<S, F> {
+    states: HashMap<Box<[u8]>, S>,
+    function: Arc<F>,
+}
+
+impl<S, F> States for Typed<S, F>
+where
+    S: Default + Serialize + DeserializeOwned + Send + 'static,
+    F: Fn(&mut S, DataFrame, &mut Moment) -> PolarsResult<DataFrame> + Send + Sync + 'static,
+{
+    fn call(&mut self, key: &[u8], rows: DataFrame, moment: &mut Moment) -> PolarsResult<DataFrame> {
+        if !self.states.contains_key(key) {
+            self.states.insert(key.into(), S::default());
+        }
+        let Some(state) = self.states.get_mut(key) else { return Ok(rows) };
+        let first = rows.head(Some(1));
+        let called = catch_unwind(AssertUnwindSafe(|| (self.function)(state, rows, moment)));
+        if moment.forget {
+            self.states.remove(key);
+        }
+        called.unwrap_or_else(|panic| Err(panicked(&message(panic.as_ref()), &first)))
+    }
+
+    fn save(&self) -> PolarsResult<Vec<(Box<[u8]>, String)>> {
+        let text = |(key, state): (&Box<[u8]>, &S)| {
+            let text = serde_json::to_string(state).map_err(|error| not_json(&error))?;
+            Ok((key.clone(), text))
+        };
+        self.states.iter().map(text).collect()
+    }
+
+    fn restore(&mut self, key: &[u8], state: &str) -> PolarsResult<()> {
+        self.states.insert(key.into(), serde_json::from_str(state).map_err(|error| not_json(&error))?);
+        Ok(())
+    }
+}
+
+// Not generic, so that a cell does not compile it.
+
+fn panicked(message: &str, first: &DataFrame) -> polars::prelude::PolarsError {
+    polars_err!(ComputeError: "the function of with_state panicked: {message}. The key's rows began with {first}")
+}
+
+fn not_json(error: &serde_json::Error) -> polars::prelude::PolarsError {
+    polars_err!(ComputeError: "a state of with_state does not go with the checkpoint: {error}")
+}
