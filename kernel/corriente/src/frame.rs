@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use engine::{CollectError, OpenSource};
 use plan::{Moment, Plan, PlanError, StateFunction, Window};
-use polars::prelude::{DataFrame, DataType, Expr, JoinType, PolarsResult, SchemaRef, all, col};
+use polars::prelude::{DataFrame, DataType, Expr, JoinType, PolarsResult, SchemaRef, SortMultipleOptions, all, col};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -198,6 +198,21 @@ impl StreamFrame {
     #[track_caller]
     pub fn join(&self, right: &DataFrame, left_on: impl Exprs, right_on: impl Exprs, how: JoinType) -> StreamFrame {
         self.with(self.plan.join(right.clone(), &left_on.into_exprs(), &right_on.into_exprs(), &how))
+    }
+
+    /// Sorts the rows of an aggregation, as Polars' `sort`. A stream itself has no end and is not sorted: keep its first rows
+    /// with [`StreamFrame::top_k`].
+    #[must_use]
+    #[track_caller]
+    pub fn sort(&self, by: impl Exprs, options: SortMultipleOptions) -> StreamFrame {
+        self.with(self.plan.sort(&by.into_exprs(), &options))
+    }
+
+    /// Keeps the `k` largest rows by `by`, as Polars' `top_k`; with `options` that say descending, the smallest.
+    #[must_use]
+    #[track_caller]
+    pub fn top_k(&self, k: usize, by: impl Exprs, options: SortMultipleOptions) -> StreamFrame {
+        self.with(self.plan.top_k(k, &by.into_exprs(), &options))
     }
 
     /// Runs a function of one's own on each batch of rows, as Polars' `map_batches`. It must give the same columns for any

@@ -83,6 +83,10 @@ pub fn collect(plan: &Plan, open: &OpenSource, mut go_on: impl FnMut(u64) -> boo
 
 /// Sorts an aggregation by those of its keys and its time that are still there.
 fn in_order(plan: &Plan, frame: DataFrame) -> PolarsResult<DataFrame> {
+    // The first row of a sorted result has the largest identity.
+    if plan.order().is_some() {
+        return Ok(frame.reverse());
+    }
     let Some((aggregate, schema)) = plan.aggregate() else { return Ok(frame) };
     let by: Vec<PlSmallStr> = schema
         .iter_names()

@@ -13,6 +13,7 @@ use crate::operator::columns::POSITION;
 use crate::operator::merged::Merged;
 use crate::operator::regrouped::Regrouped;
 use crate::operator::sessions::Sessions;
+use crate::operator::sorted::Sorted;
 use crate::operator::stateful::Stateful;
 use crate::operator::unique::Unique;
 use crate::operator::watermark::{WatermarkTracker, per_ms};
@@ -64,6 +65,7 @@ enum Stage {
     /// Rows that may still pass.
     Limit(u64),
     Stateful(Box<Stateful>),
+    Sorted(Box<Sorted>),
 }
 
 /// What a batch led to.
@@ -311,6 +313,7 @@ impl Stage {
         Ok(Some(match step {
             Step::Unique(columns) => Stage::Unique(Unique::new(columns, time.filter(|t| input.contains(t)).cloned())),
             Step::Limit(n) => Stage::Limit(*n),
+            Step::Sort(order) => Stage::Sorted(Box::new(Sorted::new(&order.by, &order.options, order.k, schema))),
             Step::WithState(keys, function) => {
                 Stage::Stateful(Box::new(Stateful::new(keys, function, &without_position(input), schema)))
             }
@@ -354,6 +357,12 @@ impl Stage {
                 *left -= rows.height() as u64;
                 (Delta::Append(rows), nothing)
             }
+            (Stage::Sorted(sorted), Delta::Append(mut rows)) => {
+                // A rank is no position.
+                let _ = rows.drop_in_place(POSITION);
+                (Delta::Change(sorted.execute(Delta::Append(rows))?), nothing)
+            }
+            (Stage::Sorted(sorted), delta) => (Delta::Change(sorted.execute(delta)?), nothing),
             (Stage::Stateful(stateful), Delta::Append(rows)) => {
                 (Delta::Append(stateful.execute(&rows, watermark.map(|at| at.div_euclid(per_ms)))?), nothing)
             }
@@ -373,7 +382,7 @@ impl Stage {
                 Ok(None)
             }
             Stage::Stateful(stateful) => stateful.close(watermark.div_euclid(per_ms)),
-            Stage::Rows(_) | Stage::Limit(_) => Ok(None),
+            Stage::Rows(_) | Stage::Limit(_) | Stage::Sorted(_) => Ok(None),
         }
     }
 
@@ -387,6 +396,10 @@ impl Stage {
             Stage::Limit(left) => return Ok(*left),
             Stage::Unique(unique) => (0, unique.save()?, None),
             Stage::Stateful(stateful) => (0, stateful.save()?, None),
+            Stage::Sorted(sorted) => {
+                let (rows, shown) = sorted.save();
+                (0, shown, Some(rows))
+            }
             Stage::Merged(merged) => {
                 let (next, groups) = merged.save()?;
                 (next, groups, None)
@@ -415,6 +428,11 @@ impl Stage {
             }
             Stage::Unique(unique) => unique.restore(&table("groups")?),
             Stage::Stateful(stateful) => stateful.restore(&table("groups")?),
+            Stage::Sorted(sorted) => {
+                let shown = table("groups")?;
+                sorted.restore(table("rows")?, shown);
+                Ok(())
+            }
             Stage::Merged(merged) => merged.restore(fact, &table("groups")?),
             Stage::Regrouped(regrouped) => regrouped.restore(fact, &table("groups")?, &table("rows")?),
             Stage::Sessions(sessions) => sessions.restore(fact, &table("groups")?, &table("rows")?),

@@ -274,7 +274,14 @@ pub fn short_hash(text: &str) -> String {
 fn check_mode(plan: &Plan, mode: OutputMode) -> Result<(), StartError> {
     let refused = |detail, hint| Err(StartError::Mode { mode, detail, hint });
     let aggregate = plan.aggregate().map(|(aggregate, _)| aggregate);
+    if mode == OutputMode::Append && plan.order().is_some() {
+        return refused(
+            "which rows come first changes, so none is final",
+            "Write with output_mode(OutputMode::Complete)",
+        );
+    }
     match (mode, aggregate) {
+        (OutputMode::Complete, None) if plan.order().is_some() => Ok(()),
         (OutputMode::Append, Some(aggregate)) if aggregate.over.is_none() => refused(
             "the groups of keys alone never end, so no row of them is final",
             "Group by windows too, or write with output_mode(OutputMode::Update)",
@@ -299,6 +306,9 @@ fn has_watermark(plan: &Plan) -> bool {
 /// changes of everything else.
 #[must_use]
 pub fn natural_mode(plan: &Plan) -> OutputMode {
+    if plan.order().is_some() {
+        return OutputMode::Complete;
+    }
     match plan.aggregate() {
         None => OutputMode::Append,
         Some((aggregate, _)) if aggregate.over.is_some() && has_watermark(plan) => OutputMode::Append,

@@ -463,6 +463,34 @@ fn cases() -> u32 {
     std::env::var("CORRIENTE_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(300)
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig { cases: cases() / 3, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_first_rows_are_those_that_polars_sorts_first(
+        rows in prop::collection::vec(row(), 1..60),
+        cuts in prop::collection::vec(0..40usize, 0..8),
+        restarts in prop::collection::vec(0..8usize, 0..3),
+        k in 1..12usize,
+        descending: bool,
+        aggregated: bool,
+    ) {
+        let plan = Plan::source("memory rows", frame(&[]).schema().clone());
+        let aggs = [len().alias("n"), col("small").sum().alias("total")];
+        let options = SortMultipleOptions::default().with_order_descending(descending).with_nulls_last(true);
+        let all = frame(&rows).lazy();
+        let (plan, all, by) = if aggregated {
+            (plan.group_by(&[col("key")], &aggs).unwrap(), all.group_by([col("key")]).agg(aggs), vec![col("total"), col("key")])
+        } else {
+            (plan.select(&[col("small"), col("event_time")]).unwrap(), all.select([col("small"), col("event_time")]), vec![col("small"), col("event_time")])
+        };
+        let plan = plan.top_k(k, &by, &SortMultipleOptions::default().with_order_descending(!descending)).unwrap();
+        let (ours, _) = streamed(&plan, &batches(&rows, &cuts), &restarts);
+        let polars = all.sort_by_exprs(by, options).limit(k as IdxSize).collect().unwrap();
+        assert_equal(&ours.reverse(), &polars);
+    }
+}
+
 #[test]
 fn a_row_that_stops_passing_the_filter_leaves_the_result() {
     let rows = |wholes: &[i64]| -> Vec<Row> {

@@ -138,6 +138,16 @@ fn plans() -> Vec<(&'static str, Plan, OutputMode)> {
             OutputMode::Append,
         ),
         ("a function with a state", counted(&marked), OutputMode::Append),
+        (
+            "the largest of an aggregation",
+            source()
+                .group_by(&[col("value").alias("by")], &merged)
+                .unwrap()
+                .top_k(3, &[col("n"), col("price")], &Default::default())
+                .unwrap(),
+            OutputMode::Complete,
+        ),
+        ("the largest rows", source().top_k(4, &[col("price")], &Default::default()).unwrap(), OutputMode::Update),
         ("keys", source().group_by(&[col("key")], &merged).unwrap(), OutputMode::Complete),
         (
             "an aggregate of an aggregate",

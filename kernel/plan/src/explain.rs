@@ -53,6 +53,9 @@ fn line(step: &Step) -> String {
         Step::MapBatches(closure) => format!("MAP_BATCHES {closure:?}"),
         Step::Join(lookup) => lookup.explain(),
         Step::Unique(columns) => format!("UNIQUE {columns:?}, THE FIRST TO COME"),
+        Step::Sort(order) => {
+            format!("FIRST {} ROWS BY {:?}, DESCENDING {:?}", order.k, order.by, order.options.descending)
+        }
         Step::WithState(keys, function) => format!("WITH_STATE {function:?} BY {keys:?}"),
         Step::Limit(n) => format!("LIMIT {n}"),
         Step::Aggregate(a) => {

@@ -17,7 +17,7 @@ pub use closure::{Closure, message as panic_message};
 pub use error::PlanError;
 pub use expr::near_matches;
 pub use lookup::Lookup;
-pub use node::{Node, Plan, Step, Watermark, explode, unnest};
+pub use node::{Node, Order, Plan, Step, Watermark, explode, unnest};
 pub use projection::columns_of;
 pub use stateful::{Moment, StateFunction, States};
 pub use window::{Cut, Window, hopping, parse_duration, session, tumbling};

@@ -60,11 +60,27 @@ pub enum Step {
     Unique(Vec<PlSmallStr>),
     /// Keeps the first so many rows.
     Limit(u64),
+    /// Keeps the first rows in an order of their own.
+    Sort(Order),
     /// Calls a person's own function with a state for each value of these keys.
     WithState(Vec<Expr>, StateFunction),
     /// Aggregates over keys, windows, or both.
     Aggregate(Box<Aggregate>),
 }
+
+/// An order of rows, and how many of the first are kept.
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// What the rows are sorted by.
+    pub by: Vec<Expr>,
+    /// In which direction, and where nulls go.
+    pub options: SortMultipleOptions,
+    /// How many are kept.
+    pub k: usize,
+}
+
+/// The most rows that a sorted result may have.
+const MOST_SORTED: usize = 1_000_000;
 
 /// How far event time may run back: a row older than the newest by more than the delay may find its window closed.
 #[derive(Clone, Debug, PartialEq)]
@@ -144,7 +160,17 @@ impl Plan {
     /// Whether rows of the result never change once they are there.
     #[must_use]
     pub fn appends(&self) -> bool {
-        self.aggregate().is_none()
+        !self.steps().2.iter().any(|step| matches!(step, Step::Aggregate(_) | Step::Sort(_)))
+    }
+
+    /// The order of the result, if it has one of its own.
+    #[must_use]
+    pub fn order(&self) -> Option<&Order> {
+        match self.node() {
+            Node::Step { step: Step::Sort(order), .. } => Some(order),
+            Node::Step { input, step: Step::Filter(_) } => input.order(),
+            _ => None,
+        }
     }
 
     /// Keeps the rows for which `predicate` is true.
@@ -265,6 +291,13 @@ impl Plan {
     }
 
     fn aggregated(&self, keys: &[Expr], over: Option<Over>, aggs: &[Expr]) -> Result<Plan, PlanError> {
+        if self.steps().2.iter().any(|step| matches!(step, Step::Sort(_))) {
+            return Err(PlanError::Refused {
+                operation: "group_by",
+                detail: "the rows are sorted already, and only the first are there".to_owned(),
+                hint: "Group first, and sort the result.",
+            });
+        }
         let (aggregate, schema) = Aggregate::new(&self.schema, self.appends(), keys, over, aggs)?;
         Ok(self.step(Step::Aggregate(Box::new(aggregate)), schema))
     }
@@ -361,6 +394,51 @@ impl Plan {
     pub fn limit(&self, n: u64) -> Result<Plan, PlanError> {
         self.only_appended("limit", "collect() the frame, and take as many of the result's rows as you want.")?;
         Ok(self.step(Step::Limit(n), self.schema.clone()))
+    }
+
+    /// Sorts the rows of an aggregation, as Polars' `sort`.
+    ///
+    /// # Errors
+    /// An unknown column, or the rows of a stream, which have no end.
+    pub fn sort(&self, by: &[Expr], options: &SortMultipleOptions) -> Result<Plan, PlanError> {
+        if self.appends() {
+            return Err(PlanError::Refused {
+                operation: "sort",
+                detail: "a stream has no end, so it is never known which row comes first".to_owned(),
+                hint: "Keep the first ones with top_k(10, …), aggregate first, or collect() the frame and sort the result.",
+            });
+        }
+        self.ordered("sort", by, options, MOST_SORTED)
+    }
+
+    /// Keeps the `k` largest rows by some columns, as Polars' `top_k`.
+    ///
+    /// # Errors
+    /// An unknown column, or no row to keep.
+    pub fn top_k(&self, k: usize, by: &[Expr], options: &SortMultipleOptions) -> Result<Plan, PlanError> {
+        // The largest are those that are last in the order.
+        let largest = options.clone().with_order_reversed().with_nulls_last(true);
+        self.ordered("top_k", by, &largest, k)
+    }
+
+    fn ordered(
+        &self,
+        operation: &'static str,
+        by: &[Expr],
+        options: &SortMultipleOptions,
+        k: usize,
+    ) -> Result<Plan, PlanError> {
+        if k == 0 || k > MOST_SORTED {
+            return Err(PlanError::Refused {
+                operation,
+                detail: format!("{k} rows are to be kept"),
+                hint: "Keep between 1 and 1,000,000.",
+            });
+        }
+        check_row_wise(operation, &self.schema, by)?;
+        schema_after(operation, &self.schema, by, |frame| frame.sort_by_exprs(by, options.clone()))?;
+        let order = Order { by: by.to_vec(), options: options.clone(), k };
+        Ok(self.step(Step::Sort(order), self.schema.clone()))
     }
 
     fn only_appended(&self, operation: &'static str, hint: &'static str) -> Result<(), PlanError> {

@@ -47,6 +47,7 @@ fn before(step: &Step, after: Option<BTreeSet<PlSmallStr>>) -> Option<BTreeSet<P
             names.extend(columns.iter().cloned());
             Some(names)
         }
+        Step::Sort(order) => Some(&after? | &columns_of(&order.by)?),
         Step::Limit(_) => after,
         Step::Aggregate(a) => {
             let mut names = columns_of(a.keys.iter().chain(&a.written))?;

@@ -11,7 +11,8 @@ pub(crate) fn takes(step: &Step) -> bool {
     match step {
         Step::Filter(_) | Step::Select(_) | Step::WithColumns(_) | Step::Explode(_) | Step::Unnest(_) => true,
         Step::MapBatches(_) | Step::Join(_) => true,
-        Step::Watermark(_) | Step::Aggregate(_) | Step::Unique(_) | Step::Limit(_) | Step::WithState(..) => false,
+        Step::Watermark(_) | Step::Aggregate(_) | Step::Unique(_) | Step::Limit(_) => false,
+        Step::Sort(_) | Step::WithState(..) => false,
     }
 }
 
@@ -57,7 +58,8 @@ fn execute_with(steps: &[Step], rows: DataFrame, carried: &'static str) -> Polar
             Step::Unnest(columns) => plan::unnest(lazy, columns),
             Step::Join(lookup) => lookup.join(lazy),
             Step::MapBatches(closure) => mapped(closure, lazy.collect()?, carried)?.lazy(),
-            Step::Watermark(_) | Step::Aggregate(_) | Step::Unique(_) | Step::Limit(_) | Step::WithState(..) => lazy,
+            Step::Watermark(_) | Step::Aggregate(_) | Step::Unique(_) | Step::Limit(_) => lazy,
+            Step::Sort(_) | Step::WithState(..) => lazy,
         };
     }
     lazy.collect()

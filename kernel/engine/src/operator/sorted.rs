@@ -1,0 +1,82 @@
+//! The first rows of a result in an order of its own. A row's identity is its rank, the first row's the largest, so that a view
+//! of the newest rows shows the first ones first.
+
+use polars::prelude::*;
+
+use super::columns::ROW;
+use crate::change::{Changes, Delta};
+
+/// The rows that may be among the first, and those that are.
+pub(crate) struct Sorted {
+    by: Vec<Expr>,
+    options: SortMultipleOptions,
+    k: usize,
+    /// With their identities where they may change; only the first where they do not.
+    rows: DataFrame,
+    shown: DataFrame,
+}
+
+impl Sorted {
+    /// `schema` is that of the rows.
+    pub(crate) fn new(by: &[Expr], options: &SortMultipleOptions, k: usize, schema: &SchemaRef) -> Sorted {
+        let empty = DataFrame::empty_with_schema(schema);
+        Sorted {
+            by: by.to_vec(),
+            options: options.clone().with_maintain_order(true),
+            k,
+            rows: empty.clone(),
+            shown: empty,
+        }
+    }
+
+    /// Takes a batch in; gives the ranks whose rows are others now.
+    pub(crate) fn execute(&mut self, delta: Delta) -> PolarsResult<Changes> {
+        match delta {
+            Delta::Append(rows) => {
+                self.rows.vstack_mut(&rows)?;
+                self.rows = self.first()?;
+            }
+            Delta::Change(changes) => self.change(changes)?,
+        }
+        let now = self.first()?;
+        let mut now = if now.schema().contains(ROW) { now.drop(ROW)? } else { now };
+        now.rechunk_mut();
+        let before = std::mem::replace(&mut self.shown, now.clone());
+        if before.equals_missing(&now) {
+            return Ok(Changes { rows: now.clear(), ..Changes::default() });
+        }
+        let rank = |place: usize| (self.k - 1 - place) as u64;
+        let deletes = (now.height()..before.height()).map(rank).collect();
+        Ok(Changes { ids: (0..now.height()).map(rank).collect(), rows: now, deletes })
+    }
+
+    fn change(&mut self, changes: Changes) -> PolarsResult<()> {
+        let Changes { ids, mut rows, deletes } = changes;
+        rows.with_column(Column::from(Series::new(ROW.into(), ids.clone())))?;
+        if !self.rows.schema().contains(ROW) {
+            self.rows = rows.clear();
+        }
+        let gone: PlHashSet<u64> = ids.into_iter().chain(deletes).collect();
+        let keep: BooleanChunked =
+            self.rows.column(ROW)?.u64()?.iter().map(|id| Some(id.is_none_or(|id| !gone.contains(&id)))).collect();
+        self.rows = self.rows.filter(&keep)?;
+        self.rows.vstack_mut(&rows)?;
+        Ok(())
+    }
+
+    fn first(&self) -> PolarsResult<DataFrame> {
+        let sorted = self.rows.clone().lazy().sort_by_exprs(&self.by, self.options.clone());
+        sorted.limit(IdxSize::try_from(self.k).unwrap_or(IdxSize::MAX)).collect()
+    }
+
+    /// The state as two tables: the rows, and those that are shown.
+    pub(crate) fn save(&self) -> (DataFrame, DataFrame) {
+        (self.rows.clone(), self.shown.clone())
+    }
+
+    /// Takes over what [`Sorted::save`] gave.
+    pub(crate) fn restore(&mut self, rows: DataFrame, shown: DataFrame) {
+        self.rows = rows;
+        self.shown = shown;
+    }
+}
