@@ -12,7 +12,7 @@ from jupyter_client import BlockingKernelClient
 from nbclient import NotebookClient
 
 CELLS = ["let amounts = vec![3, 4];", 'println!("{} payments", amounts.len());', "amounts.iter().sum::<i32>()"]
-TOUR = Path(__file__).resolve().parents[2] / "notebooks" / "01-live-transactions.ipynb"
+TOUR = sorted((Path(__file__).resolve().parents[2] / "notebooks").glob("*.ipynb"))
 JUPYTER = [sys.executable, "-m", "jupyter"]
 
 
@@ -59,9 +59,10 @@ def test_papermill_runs_a_notebook(tmp_path):
     assert outputs(nbformat.read(target, as_version=4)) == ["", "2 payments\n", "7"]
 
 
-def test_papermill_runs_the_first_notebook_of_the_tour(tmp_path):
+@pytest.mark.parametrize("path", TOUR, ids=lambda path: path.stem)
+def test_papermill_runs_the_notebooks_of_the_tour(tmp_path, path):
     target = tmp_path / "out.ipynb"
-    papermill.execute_notebook(TOUR, target, progress_bar=False, log_output=False, cwd=tmp_path)
+    papermill.execute_notebook(path, target, progress_bar=False, log_output=False, cwd=tmp_path)
     assert all(cell.metadata.papermill.exception is False for cell in nbformat.read(target, as_version=4).cells)
 
 

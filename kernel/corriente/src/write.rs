@@ -39,20 +39,17 @@ impl StreamFrame {
     /// # Ok(())
     /// # }
     /// ```
-    #[must_use]
     pub fn write_kafka(&self, bootstrap: impl Into<String>, topic: impl Into<String>) -> StreamWriter {
         self.to_kafka(bootstrap.into(), topic.into())
     }
 
     /// Writes the rows to a folder of Parquet files, one a batch.
-    #[must_use]
     pub fn write_parquet(&self, folder: impl AsRef<Path>) -> StreamWriter {
         self.to_parquet(folder.as_ref().to_owned())
     }
 
     /// Calls a function with each batch of rows and its number, as Spark's `foreachBatch`. After a crash the newest batch may
     /// come again, under the same number.
-    #[must_use]
     pub fn foreach_batch(
         &self,
         function: impl FnMut(DataFrame, u64) -> Result<(), Box<dyn Error>> + Send + 'static,
@@ -61,7 +58,6 @@ impl StreamFrame {
     }
 
     /// Keeps the result in memory, for [`memory_table`](crate::memory_table) to read by its name.
-    #[must_use]
     pub fn memory(&self, name: impl Into<String>) -> StreamWriter {
         self.to_memory(name.into())
     }

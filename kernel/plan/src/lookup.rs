@@ -33,7 +33,7 @@ impl Lookup {
         }
         if !appends && matches!(how, JoinType::Inner | JoinType::Left) {
             let polars = |error: PolarsError| PlanError::Polars { operation: "join", detail: error.to_string() };
-            let keys = right.clone().lazy().select(right_on.to_vec()).collect().map_err(polars)?;
+            let keys = right.clone().lazy().select(right_on).collect().map_err(polars)?;
             let unique = keys.clone().lazy().unique(None, UniqueKeepStrategy::Any).collect().map_err(polars)?;
             if unique.height() != keys.height() {
                 return refused(
@@ -46,7 +46,6 @@ impl Lookup {
     }
 
     /// The join on Polars' own frame; rows stay in the order they came in.
-    #[must_use]
     pub fn join(&self, rows: LazyFrame) -> LazyFrame {
         let mut options = JoinArgs::new(self.how.clone());
         options.maintain_order = MaintainOrderJoin::LeftRight;
@@ -54,7 +53,6 @@ impl Lookup {
     }
 
     /// What the rows are looked up by.
-    #[must_use]
     pub fn left_on(&self) -> &[Expr] {
         &self.left_on
     }

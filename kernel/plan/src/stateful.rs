@@ -138,11 +138,11 @@ where
     }
 
     fn save(&self) -> PolarsResult<Vec<(Box<[u8]>, String)>> {
-        let text = |(key, state): (&Box<[u8]>, &S)| {
-            let text = serde_json::to_string(state).map_err(|error| not_json(&error))?;
-            Ok((key.clone(), text))
-        };
-        self.states.iter().map(text).collect()
+        let mut saved = Vec::with_capacity(self.states.len());
+        for (key, state) in &self.states {
+            saved.push((key.clone(), serde_json::to_string(state).map_err(|error| not_json(&error))?));
+        }
+        Ok(saved)
     }
 
     fn restore(&mut self, key: &[u8], state: &str) -> PolarsResult<()> {

@@ -36,6 +36,9 @@ struct Open {
     sessions: Vec<(i64, i64, u64)>,
 }
 
+/// Sessions with their starts, and the identities of those that are no more.
+type Cut = (Vec<(i64, Group)>, Vec<u64>);
+
 impl Sessions {
     /// `gap` is in the time column's unit; `input` is the schema of the rows, `schema` the result's.
     pub(crate) fn new(plan: &Aggregate, over: &Over, gap: i64, input: &SchemaRef, schema: SchemaRef) -> Sessions {
@@ -199,7 +202,7 @@ impl Sessions {
 
     /// Cuts a key's rows into sessions; gives them with their rows, and the identities of those that are no more. A session
     /// keeps its identity as long as its first row stays the first.
-    fn cut(&mut self, key: &[u8]) -> PolarsResult<(Vec<(i64, Group)>, Vec<u64>)> {
+    fn cut(&mut self, key: &[u8]) -> PolarsResult<Cut> {
         let Some(open) = self.keys.get_mut(key) else { return Ok((Vec::new(), Vec::new())) };
         if let Some((_, end, _)) = open.sessions.first() {
             self.ends.remove(&(*end, key.into()));

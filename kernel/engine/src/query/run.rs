@@ -281,7 +281,7 @@ impl Run {
         reached.batch = batch + 1;
         reached.unsaved.0 += progress.input_rows;
         reached.within = false;
-        if let Some(out) = out.as_deref_mut() {
+        if let Some(out) = out {
             self.step(batch, Step::Written)?;
             let (rows, since) = reached.unsaved;
             let due = self.clock.now().saturating_sub(since) > self.options.snapshot_every;

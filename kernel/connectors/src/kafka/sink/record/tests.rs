@@ -1,3 +1,5 @@
+//! Rows and the records they become.
+
 #![allow(clippy::unwrap_used)]
 
 use polars::prelude::*;
