@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use engine::{CollectError, OpenSource};
-use plan::{Moment, Plan, PlanError, StateFunction, Window};
+use plan::{Moment, Plan, PlanError, StateFunction, Window, Within};
 use polars::prelude::{DataFrame, DataType, Expr, JoinType, PolarsResult, SchemaRef, SortMultipleOptions, all, col};
 
 use serde::Serialize;
@@ -198,6 +198,63 @@ impl StreamFrame {
     #[track_caller]
     pub fn join(&self, right: &DataFrame, left_on: impl Exprs, right_on: impl Exprs, how: JoinType) -> StreamFrame {
         self.with(self.plan.join(right.clone(), &left_on.into_exprs(), &right_on.into_exprs(), &how))
+    }
+
+    /// Joins the rows with those of another stream that come at about the same time:
+    /// `txns.join_stream(&clicks, [col("card")], [col("card")], JoinType::Inner, within("event_time", "clicked_at", "5m"))`.
+    /// One of the two must have a watermark: it says how long rows are kept, and when a row of a `Left` join has waited in
+    /// vain. Columns are called as in Polars' `join`.
+    #[must_use]
+    #[track_caller]
+    pub fn join_stream(
+        &self,
+        other: &StreamFrame,
+        left_on: impl Exprs,
+        right_on: impl Exprs,
+        how: JoinType,
+        within: Within,
+    ) -> StreamFrame {
+        self.joined(other, &left_on.into_exprs(), &right_on.into_exprs(), &how, &within)
+    }
+
+    // Not generic, so that a cell does not compile it.
+    #[track_caller]
+    fn joined(
+        &self,
+        other: &StreamFrame,
+        left: &[Expr],
+        right: &[Expr],
+        how: &JoinType,
+        within: &Within,
+    ) -> StreamFrame {
+        match engine::join_stream(&self.parts(), &other.parts(), (left, right), how, within) {
+            Ok((plan, open)) => StreamFrame::new(plan, open),
+            Err(error) => cell::fail("PlanError", &error.to_string()),
+        }
+    }
+
+    fn parts(&self) -> engine::Frame {
+        (self.plan.clone(), Arc::clone(&self.open))
+    }
+
+    /// The rows of this frame and of others, as Spark's `union`: `cards.union([&transfers, &cash])`. Their columns must be the
+    /// same; a watermark, windows and everything else that has a state come after it. The watermark of the whole is the lowest of
+    /// all their partitions.
+    #[must_use]
+    #[track_caller]
+    pub fn union<'a>(&self, others: impl IntoIterator<Item = &'a StreamFrame>) -> StreamFrame {
+        let mut frames = vec![self.parts()];
+        frames.extend(others.into_iter().map(StreamFrame::parts));
+        StreamFrame::united(&frames)
+    }
+
+    // Not generic, so that a cell does not compile it.
+    #[track_caller]
+    fn united(frames: &[engine::Frame]) -> StreamFrame {
+        match engine::union(frames) {
+            Ok((plan, open)) => StreamFrame::new(plan, open),
+            Err(error) => cell::fail("PlanError", &error.to_string()),
+        }
     }
 
     /// Sorts the rows of an aggregation, as Polars' `sort`. A stream itself has no end and is not sorted: keep its first rows

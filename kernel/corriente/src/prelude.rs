@@ -14,4 +14,4 @@ pub use crate::write::StreamWriter;
 pub use connectors::StartingOffsets;
 pub use display::{Chart, area, bar, line, points};
 pub use engine::{OutputMode, Trigger};
-pub use plan::{Moment, Window, hopping, session, tumbling};
+pub use plan::{Moment, Window, hopping, session, tumbling, within};

@@ -16,6 +16,7 @@ mod result;
 mod saved;
 mod sink;
 mod source;
+mod union;
 
 pub use batch::{CollectError, Collected, collect};
 pub use change::Changes;
@@ -32,3 +33,4 @@ pub use result::{LiveResult, Page, ROWS_HELD, STREAM_ROWS_HELD, State, Status};
 pub use saved::{Facts, Saved};
 pub use sink::{Sink, SinkError};
 pub use source::{DeadLetter, Offsets, PartitionRows, Source, SourceBatch, SourceError};
+pub use union::{Frame, join_stream, union};

@@ -13,6 +13,7 @@ use crate::operator::columns::POSITION;
 use crate::operator::merged::Merged;
 use crate::operator::regrouped::Regrouped;
 use crate::operator::sessions::Sessions;
+use crate::operator::sides::Sides;
 use crate::operator::sorted::Sorted;
 use crate::operator::stateful::Stateful;
 use crate::operator::unique::Unique;
@@ -66,6 +67,7 @@ enum Stage {
     Limit(u64),
     Stateful(Box<Stateful>),
     Sorted(Box<Sorted>),
+    Sides(Box<Sides>),
 }
 
 /// What a batch led to.
@@ -89,7 +91,7 @@ impl Pipeline {
         let first = steps.iter().find_map(|(step, _)| match step {
             Step::Aggregate(aggregate) => Some(keeps_rows(&aggregate.method)),
             // What a function gives has no position.
-            Step::WithState(..) => Some(false),
+            Step::WithState(..) | Step::JoinSides(_) => Some(false),
             _ => None,
         });
         let mut ordered = first.unwrap_or(false);
@@ -134,7 +136,7 @@ impl Pipeline {
                 step => {
                     let stage = Stage::new(step, &with_position(&input, ordered), schema, time.as_ref())?;
                     pipeline.stages.extend(stage);
-                    if matches!(step, Step::Aggregate(_) | Step::WithState(..)) {
+                    if matches!(step, Step::Aggregate(_) | Step::WithState(..) | Step::JoinSides(_)) {
                         input = schema.clone();
                         ordered = false;
                     }
@@ -313,6 +315,7 @@ impl Stage {
         Ok(Some(match step {
             Step::Unique(columns) => Stage::Unique(Unique::new(columns, time.filter(|t| input.contains(t)).cloned())),
             Step::Limit(n) => Stage::Limit(*n),
+            Step::JoinSides(join) => Stage::Sides(Box::new(Sides::new(join, input)?)),
             Step::Sort(order) => Stage::Sorted(Box::new(Sorted::new(&order.by, &order.options, order.k, schema))),
             Step::WithState(keys, function) => {
                 Stage::Stateful(Box::new(Stateful::new(keys, function, &without_position(input), schema)))
@@ -363,10 +366,17 @@ impl Stage {
                 (Delta::Change(sorted.execute(Delta::Append(rows))?), nothing)
             }
             (Stage::Sorted(sorted), delta) => (Delta::Change(sorted.execute(delta)?), nothing),
+            (Stage::Sides(sides), Delta::Append(rows)) => {
+                let (pairs, late, timeless) = sides.execute(rows, watermark)?;
+                (Delta::Append(pairs), (late, timeless))
+            }
             (Stage::Stateful(stateful), Delta::Append(rows)) => {
                 (Delta::Append(stateful.execute(&rows, watermark.map(|at| at.div_euclid(per_ms)))?), nothing)
             }
-            (Stage::Merged(_) | Stage::Unique(_) | Stage::Limit(_) | Stage::Stateful(_), Delta::Change(_)) => {
+            (
+                Stage::Merged(_) | Stage::Unique(_) | Stage::Limit(_) | Stage::Stateful(_) | Stage::Sides(_),
+                Delta::Change(_),
+            ) => {
                 polars_bail!(ComputeError: "an operator for rows that never change was given rows that do")
             }
         })
@@ -382,6 +392,7 @@ impl Stage {
                 Ok(None)
             }
             Stage::Stateful(stateful) => stateful.close(watermark.div_euclid(per_ms)),
+            Stage::Sides(sides) => sides.close(watermark),
             Stage::Rows(_) | Stage::Limit(_) | Stage::Sorted(_) => Ok(None),
         }
     }
@@ -396,6 +407,10 @@ impl Stage {
             Stage::Limit(left) => return Ok(*left),
             Stage::Unique(unique) => (0, unique.save()?, None),
             Stage::Stateful(stateful) => (0, stateful.save()?, None),
+            Stage::Sides(sides) => {
+                let (next, left, right) = sides.save();
+                (next, left, Some(right))
+            }
             Stage::Sorted(sorted) => {
                 let (rows, shown) = sorted.save();
                 (0, shown, Some(rows))
@@ -428,6 +443,11 @@ impl Stage {
             }
             Stage::Unique(unique) => unique.restore(&table("groups")?),
             Stage::Stateful(stateful) => stateful.restore(&table("groups")?),
+            Stage::Sides(sides) => {
+                let left = table("groups")?;
+                sides.restore(fact, left, table("rows")?);
+                Ok(())
+            }
             Stage::Sorted(sorted) => {
                 let shown = table("groups")?;
                 sorted.restore(table("rows")?, shown);

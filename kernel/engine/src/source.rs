@@ -17,6 +17,12 @@ impl Offsets {
         to.0.iter().map(|(p, end)| (end - self.0.get(p).copied().unwrap_or(0)).max(0).unsigned_abs()).sum()
     }
 
+    /// Whether any partition is further here than in `from`.
+    #[must_use]
+    pub fn is_beyond(&self, from: &Offsets) -> bool {
+        from.distance_to(self) > 0
+    }
+
     /// As far as these, but not past `end`; a partition that is not in `end` stays at `from`.
     #[must_use]
     pub fn up_to(&self, from: &Offsets, end: &Offsets) -> Offsets {

@@ -22,7 +22,7 @@ pub(crate) fn text(plan: &Plan) -> String {
 /// What a view of the plan is called: the topic, and how it is grouped.
 pub(crate) fn title(plan: &Plan) -> String {
     let (source, _, _) = plan.steps();
-    let topic = source.split_whitespace().nth(1).unwrap_or(source);
+    let topic = source.split(" at ").next().unwrap_or(source).split_once(' ').map_or(source, |(_, topic)| topic);
     let Some((aggregate, schema)) = plan.aggregate() else { return topic.to_owned() };
     let keys: Vec<&str> = schema.iter_names().take(aggregate.keys.len()).map(|name| name.as_str()).collect();
     let by = if keys.is_empty() { String::new() } else { format!(" by {}", keys.join(", ")) };
@@ -53,6 +53,7 @@ fn line(step: &Step) -> String {
         Step::MapBatches(closure) => format!("MAP_BATCHES {closure:?}"),
         Step::Join(lookup) => lookup.explain(),
         Step::Unique(columns) => format!("UNIQUE {columns:?}, THE FIRST TO COME"),
+        Step::JoinSides(join) => join.explain().to_owned(),
         Step::Sort(order) => {
             format!("FIRST {} ROWS BY {:?}, DESCENDING {:?}", order.k, order.by, order.options.descending)
         }

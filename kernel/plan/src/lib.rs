@@ -9,6 +9,7 @@ mod expr;
 mod lookup;
 mod node;
 mod projection;
+mod sides;
 mod stateful;
 mod window;
 
@@ -19,5 +20,6 @@ pub use expr::near_matches;
 pub use lookup::Lookup;
 pub use node::{Node, Order, Plan, Step, Watermark, explode, unnest};
 pub use projection::columns_of;
+pub use sides::{SIDE, SIDE_TIME, SideJoin, Sides, Within, sides, within};
 pub use stateful::{Moment, StateFunction, States};
 pub use window::{Cut, Window, hopping, parse_duration, session, tumbling};

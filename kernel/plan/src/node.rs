@@ -9,6 +9,7 @@ use crate::aggregate::{Aggregate, Over};
 use crate::closure::Closure;
 use crate::expr::{check_row_wise, schema_after, unknown_column};
 use crate::lookup::Lookup;
+use crate::sides::SideJoin;
 use crate::stateful::{Moment, StateFunction};
 use crate::window::{Window, parse_duration};
 use crate::{PlanError, explain};
@@ -60,6 +61,8 @@ pub enum Step {
     Unique(Vec<PlSmallStr>),
     /// Keeps the first so many rows.
     Limit(u64),
+    /// Joins the rows of two streams, which come as one.
+    JoinSides(SideJoin),
     /// Keeps the first rows in an order of their own.
     Sort(Order),
     /// Calls a person's own function with a state for each value of these keys.
@@ -441,6 +444,25 @@ impl Plan {
         Ok(self.step(Step::Sort(order), self.schema.clone()))
     }
 
+    /// Joins the rows of the two sides that [`sides`](crate::sides) made of two streams.
+    ///
+    /// # Errors
+    /// Rows that are no sides.
+    pub fn join_sides(&self, join: SideJoin) -> Result<Plan, PlanError> {
+        let columns: Vec<Expr> = join.left.iter().chain(&join.right).cloned().map(col).collect();
+        let schema = schema_after("join_stream", &self.schema, &columns, |frame| frame.select(&columns))?;
+        Ok(self.step(Step::JoinSides(join), schema))
+    }
+
+    /// The plan that is the source alone.
+    pub(crate) fn root(&self) -> Plan {
+        let mut plan = self;
+        while let Node::Step { input, .. } = plan.node() {
+            plan = input;
+        }
+        plan.clone()
+    }
+
     fn only_appended(&self, operation: &'static str, hint: &'static str) -> Result<(), PlanError> {
         if self.appends() {
             return Ok(());
@@ -472,7 +494,7 @@ impl Plan {
         Plan { node: Arc::new(Node::Step { input: self.clone(), step }), schema }
     }
 
-    fn time_column(&self, operation: &'static str, time: &Expr) -> Result<PlSmallStr, PlanError> {
+    pub(crate) fn time_column(&self, operation: &'static str, time: &Expr) -> Result<PlSmallStr, PlanError> {
         let Expr::Column(name) = time else {
             return Err(PlanError::Refused {
                 operation,
@@ -494,6 +516,11 @@ impl Plan {
             }),
         }
     }
+}
+
+/// A plan with one step more, whose schema is known.
+pub(crate) fn with_step(plan: &Plan, step: Step, schema: SchemaRef) -> Plan {
+    plan.step(step, schema)
 }
 
 /// The step on Polars' own frame.

@@ -41,7 +41,7 @@ fn before(step: &Step, after: Option<BTreeSet<PlSmallStr>>) -> Option<BTreeSet<P
             Some(&after? | &columns_of(lookup.left_on())?)
         }
         // What the fields are called is only known from the column itself, and what a function reads is not known at all.
-        Step::Unnest(_) | Step::MapBatches(_) | Step::WithState(..) => None,
+        Step::Unnest(_) | Step::MapBatches(_) | Step::WithState(..) | Step::JoinSides(_) => None,
         Step::Unique(columns) => {
             let mut names = after?;
             names.extend(columns.iter().cloned());

@@ -7,6 +7,7 @@ pub(crate) mod merged;
 pub(crate) mod regrouped;
 mod saved;
 pub(crate) mod sessions;
+pub(crate) mod sides;
 pub(crate) mod sorted;
 pub(crate) mod stateful;
 pub(crate) mod stateless;

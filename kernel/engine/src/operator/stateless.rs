@@ -12,7 +12,7 @@ pub(crate) fn takes(step: &Step) -> bool {
         Step::Filter(_) | Step::Select(_) | Step::WithColumns(_) | Step::Explode(_) | Step::Unnest(_) => true,
         Step::MapBatches(_) | Step::Join(_) => true,
         Step::Watermark(_) | Step::Aggregate(_) | Step::Unique(_) | Step::Limit(_) => false,
-        Step::Sort(_) | Step::WithState(..) => false,
+        Step::Sort(_) | Step::WithState(..) | Step::JoinSides(_) => false,
     }
 }
 
@@ -59,7 +59,7 @@ fn execute_with(steps: &[Step], rows: DataFrame, carried: &'static str) -> Polar
             Step::Join(lookup) => lookup.join(lazy),
             Step::MapBatches(closure) => mapped(closure, lazy.collect()?, carried)?.lazy(),
             Step::Watermark(_) | Step::Aggregate(_) | Step::Unique(_) | Step::Limit(_) => lazy,
-            Step::Sort(_) | Step::WithState(..) => lazy,
+            Step::Sort(_) | Step::WithState(..) | Step::JoinSides(_) => lazy,
         };
     }
     lazy.collect()

@@ -1,0 +1,186 @@
+//! Several frames as one source. Each brings its own log; a partition of the whole is a partition of one of them, so that
+//! offsets, watermarks and checkpoints know nothing of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use plan::{Plan, PlanError, Step, Within};
+use polars::prelude::*;
+
+use crate::operator::stateless;
+use crate::query::OpenSource;
+use crate::source::{Offsets, Source, SourceBatch, SourceError};
+
+/// A partition's number in the whole: the input's number, and its own below it.
+const SHIFT: u32 = 20;
+/// How long one input is waited for before the next is asked.
+const TURN: Duration = Duration::from_millis(10);
+
+/// A frame: what it says, and the way to its source.
+pub type Frame = (Plan, OpenSource);
+
+/// The rows of several frames as those of one; their columns must be the same, in any order.
+///
+/// # Errors
+/// Other columns, or a frame that has a watermark or a state: those come after the union.
+pub fn union(frames: &[Frame]) -> Result<Frame, PlanError> {
+    let refused = |detail: String, hint| Err(PlanError::Refused { operation: "union", detail, hint });
+    let Some((first, _)) = frames.first() else {
+        return refused("there is no frame".to_owned(), "Give one at the least.");
+    };
+    let schema = first.schema().clone();
+    let mut inputs = Vec::with_capacity(frames.len());
+    let mut names = Vec::with_capacity(frames.len());
+    for (plan, open) in frames {
+        let (name, _, steps) = plan.steps();
+        if let Some(step) = steps.iter().find(|step| !stateless::takes(step)) {
+            let detail = format!("a frame has {} already", in_words(step));
+            return refused(detail, "Union the rows first, and say the rest of the whole.");
+        }
+        let same = plan.schema().len() == schema.len()
+            && schema.iter().all(|(name, dtype)| plan.schema().get(name) == Some(dtype));
+        if !same {
+            let detail = format!("the columns differ: {:?} and {:?}", schema, plan.schema());
+            return refused(detail, "Give them the same names and types with select(…).");
+        }
+        names.push(name.split_whitespace().nth(1).unwrap_or(name).to_owned());
+        inputs.push((plan.clone(), Arc::clone(open)));
+    }
+    // The inputs' own steps are part of what is asked: a checkpoint knows the query by its words.
+    let words = inputs.iter().map(|(plan, _)| plan.explain().replace('\n', " ")).collect::<Vec<_>>().join(" + ");
+    let name = format!("union {} at ({})", names.join(" + "), words.trim());
+    let whole = schema.clone();
+    let open: OpenSource = Arc::new(move |columns: &[PlSmallStr]| {
+        let wanted: Vec<Expr> = columns.iter().cloned().map(col).collect();
+        let schema: SchemaRef = Arc::new(whole.iter_fields().filter(|field| columns.contains(field.name())).collect());
+        let mut opened = Vec::with_capacity(inputs.len());
+        for (plan, open) in &inputs {
+            let narrow = plan.select(&wanted).map_err(|error| broken(&error))?;
+            let steps = narrow.steps().2.into_iter().cloned().collect();
+            opened.push(Input { source: open(&narrow.source_columns())?, steps });
+        }
+        Ok(Box::new(UnionSource { inputs: opened, schema }) as Box<dyn Source>)
+    });
+    Ok((Plan::source(name, schema), open))
+}
+
+/// The join of two streams, as one source and a step that joins its rows.
+///
+/// # Errors
+/// What does not go together; see [`plan::sides`].
+pub fn join_stream(
+    left: &Frame,
+    right: &Frame,
+    on: (&[Expr], &[Expr]),
+    how: &JoinType,
+    within: &Within,
+) -> Result<Frame, PlanError> {
+    let sides = plan::sides(&left.0, &right.0, on.0, on.1, how, within)?;
+    let (plan, open) = union(&[(sides.left, Arc::clone(&left.1)), (sides.right, Arc::clone(&right.1))])?;
+    let delay = format!("{}ms", sides.delay_ms.max(1));
+    Ok((plan.with_watermark(plan::SIDE_TIME, &delay)?.join_sides(sides.join)?, open))
+}
+
+fn in_words(step: &Step) -> &'static str {
+    match step {
+        Step::Watermark(_) => "a watermark",
+        Step::Aggregate(_) => "an aggregation",
+        _ => "a state",
+    }
+}
+
+fn broken(error: &dyn std::fmt::Display) -> SourceError {
+    SourceError {
+        fact: "the union cannot be read".to_owned(),
+        detail: error.to_string(),
+        hint: "Make the frame anew.".to_owned(),
+        retry: false,
+    }
+}
+
+struct UnionSource {
+    inputs: Vec<Input>,
+    schema: SchemaRef,
+}
+
+struct Input {
+    source: Box<dyn Source>,
+    /// What makes the source's rows those of the whole.
+    steps: Vec<Step>,
+}
+
+impl UnionSource {
+    /// Offsets of all inputs as those of the whole.
+    fn all(
+        &mut self,
+        mut of: impl FnMut(&mut dyn Source) -> Result<Offsets, SourceError>,
+    ) -> Result<Offsets, SourceError> {
+        let mut all = Offsets::default();
+        for (number, input) in self.inputs.iter_mut().enumerate() {
+            all.0.extend(widened(number, of(input.source.as_mut())?));
+        }
+        Ok(all)
+    }
+}
+
+impl Source for UnionSource {
+    fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+
+    fn start(&mut self) -> Result<Offsets, SourceError> {
+        self.all(|source| source.start())
+    }
+
+    fn latest(&mut self) -> Result<Offsets, SourceError> {
+        self.all(|source| source.latest())
+    }
+
+    fn available(&mut self, from: &Offsets, max_rows: usize, wait: Duration) -> Result<Offsets, SourceError> {
+        let each = (max_rows / self.inputs.len().max(1)).max(1);
+        let mut left = wait;
+        loop {
+            let mut reached = Offsets::default();
+            for (number, input) in self.inputs.iter_mut().enumerate() {
+                let mine = narrowed(number, from);
+                // Nobody waits for one input while another has rows.
+                let turn = if reached.is_beyond(from) { Duration::ZERO } else { TURN.min(left) };
+                let to = input.source.available(&mine, each, turn)?;
+                if to == mine {
+                    left = left.saturating_sub(turn);
+                }
+                reached.0.extend(widened(number, to));
+            }
+            if reached.is_beyond(from) || left.is_zero() {
+                return Ok(reached);
+            }
+        }
+    }
+
+    fn read(&mut self, from: &Offsets, to: &Offsets) -> Result<SourceBatch, SourceError> {
+        let mut all = SourceBatch::default();
+        for (number, input) in self.inputs.iter_mut().enumerate() {
+            let batch = input.source.read(&narrowed(number, from), &narrowed(number, to))?;
+            all.dead_letters.extend(batch.dead_letters);
+            for mut part in batch.parts {
+                part.rows = stateless::execute(&input.steps, part.rows).map_err(|error| broken(&error))?;
+                part.partition += offset(number);
+                all.parts.push(part);
+            }
+        }
+        Ok(all)
+    }
+}
+
+fn offset(input: usize) -> i32 {
+    (input as i32) << SHIFT
+}
+
+fn widened(input: usize, offsets: Offsets) -> impl Iterator<Item = (i32, i64)> {
+    offsets.0.into_iter().map(move |(partition, at)| (partition + offset(input), at))
+}
+
+fn narrowed(input: usize, offsets: &Offsets) -> Offsets {
+    let mine = offsets.0.iter().filter(|(partition, _)| (**partition >> SHIFT) as usize == input);
+    Offsets(mine.map(|(partition, at)| (partition - offset(input), *at)).collect())
+}

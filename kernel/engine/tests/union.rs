@@ -1,0 +1,95 @@
+//! Several frames as one: every row once, whatever the cut; offsets and watermarks of all of them.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use engine::{Offsets, OpenSource, PartitionRows, Source, SourceBatch, SourceError, collect, union};
+use plan::{Plan, tumbling};
+use polars::prelude::*;
+
+/// A fixed log of one partition: `rows` numbers, a second apart.
+struct Numbers {
+    name: &'static str,
+    rows: i64,
+    columns: Vec<PlSmallStr>,
+}
+
+fn schema() -> SchemaRef {
+    let fields = [
+        Field::new("time".into(), DataType::Datetime(TimeUnit::Milliseconds, None)),
+        Field::new("name".into(), DataType::String),
+        Field::new("value".into(), DataType::Int64),
+        Field::new("unused".into(), DataType::Int64),
+    ];
+    Arc::new(Schema::from_iter(fields))
+}
+
+impl Source for Numbers {
+    fn schema(&self) -> SchemaRef {
+        Arc::new(schema().iter_fields().filter(|field| self.columns.contains(field.name())).collect())
+    }
+
+    fn start(&mut self) -> Result<Offsets, SourceError> {
+        Ok(Offsets([(0, 0)].into()))
+    }
+
+    fn latest(&mut self) -> Result<Offsets, SourceError> {
+        Ok(Offsets([(0, self.rows)].into()))
+    }
+
+    fn available(&mut self, from: &Offsets, max_rows: usize, _: Duration) -> Result<Offsets, SourceError> {
+        Ok(Offsets([(0, (from.0[&0] + max_rows as i64).min(self.rows))].into()))
+    }
+
+    fn read(&mut self, from: &Offsets, to: &Offsets) -> Result<SourceBatch, SourceError> {
+        let numbers: Vec<i64> = (from.0[&0]..to.0[&0]).collect();
+        let frame = df![
+            "time" => numbers.iter().map(|n| n * 1000).collect::<Vec<_>>(),
+            "name" => vec![self.name; numbers.len()],
+            "value" => numbers.clone(),
+            "unused" => numbers,
+        ];
+        let time = col("time").cast(DataType::Datetime(TimeUnit::Milliseconds, None));
+        let rows = frame.unwrap().lazy().with_columns([time]).collect().unwrap();
+        let reads_unused = self.columns.iter().any(|name| name == "unused");
+        assert!(self.name != "a" || !reads_unused, "what nobody uses is not read");
+        let rows = rows.select(self.columns.iter().cloned()).unwrap();
+        Ok(SourceBatch { parts: vec![PartitionRows { partition: 0, rows, newest_ms: None }], dead_letters: Vec::new() })
+    }
+}
+
+fn numbers(name: &'static str, rows: i64) -> (Plan, OpenSource) {
+    let open: OpenSource =
+        Arc::new(move |columns| Ok(Box::new(Numbers { name, rows, columns: columns.to_vec() }) as Box<dyn Source>));
+    (Plan::source(format!("memory {name}"), schema()), open)
+}
+
+#[test]
+fn every_row_of_every_frame_is_there_once() {
+    let (a, open_a) = numbers("a", 1000);
+    let (b, open_b) = numbers("b", 10);
+    let b = b.filter(col("value").lt(lit(5))).unwrap();
+    // The same columns in another order.
+    let b = b.select(&[col("value"), col("unused"), col("name"), col("time")]).unwrap();
+    let (plan, open) = union(&[(a, open_a), (b, open_b)]).unwrap();
+    let plan = plan.with_watermark("time", "1s").unwrap();
+    let aggs = [len().alias("n"), col("value").sum()];
+    let plan = plan.group_by_dynamic(&col("time"), &[col("name")], &tumbling("1h"), &aggs).unwrap();
+    let collected = collect(&plan, &open, |_| true).unwrap();
+    let expected = df!["name" => ["a", "b"], "n" => [1000u32, 5], "value" => [499_500i64, 10]].unwrap();
+    assert!(collected.frame.drop("time").unwrap().equals(&expected), "{}", collected.frame);
+    assert_eq!(plan.title(), "a + b by name, every 1h");
+    assert_eq!(collected.offsets.1.0.values().copied().collect::<Vec<_>>(), [1000, 10]);
+}
+
+#[test]
+fn what_does_not_fit_is_refused_with_the_way_to_do_it() {
+    let (a, open) = numbers("a", 1);
+    let marked = a.with_watermark("time", "1s").unwrap();
+    let refused = |other: Plan| union(&[(a.clone(), open.clone()), (other, open.clone())]).err().unwrap().to_string();
+    assert!(refused(marked).contains("a watermark already. Union the rows first"));
+    let other = a.with_columns(&[col("value").cast(DataType::String)]).unwrap();
+    assert!(refused(other).contains("the columns differ"));
+    assert!(union(&[]).is_err());
+}
