@@ -97,6 +97,21 @@ def test_rows_reach_parquet_files(kernel, broker, tmp_path):
     assert kernel.ok(f'{files}.select([col("amount").sum()]).collect()?').plain.count(str(sum(range(25)))) == 1
 
 
+def test_streams_are_united_and_joined(kernel, broker):
+    produce(broker, "shops", payments(30), partitions=1)
+    produce(broker, "online", payments(20, first=10), partitions=1)
+    kernel.ok(f"let shops = {frame(broker, 'shops')};\nlet online = {frame(broker, 'online')};")
+    bare = '.with_columns([col("event_time").cast(DataType::Datetime(TimeUnit::Milliseconds, None))])'
+    kernel.ok(f"let all = {read(broker, 'shops')}.union([&{read(broker, 'online')}]){bare};")
+    assert kernel.ok("all.collect()?.height()").plain == "50"
+    joined = 'shops.join_stream(&online, [col("shop")], [col("shop")], JoinType::Inner, within("event_time", "event_time", "0ms".replace("0", "1")))'
+    kernel.ok(f"let pairs = {joined}.collect()?;")
+    assert kernel.ok("pairs.height()").plain == "20"
+    assert kernel.ok('println!("{:?}", pairs.get_column_names());').stdout.strip() == '["shop", "amount", "event_time", "amount_right", "event_time_right"]'
+    said = kernel.run("shops.union([&online])")
+    assert "union: a frame has a watermark already" in said.error
+
+
 @pytest.mark.parametrize(
     ("query", "words"),
     [

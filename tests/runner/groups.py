@@ -19,6 +19,8 @@ TESTS = CHECKOUT / "tests"
 # The Kafka client that writes the tests' records uses what Python is about to drop; that is not our news.
 QUIET = ["-W", "ignore::DeprecationWarning"]
 CARGO_TEST = ["cargo", "test", "--release", "--workspace", "--locked"]
+# The query that test_exactly_once.py kills.
+VICTIM = ["cargo", "build", "--release", "--workspace", "--locked", "--example", "exactly_once"]
 
 # A program, what it is for, and the packages that bring it.
 NODE = ("node", "Node.js runs the tests of the front end's JavaScript", "nodejs")
@@ -87,16 +89,18 @@ def kafka():
     import cluster
 
     machine.check()
+    built, _ = run(VICTIM, minutes=40)
+    if built != 0:
+        return Counts(failed=1)
     try:
         with cluster.Kafka() as real:
             print(f"Apache Kafka {cluster.VERSION} listens on {real.bootstrap}", flush=True)
-            code, output = run(
-                [*CARGO_TEST, "--test", "broker"], minutes=40, keep_output=True, CORRIENTE_TEST_KAFKA=real.bootstrap
-            )
+            place = {"CORRIENTE_TEST_KAFKA": real.bootstrap}
+            code, output = run([*CARGO_TEST, "--test", "broker"], minutes=40, keep_output=True, **place)
+            return counts.of_cargo(output, code) + python_tests("kafka", minutes=20, **place)
     except cluster.Failed as problem:
         print(problem, flush=True)
         return Counts(failed=1)
-    return counts.of_cargo(output, code)
 
 
 def notebook():
@@ -131,6 +135,6 @@ GROUPS = (
     Group("unit", "the Rust tests of every crate: units, properties, the source on the embedded broker", unit),
     Group("front", "the front end's JavaScript without a browser", front, (NODE,)),
     Group("protocol", "the installed kernel, driven over the Jupyter protocol: cells, errors, streams", protocol),
-    Group("kafka", "the source on a real Apache Kafka", kafka, (JAVA, MAVEN)),
+    Group("kafka", "the source and the sink on a real Apache Kafka; a query that is killed loses no row and doubles none", kafka, (JAVA, MAVEN)),
     Group("notebook", "the notebooks in a real Chromium, set up by install/demo", notebook, (CHROMIUM,)),
 )

@@ -2,7 +2,7 @@
 //! once. Readers see whole files only.
 
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use engine::{Sink, SinkError};
 use polars::prelude::{DataFrame, ParquetWriter, PolarsError};
@@ -29,7 +29,26 @@ impl ParquetSink {
     }
 }
 
+/// The number of a batch's file.
+fn number(path: &Path) -> Option<u64> {
+    path.extension().filter(|extension| *extension == "parquet")?;
+    path.file_stem()?.to_str()?.strip_prefix("part-")?.parse().ok()
+}
+
 impl Sink for ParquetSink {
+    fn reached(&mut self) -> Result<Option<u64>, SinkError> {
+        match std::fs::read_dir(&self.folder) {
+            Ok(entries) => Ok(entries.flatten().filter_map(|entry| number(&entry.path())).max()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(SinkError {
+                fact: format!("the folder {} cannot be read", self.folder.display()),
+                detail: error.to_string(),
+                hint: "Name a folder for the query's files alone".to_owned(),
+                retry: false,
+            }),
+        }
+    }
+
     fn write(&mut self, batch: u64, rows: &DataFrame) -> Result<(), SinkError> {
         if rows.height() == 0 {
             return Ok(());
@@ -63,10 +82,12 @@ mod tests {
     fn a_batch_that_is_written_again_is_there_once() {
         let folder = tempfile::tempdir().unwrap();
         let mut sink = ParquetSink::new(folder.path().join("out"));
+        assert_eq!(sink.reached().unwrap(), None);
         let two = df!["x" => [1, 2]].unwrap();
         for batch in [0, 1, 1, 0] {
             sink.write(batch, &two).unwrap();
         }
+        assert_eq!(sink.reached().unwrap(), Some(1));
         sink.write(2, &two.clear()).unwrap();
         assert_eq!(rows(&folder.path().join("out")), 4);
     }

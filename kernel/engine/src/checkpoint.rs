@@ -140,12 +140,14 @@ impl Checkpoint {
         self.log.write(&log::Line::Planned { batch, from: from.clone(), to: to.clone() })
     }
 
-    /// Step 3: a batch ran, and the watermark stood so afterwards.
+    /// Step 3: a batch ran, and the watermark stood so afterwards. What its range is must outlive even a loss of power, for the
+    /// sink has it next.
     ///
     /// # Errors
     /// As for [`Checkpoint::plan`].
     pub(crate) fn ran(&mut self, batch: u64, watermark: Option<i64>) -> Result<(), CheckpointError> {
-        self.log.write(&log::Line::Ran { batch, watermark })
+        self.log.write(&log::Line::Ran { batch, watermark })?;
+        self.log.sync()
     }
 
     /// Step 6: a batch is in the sink.

@@ -345,6 +345,35 @@ fn an_output_mode_that_cannot_be_is_refused_with_the_way_to_do_it() {
     assert!(refused(&source(), OutputMode::Complete).contains("OutputMode::Append"));
 }
 
+/// Says that it has batches.
+struct Full;
+
+impl Sink for Full {
+    fn reached(&mut self) -> Result<Option<u64>, SinkError> {
+        Ok(Some(5))
+    }
+
+    fn write(&mut self, _: u64, _: &DataFrame) -> Result<(), SinkError> {
+        panic!("nothing is to be written")
+    }
+}
+
+#[test]
+fn a_sink_that_has_more_than_the_query_knows_of_is_not_written_to() {
+    let folder = tempfile::tempdir().unwrap();
+    for (checkpoint, words) in
+        [(None, "has no checkpoint"), (Some(folder.path().to_owned()), "was deleted, or is an older copy")]
+    {
+        let options = Options { trigger: Trigger::AvailableNow, ..Options::default() };
+        let output =
+            QueryOutput { sink: Box::new(Full), mode: OutputMode::Append, checkpoint, use_newest_good_state: false };
+        let query = Query::write("test", &source(), open(), options, output).unwrap();
+        assert!(query.await_termination(DEADLINE));
+        let refused = query.exception().unwrap();
+        assert!(refused.contains("batches of this query up to 5") && refused.contains(words), "{refused}");
+    }
+}
+
 #[test]
 fn one_batch_is_one_batch() {
     let kept = Kept::default();

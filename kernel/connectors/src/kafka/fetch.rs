@@ -29,7 +29,7 @@ const GATHER: Duration = Duration::from_millis(1);
 const SEGMENT_ROWS: usize = 16_384;
 const SEGMENT_BYTES: usize = 4 << 20;
 /// Bytes that may lie unread.
-const HELD_BYTES: usize = 64 << 20;
+pub(super) const HELD_BYTES: usize = 64 << 20;
 /// What a row counts for beside its bytes.
 const ROW_BYTES: usize = 64;
 /// The first bytes of a record that its dead letter shows.

@@ -48,6 +48,11 @@ impl Held {
         self.end
     }
 
+    /// Bytes that are held.
+    pub(super) fn weight(&self) -> usize {
+        self.segments.iter().map(|segment| segment.weight).sum()
+    }
+
     /// Takes the next segment in.
     pub(super) fn push(&mut self, segment: Segment) {
         debug_assert_eq!(segment.from, self.end);

@@ -14,7 +14,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::client::{ANSWER, Consumer, consumer, partitions, watermarks};
 use super::error::from_kafka;
-use super::fetch::{AT_ONCE, Command, Event, Fetcher, undecodable};
+use super::fetch::{AT_ONCE, Command, Event, Fetcher, HELD_BYTES, undecodable};
 use super::held::{Cut, Held};
 use super::native::Batches;
 use super::options::{KafkaOptions, StartingOffsets};
@@ -22,6 +22,8 @@ use crate::format::{Format, Json};
 
 /// How long a range that is read again may bring nothing before it is given up.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// A range of more records is taken for larger than the buffer.
+const LARGE: u64 = 200_000;
 
 /// A Kafka topic of JSON records.
 ///
@@ -34,6 +36,8 @@ pub struct KafkaSource {
     partitions: Vec<i32>,
     consumer: Arc<Consumer>,
     held: BTreeMap<i32, Held>,
+    /// Fetching ends where a range does, and nothing comes behind it.
+    bounded: bool,
     generation: u64,
     failure: Option<SourceError>,
     events: Receiver<Event>,
@@ -86,6 +90,7 @@ impl KafkaSource {
             partitions,
             consumer,
             held: BTreeMap::new(),
+            bounded: false,
             generation: 0,
             failure: None,
             events,
@@ -138,16 +143,30 @@ impl KafkaSource {
     fn restart(&mut self, from: &Offsets, until: Option<&Offsets>) {
         self.generation += 1;
         self.failure = None;
+        self.bounded = until.is_some();
         self.held = from.0.iter().map(|(partition, offset)| (*partition, Held::new(*offset))).collect();
         self.command(Command::Fetch { generation: self.generation, from: from.clone(), until: until.cloned() });
     }
 
     /// Whether fetching goes on at `from`, or behind it with everything between at hand.
     fn follows(&self, from: &Offsets) -> bool {
-        self.held.len() == from.0.len()
+        !self.bounded
+            && self.held.len() == from.0.len()
             && from.0.iter().all(|(partition, at)| {
                 self.held.get(partition).is_some_and(|held| (held.start()..=held.end()).contains(at))
             })
+    }
+
+    /// Has fetching go on at `from`: lets go of what lies before, or begins there.
+    fn go_on_at(&mut self, from: &Offsets) {
+        if !self.follows(from) {
+            return self.restart(from, None);
+        }
+        let trim = |(partition, held): (&i32, &mut Held)| from.0.get(partition).map_or(0, |at| held.trim(*at));
+        let freed: usize = self.held.iter_mut().map(trim).sum();
+        if freed > 0 {
+            self.command(Command::Freed(freed));
+        }
     }
 
     /// Takes in what the thread sent; waits for the first of it until `deadline`. Says whether any came.
@@ -204,8 +223,36 @@ impl KafkaSource {
         to
     }
 
-    /// Reads a range that is not at hand: it was read before, or fetching stands elsewhere.
-    fn read_again(&mut self, from: &Offsets, to: &Offsets) -> Result<SourceBatch, SourceError> {
+    fn is_at_hand(&self, from: &Offsets, to: &Offsets) -> bool {
+        to.0.iter().all(|(partition, end)| {
+            let at = from.0.get(partition).copied().unwrap_or(*end);
+            at >= *end || self.held.get(partition).is_some_and(|held| held.start() <= at && held.end() >= *end)
+        })
+    }
+
+    /// Fetches on until a range is at hand; says whether it is, for it may be larger than the buffer.
+    fn fetch(&mut self, from: &Offsets, to: &Offsets) -> Result<bool, SourceError> {
+        if from.distance_to(to) > LARGE {
+            return Ok(false);
+        }
+        self.go_on_at(from);
+        while !self.is_at_hand(from, to) {
+            // The thread fetches no more than that.
+            if self.held.values().map(Held::weight).sum::<usize>() >= HELD_BYTES {
+                return Ok(false);
+            }
+            if !self.receive(Instant::now() + PATIENCE)? {
+                return Err(self.stalled(from, to));
+            }
+            if let Some(error) = self.failure.take() {
+                return Err(error);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Reads a range that is larger than the buffer.
+    fn read_large(&mut self, from: &Offsets, to: &Offsets) -> Result<SourceBatch, SourceError> {
         let wanted: Vec<i32> =
             to.0.iter()
                 .filter(|(partition, end)| from.0.get(partition).is_some_and(|at| at < end))
@@ -271,15 +318,7 @@ impl Source for KafkaSource {
 
     fn available(&mut self, from: &Offsets, max_rows: usize, wait: Duration) -> Result<Offsets, SourceError> {
         let deadline = Instant::now() + wait;
-        if self.follows(from) {
-            let trim = |(partition, held): (&i32, &mut Held)| from.0.get(partition).map_or(0, |at| held.trim(*at));
-            let freed: usize = self.held.iter_mut().map(trim).sum();
-            if freed > 0 {
-                self.command(Command::Freed(freed));
-            }
-        } else {
-            self.restart(from, None);
-        }
+        self.go_on_at(from);
         self.receive(Instant::now())?;
         loop {
             let to = self.reach(from, max_rows);
@@ -296,12 +335,9 @@ impl Source for KafkaSource {
     }
 
     fn read(&mut self, from: &Offsets, to: &Offsets) -> Result<SourceBatch, SourceError> {
-        let at_hand = |(partition, end): (&i32, &i64)| {
-            let at = from.0.get(partition).copied().unwrap_or(*end);
-            at >= *end || self.held.get(partition).is_some_and(|held| held.start() <= at && held.end() >= *end)
-        };
-        if !to.0.iter().all(at_hand) {
-            return self.read_again(from, to);
+        // After a restart, range follows range: what lies behind this one is kept for the next.
+        if !self.is_at_hand(from, to) && !self.fetch(from, to)? {
+            return self.read_large(from, to);
         }
         let mut batch = SourceBatch::default();
         for (partition, end) in &to.0 {

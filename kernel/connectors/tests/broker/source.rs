@@ -152,6 +152,22 @@ fn after_reading_something_again_the_stream_goes_on() {
 }
 
 #[test]
+fn a_source_that_first_reads_old_ranges_of_all_partitions_goes_on_behind_them() {
+    let (topic, _) = bank_topic("restarted", COUNT);
+    let mut source = open(&topic, &schema(&topic));
+    let end = source.latest().unwrap();
+    let at = |offset: i64| Offsets(end.0.keys().map(|partition| (*partition, offset)).collect());
+    let mut count = 0;
+    for n in 0..10 {
+        let old = source.read(&at(n * 100), &at(n * 100 + 100)).unwrap();
+        count += old.parts.iter().map(|part| part.rows.height()).sum::<usize>() + old.dead_letters.len();
+    }
+    assert_eq!(count as u64, at(0).distance_to(&at(1_000)));
+    let rest = read_up_to(&mut source, at(1_000), &end, 1_000);
+    assert_eq!((rest.rows() + rest.dead.len()) as u64, at(1_000).distance_to(&end));
+}
+
+#[test]
 fn only_the_columns_asked_for_come() {
     let (topic, malformed) = bank_topic("columns", 2_000);
     let schema = schema(&topic);

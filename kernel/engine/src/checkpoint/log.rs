@@ -79,6 +79,11 @@ impl Log {
         self.file.write_all(text.as_bytes()).map_err(failed(self.path.clone()))
     }
 
+    /// Has the lines on the disk, and not only with the operating system.
+    pub(super) fn sync(&mut self) -> Result<(), CheckpointError> {
+        self.file.sync_data().map_err(failed(self.path.clone()))
+    }
+
     /// Leaves out the batches up to one.
     pub(super) fn forget(&mut self, upto: u64) -> Result<(), CheckpointError> {
         let lines: Vec<Line> = read(&self.path)?.into_iter().filter(|line| line.batch() > upto).collect();

@@ -221,10 +221,9 @@ impl Run {
                 }
                 again = found.batches.into();
             }
-            if let Some(reached) = out.reached.filter(|_| out.checkpoint.is_none()) {
-                return Err(Halt::Failed(format!(
-                    "the sink has batches of this query up to {reached}, and the query has no checkpoint to go on from. Start it with .checkpoint(\"…\"), or under another name"
-                )));
+            let known = again.back().map(|planned: &Planned| planned.batch).or(u64::checked_sub(batch, 1));
+            if let Some(reached) = out.reached.filter(|reached| known.is_none_or(|known| *reached > known)) {
+                return Err(Halt::Failed(unknown_batches(reached, out.checkpoint.is_some())));
             }
         }
         self.result.set_status(|status| status.offsets = from.0.iter().map(|(p, at)| (*p, (*at, *at))).collect());
@@ -430,6 +429,19 @@ impl Run {
     fn pause(&self, time: Duration) -> bool {
         matches!(self.stopped.recv_timeout(time), Err(RecvTimeoutError::Disconnected))
     }
+}
+
+/// Why a query does not start that knows less than its sink: it would number other rows like those that are there.
+fn unknown_batches(reached: u64, has_checkpoint: bool) -> String {
+    let (why, hint) = if has_checkpoint {
+        (
+            "its checkpoint knows of none so new: it was deleted, or is an older copy",
+            "Put the checkpoint back, or choose another one and another place to write to",
+        )
+    } else {
+        ("it has no checkpoint to go on from", "Start it with .checkpoint(\"…\"), and write to another place")
+    };
+    format!("the sink has batches of this query up to {reached}, and {why}. {hint}")
 }
 
 fn checkpoint<'a>(out: &'a mut Option<&mut Out>) -> Option<&'a mut Checkpoint> {
