@@ -1,0 +1,66 @@
+"""Rows a second of Corriente's query on a topic of transactions, beside a hand-written loop over the same topic; what a record
+takes to become a row, beside serde_json; what a batch costs by the keys that are held, beside few keys.
+"""
+
+import json
+import os
+import subprocess
+import time
+
+from example import COMMAND, broker, built, children, run
+
+TOPIC = "transactions"
+ROWS = 2_000_000
+KEYS = (10_000, 1_000_000, 10_000_000)
+# Threads of the hand-written loop and of Polars, and the cores that a side may use (None: all). A loop of one thread is no
+# limit where there are two cores, for a query fetches on a thread of its own: only with one core for all do both have the same.
+CASES = ((1, 1), (1, None), (2, None))
+# What a case may take for each row, and at least.
+SECONDS_A_ROW, SECONDS = 60e-6, 170
+
+
+def main():
+    children.stop_on_signals()
+    rows = int(os.environ.get("CORRIENTE_BENCH_ROWS") or ROWS)
+    program, decode = built("throughput"), built("decode")
+    with broker(rows) as (bootstrap, which):
+        fill(bootstrap, which, rows)
+        for key in ("category", "account"):
+            for threads, cores in CASES:
+                variables = {**os.environ, "POLARS_MAX_THREADS": str(threads)}
+                command = [program, "rows", bootstrap, TOPIC, key, threads]
+                run(command, SECONDS + rows * SECONDS_A_ROW, env=variables, preexec_fn=pinned(cores))
+    decoding(decode)
+    run([program, "keys", *KEYS], SECONDS)
+
+
+def pinned(cores):
+    """What has a child use the last so many of our cores only; None where that cannot be, or need not."""
+    if cores is None or not hasattr(os, "sched_setaffinity"):
+        return None
+    last = sorted(os.sched_getaffinity(0))[-cores:]
+    return lambda: os.sched_setaffinity(0, last)
+
+
+def fill(bootstrap, which, rows):
+    began, load = time.monotonic(), round(os.getloadavg()[0], 2)
+    command = [COMMAND, "produce", "bank", "--bootstrap", bootstrap, "--topic", TOPIC, "--rate", 0, "--count", rows]
+    subprocess.run([str(word) for word in command], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    seconds = time.monotonic() - began
+    # What else the machine does takes more from a loop that would use all cores than from a query, and so betters the ratios.
+    facts = {"case": "fill", "broker": which, "rows": rows, "rows_per_second": round(rows / seconds), "load_before": load}
+    print(json.dumps(facts), flush=True)
+
+
+def decoding(program):
+    """The example's lines, each with its ratio to the first: serde_json into a struct of all fields."""
+    answer = subprocess.run([program], stdout=subprocess.PIPE, text=True, check=True, timeout=SECONDS)
+    limit, *ours = (json.loads(line) for line in answer.stdout.splitlines())
+    for line in ours:
+        ratio = round(line["ns_a_row"] / limit["ns_a_row"], 3)
+        facts = {**line, "case": f"decode {line['case']}", "serde_json_11_fields_ns_a_row": limit["ns_a_row"], "ratio": ratio}
+        print(json.dumps(facts), flush=True)
+
+
+if __name__ == "__main__":
+    main()
