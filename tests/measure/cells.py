@@ -75,7 +75,7 @@ def first_result(folder):
     start after a build notes what the later ones read; the median is a later one's.
     """
     starts = [one_start(folder) for _ in range(STARTS)]
-    ready, results = median(ready for ready, _ in starts), [result for _, result in starts]
+    ready, results = median([ready for ready, _ in starts]), [result for _, result in starts]
     last = Cell("polars let", FIRST[-1], before=FRAME).number(0)
     alone, result = rustc(folder, last.code, last.before), median(results)
     report(what="kernel idle", seconds=ready, wanted=1.0)

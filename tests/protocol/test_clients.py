@@ -37,8 +37,9 @@ def test_nbclient_runs_a_notebook():
     assert outputs(book) == ["", "2 payments\n", "7"]
 
 
-def test_nbclient_runs_the_first_notebook_of_the_tour(tmp_path):
-    book = nbformat.read(TOUR, as_version=4)
+@pytest.mark.parametrize("path", TOUR, ids=lambda path: path.stem)
+def test_nbclient_runs_the_notebooks_of_the_tour(tmp_path, path):
+    book = nbformat.read(path, as_version=4)
     NotebookClient(book, timeout=120, resources={"metadata": {"path": str(tmp_path)}}).execute()
     data = [output.data for cell in book.cells for output in cell.get("outputs", []) if "data" in output]
     assert sum("application/vnd.corriente.live+json" in bundle for bundle in data) >= 3

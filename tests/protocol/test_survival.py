@@ -38,8 +38,8 @@ def test_a_cell_that_ends_its_own_process_does_not_end_the_kernel(fresh, code):
 
 def test_an_endless_loop_is_interrupted_and_the_next_cell_runs(fresh):
     fresh.ok("let before_the_loop = 1;\nfn helper() -> i32 { 7 }")
-    request = fresh.start("loop { std::hint::spin_loop(); }")
-    fresh.iopub(lambda message: message["msg_type"] == "execute_input")
+    request = fresh.start('println!("looping");\nloop { std::hint::spin_loop(); }')
+    fresh.iopub(lambda message: "looping" in str(message["content"].get("text")))
     # The first one asks the cell to end, so that nothing is lost; a bare loop does not listen, and the page says so.
     fresh.manager.interrupt_kernel()
     fresh.iopub(lambda message: "Interrupt once more" in str(message["content"]), within=10)
