@@ -50,8 +50,8 @@ impl StreamingQuery {
 
     /// Why the query failed, if it did.
     #[must_use]
-    pub fn exception(&self) -> Option<String> {
-        self.query().exception()
+    pub fn exception(&self) -> Option<QueryFailed> {
+        self.query().exception().map(QueryFailed)
     }
 
     /// The plan in words.
@@ -88,7 +88,7 @@ impl StreamingQuery {
                 return Err(QueryFailed("the wait was interrupted; the query goes on".to_owned()));
             }
         }
-        self.exception().map_or(Ok(()), |message| Err(QueryFailed(message)))
+        self.exception().map_or(Ok(()), Err)
     }
 
     fn query(&self) -> MutexGuard<'_, Query> {
@@ -109,9 +109,15 @@ impl fmt::Debug for StreamingQuery {
 }
 
 /// A query that failed, or was not waited for.
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, thiserror::Error)]
 #[error("{0}")]
 pub struct QueryFailed(String);
+
+impl fmt::Debug for QueryFailed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
 
 /// Where a query is, in one line.
 #[derive(Clone)]

@@ -188,7 +188,10 @@ enum Cannot {
 impl Split<'_> {
     fn replace(&mut self, expr: &Expr) -> Result<Expr, Cannot> {
         if let Some((function, input)) = accumulated(expr) {
-            return self.accumulator(expr, function, input);
+            return match function {
+                Function::Mean => self.mean(expr, input),
+                _ => self.accumulator(expr, function, input),
+            };
         }
         Ok(match expr {
             Expr::Alias(inner, name) => Expr::Alias(Arc::new(self.replace(inner)?), name.clone()),
@@ -211,6 +214,21 @@ impl Split<'_> {
             Expr::Literal(_) => expr.clone(),
             _ => return Err(Cannot::Merge(format!("`{expr:?}`"))),
         })
+    }
+
+    /// A mean is kept as what it is made of, which other aggregates may keep too; but integers' sums would wrap.
+    fn mean(&mut self, expr: &Expr, input: Expr) -> Result<Expr, Cannot> {
+        let dtype = schema_after("agg", self.schema, std::slice::from_ref(&input), |frame| {
+            frame.select([input.clone().alias("value")])
+        });
+        match dtype.map_err(Cannot::Be)?.get("value") {
+            Some(DataType::Float64 | DataType::Decimal(_, _)) => {}
+            _ => return self.accumulator(expr, Function::Mean, input),
+        }
+        let sum = self.accumulator(&input.clone().sum(), Function::Sum, input.clone())?;
+        let count = self.accumulator(&input.clone().count(), Function::Count, input)?;
+        let float = |expr: Expr| expr.cast(DataType::Float64);
+        Ok(when(count.clone().gt(lit(0))).then(float(sum) / float(count)).otherwise(lit(NULL)))
     }
 
     fn accumulator(&mut self, expr: &Expr, function: Function, input: Expr) -> Result<Expr, Cannot> {

@@ -14,6 +14,13 @@ pub(crate) struct Cells {
     values: Values,
 }
 
+/// No decimal: they have 38 digits, and this has 39.
+const NO_DECIMAL: i128 = i128::MIN;
+
+fn known(decimal: i128) -> Option<i128> {
+    (decimal != NO_DECIMAL).then_some(decimal)
+}
+
 /// What is kept, by function and type. Integers, booleans, dates and times are kept as 64-bit integers.
 enum Values {
     Count(Vec<u64>),
@@ -25,7 +32,8 @@ enum Values {
     DecimalMean(Vec<(i128, u64)>),
     Extreme(Vec<Option<i64>>),
     UnsignedExtreme(Vec<Option<u64>>),
-    DecimalExtreme(Vec<Option<i128>>),
+    /// [`NO_DECIMAL`] where there is none: an option of 128 bits takes twice as much room.
+    DecimalExtreme(Vec<i128>),
     FloatExtreme(Vec<Option<f64>>),
     TextExtreme(Vec<Option<String>>),
     Spread(Vec<Spread>),
@@ -120,7 +128,7 @@ impl Cells {
             Values::DecimalMean(v) => v.resize(slots, (0, 0)),
             Values::Extreme(v) => v.resize(slots, None),
             Values::UnsignedExtreme(v) => v.resize(slots, None),
-            Values::DecimalExtreme(v) => v.resize(slots, None),
+            Values::DecimalExtreme(v) => v.resize(slots, NO_DECIMAL),
             Values::FloatExtreme(v) => v.resize(slots, None),
             Values::TextExtreme(v) => v.resize(slots, None),
             Values::Spread(v) => v.resize(slots, Spread::default()),
@@ -138,7 +146,7 @@ impl Cells {
             Values::DecimalMean(v) => v[slot] = (0, 0),
             Values::Extreme(v) => v[slot] = None,
             Values::UnsignedExtreme(v) => v[slot] = None,
-            Values::DecimalExtreme(v) => v[slot] = None,
+            Values::DecimalExtreme(v) => v[slot] = NO_DECIMAL,
             Values::FloatExtreme(v) => v[slot] = None,
             Values::TextExtreme(v) => v[slot] = None,
             Values::Spread(v) => v[slot] = Spread::default(),
@@ -180,11 +188,11 @@ impl Cells {
             Values::UnsignedExtreme(v) => {
                 each(slots, partial.u64()?.iter(), |slot, n| keep(&mut v[slot], n, |a, b| (a < b) == smallest));
             }
-            Values::DecimalExtreme(v) => {
-                each(slots, partial.decimal()?.physical().iter(), |slot, n| {
-                    keep(&mut v[slot], n, |a, b| (a < b) == smallest)
-                });
-            }
+            Values::DecimalExtreme(v) => each(slots, partial.decimal()?.physical().iter(), |slot, n| {
+                if v[slot] == NO_DECIMAL || (n < v[slot]) == smallest {
+                    v[slot] = n;
+                }
+            }),
             Values::FloatExtreme(v) => {
                 let partial = partial.cast(&DataType::Float64)?;
                 // As in Polars, NaN is an extreme only where there is nothing else.
@@ -227,7 +235,7 @@ impl Cells {
             Values::DecimalMean(v) => return self.decimal_mean(slots.iter().map(|s| v[*s])),
             Values::Extreme(v) => Series::new(name, slots.iter().map(|s| v[*s]).collect::<Vec<_>>()),
             Values::UnsignedExtreme(v) => Series::new(name, slots.iter().map(|s| v[*s]).collect::<Vec<_>>()),
-            Values::DecimalExtreme(v) => return decimal(name, slots.iter().map(|s| v[*s]), dtype),
+            Values::DecimalExtreme(v) => return decimal(name, slots.iter().map(|s| known(v[*s])), dtype),
             Values::FloatExtreme(v) => Series::new(name, slots.iter().map(|s| v[*s]).collect::<Vec<_>>()),
             Values::TextExtreme(v) => Series::new(name, slots.iter().map(|s| v[*s].as_deref()).collect::<Vec<_>>()),
             Values::Spread(v) => {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use plan::{Accumulator, Aggregate};
 use polars::prelude::*;
+use smallvec::SmallVec;
 
 use super::accumulator::Cells;
 use super::columns::{COUNT, END, GROUP, KEY, START, Windows, decoded, encoded, integers, key, keys_of};
@@ -29,11 +30,13 @@ pub(crate) struct Merged {
 struct Window {
     /// Without windows it never ends.
     end: i64,
-    slots: PlHashMap<Box<[u8]>, usize>,
+    slots: PlHashMap<Key, usize>,
 }
 
 /// A group's window, the window's end, its key and its slot.
-type Place = (i64, i64, Box<[u8]>, usize);
+type Place = (i64, i64, Key, usize);
+/// A group's keys. Short ones are in the table itself, where they are compared without another look into memory.
+type Key = SmallVec<[u8; 16]>;
 
 impl Merged {
     /// `schema` is the result's.
@@ -114,7 +117,7 @@ impl Merged {
             let end = end.unwrap_or_default();
             let window = self.windows.entry(start.unwrap_or_default());
             let window = window.or_insert_with(|| Window { end, slots: PlHashMap::default() });
-            window.slots.insert(key.unwrap_or_default().into(), slot);
+            window.slots.insert(Key::from_slice(key.unwrap_or_default()), slot);
         }
         for (number, cells) in self.cells.iter_mut().enumerate() {
             cells.restore(saved, &format!("cells {number}"))?;
@@ -190,7 +193,7 @@ impl Merged {
                     }
                     self.ids[slot] = self.next_id;
                     self.next_id += 1;
-                    window.slots.insert(key.into(), slot);
+                    window.slots.insert(Key::from_slice(key), slot);
                     slot
                 }
             };

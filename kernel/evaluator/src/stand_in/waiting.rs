@@ -27,6 +27,9 @@ const LOOK: Duration = Duration::from_micros(500);
 /// The tool that the compiler is started by, in the session's folder.
 pub(crate) const BOUND: &str = "bin/bound";
 
+/// The process that a tool is bound to.
+const PARENT: &str = "CORRIENTE_PARENT";
+
 /// How a compiler is called: the words, the compiler first, and the environment.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Call {
@@ -153,7 +156,7 @@ fn start(folder: &Path, bound: &Path, variable: &str, value: u64) -> Option<Chil
     // Open for reading too, so that opening it does not wait for a reader.
     let messages = OpenOptions::new().read(true).write(true).open(folder.join("messages")).ok()?;
     let mut command = Command::new(bound);
-    command.args(&call.words).env_clear().envs(&call.environment);
+    command.args(&call.words).env_clear().envs(&call.environment).env(PARENT, std::process::id().to_string());
     command.current_dir(folder).stdin(Stdio::null()).stdout(Stdio::null()).stderr(messages);
     let mut child = command.spawn().ok()?;
     let offered = folder.join("offer.new");
@@ -169,10 +172,12 @@ fn start(folder: &Path, bound: &Path, variable: &str, value: u64) -> Option<Chil
 /// program of its own, because a kernel that forks pays with a copy of every page that it writes to afterwards.
 pub(super) fn bind(arguments: &[OsString]) -> i32 {
     // SAFETY: the calls have no preconditions.
-    let orphaned = unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) != 0 || libc::getppid() == 1 };
-    if let (false, Some((program, words))) = (orphaned, arguments.split_first()) {
+    let (bound, parent) = unsafe { (libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) == 0, libc::getppid()) };
+    // A kernel that was killed before it was bound to it has left it to another process.
+    let lives = std::env::var(PARENT).is_ok_and(|wanted| wanted == parent.to_string());
+    if let (true, Some((program, words))) = (bound && lives, arguments.split_first()) {
         // It returns only where it fails, and then the next cell is compiled as ever.
-        let _ = Command::new(program).args(words).exec();
+        let _ = Command::new(program).args(words).env_remove(PARENT).exec();
     }
     1
 }

@@ -3,7 +3,7 @@
 use polars::prelude::*;
 
 use super::super::sum::CompensatedSum;
-use super::{Cells, Spread, Values};
+use super::{Cells, NO_DECIMAL, Spread, Values, known};
 
 impl Cells {
     /// The values of some slots, in columns whose names begin with `name`.
@@ -24,7 +24,7 @@ impl Cells {
             Values::UnsignedExtreme(v) => {
                 vec![column(name(0), slots.iter().map(|s| v[*s]).collect::<Vec<Option<u64>>>())]
             }
-            Values::DecimalExtreme(v) => halves(name, slots.iter().map(|s| v[*s])),
+            Values::DecimalExtreme(v) => halves(name, slots.iter().map(|s| known(v[*s]))),
             Values::FloatExtreme(v) => {
                 vec![column(name(0), slots.iter().map(|s| v[*s].map(f64::to_bits)).collect::<Vec<Option<u64>>>())]
             }
@@ -63,7 +63,7 @@ impl Cells {
             }
             Values::Extreme(v) => *v = at(0)?.i64()?.iter().collect(),
             Values::UnsignedExtreme(v) => *v = unsigned(0)?.collect(),
-            Values::DecimalExtreme(v) => *v = whole()?,
+            Values::DecimalExtreme(v) => *v = whole()?.into_iter().map(|value| value.unwrap_or(NO_DECIMAL)).collect(),
             Values::FloatExtreme(v) => *v = unsigned(0)?.map(|bits| bits.map(f64::from_bits)).collect(),
             Values::TextExtreme(v) => *v = at(0)?.str()?.iter().map(|text| text.map(str::to_owned)).collect(),
             Values::Spread(v) => {
