@@ -22,6 +22,13 @@ def frame(broker, topic):
 WINDOWS = 'group_by_dynamic(col("event_time"), [col("shop")], tumbling("10s")).agg([len().alias("n"), col("amount").sum().alias("total")])'
 
 
+@pytest.fixture(scope="module")
+def few(broker):
+    """A frame of three payments, as a cell writes it."""
+    produce(broker, "few", payments(3))
+    return frame(broker, "few")
+
+
 def expected(count):
     """The windows of ten seconds that the watermark has closed after `count` payments."""
     windows = {}
@@ -121,12 +128,8 @@ def test_streams_are_united_and_joined(kernel, broker):
         ('write_kafka("nobody", "topic")', ["host:port"]),
     ],
 )  # fmt: skip
-def test_a_query_that_cannot_be_is_refused_when_it_is_started(kernel, broker, query, words):
-    topic = "refused"
-    if not getattr(test_a_query_that_cannot_be_is_refused_when_it_is_started, "made", False):
-        produce(broker, topic, payments(3))
-        test_a_query_that_cannot_be_is_refused_when_it_is_started.made = True
-    said = kernel.run(f"{frame(broker, topic)}.{query}.start()?")
+def test_a_query_that_cannot_be_is_refused_when_it_is_started(kernel, few, query, words):
+    said = kernel.run(f"{few}.{query}.start()?")
     missing = [word for word in words if word not in said.error]
     assert not missing, f"{missing} not in:\n{said.error}"
 
@@ -142,10 +145,7 @@ def test_a_query_that_cannot_be_is_refused_when_it_is_started(kernel, broker, qu
         ('rename(["amount"], ["shop"])', ["rename", "shop"]),
     ],
 )
-def test_a_frame_that_cannot_be_streamed_is_refused_when_it_is_made(kernel, broker, use, words):
-    if not getattr(test_a_frame_that_cannot_be_streamed_is_refused_when_it_is_made, "made", False):
-        produce(broker, "frames", payments(3))
-        test_a_frame_that_cannot_be_streamed_is_refused_when_it_is_made.made = True
-    said = kernel.run(f"{frame(broker, 'frames')}.{use}")
+def test_a_frame_that_cannot_be_streamed_is_refused_when_it_is_made(kernel, few, use, words):
+    said = kernel.run(f"{few}.{use}")
     missing = [word for word in words if word not in said.error]
     assert said.reply["status"] == "error" and not missing, f"{missing} not in:\n{said.error}"

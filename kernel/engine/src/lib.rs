@@ -13,6 +13,7 @@ mod pipeline;
 mod progress;
 mod query;
 mod result;
+mod rows;
 mod saved;
 mod sink;
 mod source;

@@ -17,7 +17,7 @@ use crate::operator::sides::Sides;
 use crate::operator::sorted::Sorted;
 use crate::operator::stateful::Stateful;
 use crate::operator::unique::Unique;
-use crate::operator::watermark::{WatermarkTracker, per_ms};
+use crate::operator::watermark::{WatermarkTracker, steps};
 use crate::operator::{Touched, stateless};
 use crate::saved::Saved;
 use crate::source::PartitionRows;
@@ -326,7 +326,7 @@ impl Stage {
                     let Some(DataType::Datetime(unit, _)) = input.get(&over.time) else {
                         polars_bail!(ComputeError: "the sessions' column \"{}\" is no datetime", over.time);
                     };
-                    let gap = (i128::from(gap.duration_ns()) * i128::from(per_ms(*unit)) / 1_000_000) as i64;
+                    let gap = steps(gap.duration_ns(), *unit);
                     Stage::Sessions(Box::new(Sessions::new(aggregate, over, gap.max(1), input, schema.clone())))
                 }
                 (Method::Merge { accumulators, outputs }, _) => {

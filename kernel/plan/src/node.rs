@@ -71,6 +71,19 @@ pub enum Step {
     Aggregate(Box<Aggregate>),
 }
 
+impl Step {
+    /// Whether what the step gives depends on rows of earlier batches. A watermark is no state: it only says what is late.
+    #[must_use]
+    pub fn has_state(&self) -> bool {
+        match self {
+            Step::Filter(_) | Step::Select(_) | Step::WithColumns(_) | Step::Explode(_) | Step::Unnest(_) => false,
+            Step::MapBatches(_) | Step::Join(_) | Step::Watermark(_) => false,
+            Step::Unique(_) | Step::Limit(_) | Step::Sort(_) | Step::WithState(..) => true,
+            Step::JoinSides(_) | Step::Aggregate(_) => true,
+        }
+    }
+}
+
 /// An order of rows, and how many of the first are kept.
 #[derive(Clone, Debug)]
 pub struct Order {
@@ -248,9 +261,7 @@ impl Plan {
         for step in self.steps().2 {
             let detail = match step {
                 Step::Watermark(first) => format!("the frame has a watermark already, on \"{}\"", first.column),
-                Step::Aggregate(_) | Step::Unique(_) | Step::Limit(_) | Step::WithState(..) => {
-                    "the frame has a state already".to_owned()
-                }
+                step if step.has_state() => "the frame has a state already".to_owned(),
                 _ => continue,
             };
             let hint = "Set one watermark, before windows, unique and limit.";
@@ -490,7 +501,7 @@ impl Plan {
         explain::title(self)
     }
 
-    fn step(&self, step: Step, schema: SchemaRef) -> Plan {
+    pub(crate) fn step(&self, step: Step, schema: SchemaRef) -> Plan {
         Plan { node: Arc::new(Node::Step { input: self.clone(), step }), schema }
     }
 
@@ -516,11 +527,6 @@ impl Plan {
             }),
         }
     }
-}
-
-/// A plan with one step more, whose schema is known.
-pub(crate) fn with_step(plan: &Plan, step: Step, schema: SchemaRef) -> Plan {
-    plan.step(step, schema)
 }
 
 /// The step on Polars' own frame.

@@ -3,9 +3,9 @@
 
 use polars::prelude::*;
 
+use crate::PlanError;
 use crate::node::{Plan, Step};
 use crate::window::parse_duration;
-use crate::{PlanError, node};
 
 /// Which side a row is of: true on the right.
 pub const SIDE: &str = "__corriente_side";
@@ -157,19 +157,14 @@ fn without_watermark(plan: &Plan) -> Result<(Plan, Option<i64>), PlanError> {
     for (step, schema) in plan.steps_with_schemas() {
         match step {
             Step::Watermark(watermark) => delay = Some(watermark.delay_ms),
-            Step::Aggregate(_)
-            | Step::Unique(_)
-            | Step::Limit(_)
-            | Step::Sort(_)
-            | Step::WithState(..)
-            | Step::JoinSides(_) => {
+            step if step.has_state() => {
                 return Err(PlanError::Refused {
                     operation: "join_stream",
                     detail: "a frame has a state already".to_owned(),
                     hint: "Join the rows first, and say the rest of the result.",
                 });
             }
-            step => bare = node::with_step(&bare, step.clone(), schema.clone()),
+            step => bare = bare.step(step.clone(), schema.clone()),
         }
     }
     Ok((bare, delay))

@@ -6,7 +6,7 @@ use polars::chunked_array::ops::row_encode::{encode_rows_unordered, row_encoding
 use polars::prelude::*;
 use polars_arrow::array::BinaryArray;
 
-use super::watermark::per_ms;
+use super::watermark::steps;
 
 /// A window's start.
 pub(crate) const START: &str = "__corriente_start";
@@ -81,8 +81,7 @@ impl Windows {
     /// A time moved by nanoseconds, in the column's own unit.
     fn shifted(&self, time: Expr, nanoseconds: i64) -> Expr {
         let DataType::Datetime(unit, _) = &self.dtype else { return time };
-        let steps = i128::from(nanoseconds) * i128::from(per_ms(*unit)) / 1_000_000;
-        (time.cast(DataType::Int64) + lit(steps as i64)).cast(self.dtype.clone())
+        (time.cast(DataType::Int64) + lit(steps(nanoseconds, *unit))).cast(self.dtype.clone())
     }
 }
 
@@ -107,6 +106,27 @@ pub(crate) fn decoded(keys: &[&[u8]], fields: &[Field]) -> PolarsResult<Vec<Colu
 
 fn binary(values: &[&[u8]]) -> BinaryOffsetChunked {
     BinaryOffsetChunked::with_chunk(PlSmallStr::EMPTY, BinaryArray::<i64>::from_slice(values))
+}
+
+/// The keys under the names of their columns, [`key`].
+pub(crate) fn named_keys(keys: &[Expr]) -> Vec<Expr> {
+    keys.iter().enumerate().map(|(n, expr)| expr.clone().alias(key(n))).collect()
+}
+
+/// The windows of rows; rows without windows are all in one that never ends.
+pub(crate) struct Bounds(Option<(Int64Chunked, Int64Chunked)>);
+
+impl Bounds {
+    /// Those in the columns [`START`] and [`END`], where there are windows.
+    pub(crate) fn of(rows: &DataFrame, windowed: bool) -> PolarsResult<Bounds> {
+        Ok(Bounds(if windowed { Some((integers(rows, START)?, integers(rows, END)?)) } else { None }))
+    }
+
+    /// The start and the end of a row's window.
+    pub(crate) fn at(&self, row: usize) -> (i64, i64) {
+        let of = |times: &Int64Chunked| times.get(row).unwrap_or_default();
+        self.0.as_ref().map_or((0, i64::MAX), |(starts, ends)| (of(starts), of(ends)))
+    }
 }
 
 /// The keys as the columns [`key`] of some rows.

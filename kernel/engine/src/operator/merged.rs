@@ -8,7 +8,9 @@ use polars::prelude::*;
 use smallvec::SmallVec;
 
 use super::accumulator::Cells;
-use super::columns::{COUNT, END, GROUP, KEY, START, Windows, decoded, encoded, integers, key, keys_of};
+use super::columns::{
+    Bounds, COUNT, END, GROUP, KEY, START, Windows, decoded, encoded, integers, key, keys_of, named_keys,
+};
 use super::{Touched, cut_of, dropped};
 
 /// The state and its parameters.
@@ -150,8 +152,9 @@ impl Merged {
             None => rows.lazy(),
         };
         let start = self.plan.over.iter().map(|_| col(START));
-        let keys = self.plan.keys.iter().enumerate().map(|(n, expr)| expr.clone().alias(key(n)));
+        let keys = named_keys(&self.plan.keys);
         let inputs = self.cells.iter().enumerate().map(|(n, cells)| cells.input().alias(format!("input {n}")));
+        // A column that is there for every row: where only rows are counted, nothing else is selected.
         let one = lit(true).alias(COUNT);
         let rows =
             rows.with_columns([one]).select(start.chain(keys).chain(inputs).chain([col(COUNT)]).collect::<Vec<_>>());
@@ -169,21 +172,13 @@ impl Merged {
 
     /// The slot of each group of the batch; new groups get one.
     fn slots(&mut self, groups: &DataFrame) -> PolarsResult<Vec<usize>> {
-        let (starts, ends) = match self.plan.over {
-            Some(_) => (Some(integers(groups, START)?), Some(integers(groups, END)?)),
-            None => (None, None),
-        };
-        let at = |times: &Option<Int64Chunked>, row: usize, otherwise: i64| {
-            times.as_ref().and_then(|times| times.get(row)).unwrap_or(otherwise)
-        };
+        let bounds = Bounds::of(groups, self.plan.over.is_some())?;
         let keys = encoded(&keys_of(groups, self.plan.keys.len())?, groups.height())?;
         let mut slots = Vec::with_capacity(groups.height());
         for (row, key) in keys.iter().enumerate() {
             let key = key.unwrap_or_default();
-            let window = self
-                .windows
-                .entry(at(&starts, row, 0))
-                .or_insert_with(|| Window { end: at(&ends, row, i64::MAX), slots: PlHashMap::default() });
+            let (start, end) = bounds.at(row);
+            let window = self.windows.entry(start).or_insert_with(|| Window { end, slots: PlHashMap::default() });
             let slot = match window.slots.get(key) {
                 Some(slot) => *slot,
                 None => {

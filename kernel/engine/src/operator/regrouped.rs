@@ -7,15 +7,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use plan::Aggregate;
 use polars::prelude::*;
 
-use super::columns::{END, GROUP, POSITION, ROW, START, Windows, encoded, integers, key, keys_of};
+use super::columns::{Bounds, GROUP, POSITION, ROW, Windows, encoded, keys_of, named_keys};
 use super::saved::{SavedGroups, each_saved};
 use super::{Touched, cut_of, dropped, kept_columns};
 use crate::change::Delta;
+use crate::rows::append;
 
 /// The most memory that kept rows may take.
 const CAP: usize = 2 << 30;
-/// Pieces that a group's rows may consist of before they are joined.
-const MAX_CHUNKS: usize = 16;
 
 /// The state and its parameters.
 pub(crate) struct Regrouped {
@@ -37,11 +36,22 @@ struct Window {
     groups: PlHashMap<Box<[u8]>, Group>,
 }
 
+/// Rows that are aggregated together.
 pub(crate) struct Group {
     pub(crate) id: u64,
     pub(crate) rows: DataFrame,
     /// The identities of the rows, where rows may change.
     pub(crate) ids: Vec<u64>,
+}
+
+impl Group {
+    /// Takes a row that may change out.
+    pub(crate) fn remove(&mut self, id: u64) -> PolarsResult<()> {
+        let keep: Vec<bool> = self.ids.iter().map(|held| *held != id).collect();
+        self.rows = self.rows.filter(&BooleanChunked::from_slice(PlSmallStr::EMPTY, &keep))?;
+        self.ids.retain(|held| *held != id);
+        Ok(())
+    }
 }
 
 type Place = (i64, Box<[u8]>);
@@ -85,7 +95,7 @@ impl Regrouped {
 
     /// Forgets the windows that end at or before `watermark`. Gives the rows of their groups where they are `wanted`.
     pub(crate) fn close(&mut self, watermark: i64, wanted: bool) -> PolarsResult<Option<DataFrame>> {
-        let mut closed: Vec<(Option<i64>, Group)> = Vec::new();
+        let mut closed: Vec<(i64, Group)> = Vec::new();
         while let Some(window) = self.windows.first_entry().filter(|window| window.get().end <= watermark) {
             let (start, window) = window.remove_entry();
             for group in window.groups.into_values() {
@@ -98,15 +108,10 @@ impl Regrouped {
                         }
                     }
                 }
-                closed.push((Some(start), group));
+                closed.push((start, group));
             }
         }
-        if !wanted || closed.is_empty() {
-            return Ok(None);
-        }
-        closed.sort_unstable_by_key(|(start, group)| (*start, group.id));
-        let groups: Vec<(Option<i64>, &Group)> = closed.iter().map(|(start, group)| (*start, group)).collect();
-        regroup(&self.plan, &self.schema, &groups).map(Some)
+        if wanted { regroup_closed(&self.plan, &self.schema, closed) } else { Ok(None) }
     }
 
     /// The state as two tables: the groups, and their rows one group after another.
@@ -143,10 +148,8 @@ impl Regrouped {
             let Some(group) = self.windows.get_mut(&start).and_then(|window| window.groups.get_mut(&key)) else {
                 continue;
             };
-            let keep: Vec<bool> = group.ids.iter().map(|held| *held != id).collect();
             let before = group.rows.estimated_size();
-            group.rows = group.rows.filter(&BooleanChunked::from_slice(PlSmallStr::EMPTY, &keep))?;
-            group.ids.retain(|held| *held != id);
+            group.remove(id)?;
             self.bytes = self.bytes + group.rows.estimated_size() - before;
             touched.insert((start, key));
         }
@@ -162,33 +165,22 @@ impl Regrouped {
         touched: &mut BTreeSet<Place>,
     ) -> PolarsResult<(usize, usize)> {
         let rows = rows.with_row_index(ROW.into(), None)?.lazy();
-        let keys = self.plan.keys.iter().enumerate().map(|(n, expr)| expr.clone().alias(key(n)));
-        let rows = rows.with_columns(keys.collect::<Vec<_>>());
+        let rows = rows.with_columns(named_keys(&self.plan.keys));
         let (rows, late, timeless) = match &self.cut {
             Some(windows) => dropped(windows.with_ends(windows.assigned(rows)?).collect()?, watermark)?,
             None => (rows.collect()?, 0, 0),
         };
-        let (starts, ends) = match self.plan.over {
-            Some(_) => (Some(integers(&rows, START)?), Some(integers(&rows, END)?)),
-            None => (None, None),
-        };
-        let at = |times: &Option<Int64Chunked>, row: usize, otherwise: i64| {
-            times.as_ref().and_then(|times| times.get(row)).unwrap_or(otherwise)
-        };
+        let bounds = Bounds::of(&rows, self.plan.over.is_some())?;
         let keys = encoded(&keys_of(&rows, self.plan.keys.len())?, rows.height())?;
         let mut found: BTreeMap<Place, Vec<IdxSize>> = BTreeMap::new();
         for (row, key) in keys.iter().enumerate() {
-            found.entry((at(&starts, row, 0), key.unwrap_or_default().into())).or_default().push(row as IdxSize);
+            found.entry((bounds.at(row).0, key.unwrap_or_default().into())).or_default().push(row as IdxSize);
         }
         let numbers = rows.column(ROW)?.idx()?.clone();
         let kept = rows.select(self.kept.iter().cloned())?;
         for (place, indices) in found {
-            let mine = IdxCa::from_slice(PlSmallStr::EMPTY, &indices);
-            let first = indices.first().map_or(0, |row| *row as usize);
-            let window = self
-                .windows
-                .entry(place.0)
-                .or_insert_with(|| Window { end: at(&ends, first, i64::MAX), groups: PlHashMap::default() });
+            let (_, end) = indices.first().map_or((0, i64::MAX), |row| bounds.at(*row as usize));
+            let window = self.windows.entry(place.0).or_insert_with(|| Window { end, groups: PlHashMap::default() });
             let group = match window.groups.get_mut(&place.1) {
                 Some(group) => group,
                 None => {
@@ -198,10 +190,7 @@ impl Regrouped {
                 }
             };
             let before = group.rows.estimated_size();
-            group.rows.vstack_mut(&kept.take(&mine)?)?;
-            if group.rows.first_col_n_chunks() > MAX_CHUNKS {
-                group.rows.rechunk_mut();
-            }
+            append(&mut group.rows, &kept.take(&IdxCa::from_slice(PlSmallStr::EMPTY, &indices))?)?;
             self.bytes = self.bytes + group.rows.estimated_size() - before;
             if let Some(ids) = ids {
                 for row in &indices {
@@ -218,7 +207,7 @@ impl Regrouped {
     /// The groups as they are now; those that have no rows any more leave.
     fn aggregate(&mut self, places: &BTreeSet<Place>) -> PolarsResult<(Vec<u64>, DataFrame, Vec<u64>)> {
         let (mut gone, mut empty) = (Vec::new(), Vec::new());
-        let mut groups: Vec<(Option<i64>, &Group)> = Vec::new();
+        let mut groups: Vec<(i64, &Group)> = Vec::new();
         for place in places {
             let Some(group) = self.windows.get(&place.0).and_then(|window| window.groups.get(&place.1)) else {
                 continue;
@@ -227,7 +216,7 @@ impl Regrouped {
                 gone.push(group.id);
                 empty.push(place.clone());
             } else {
-                groups.push((self.plan.over.is_some().then_some(place.0), group));
+                groups.push((place.0, group));
             }
         }
         let rows = regroup(&self.plan, &self.schema, &groups)?;
@@ -244,12 +233,23 @@ impl Regrouped {
     }
 }
 
-/// The row of each group, in the order of the groups. Within a group rows are taken by time and position.
-pub(crate) fn regroup(
+/// The rows of groups that are no more, in the order of window and age; `None` where there are none.
+pub(crate) fn regroup_closed(
     plan: &Aggregate,
     schema: &SchemaRef,
-    groups: &[(Option<i64>, &Group)],
-) -> PolarsResult<DataFrame> {
+    mut closed: Vec<(i64, Group)>,
+) -> PolarsResult<Option<DataFrame>> {
+    if closed.is_empty() {
+        return Ok(None);
+    }
+    closed.sort_unstable_by_key(|(start, group)| (*start, group.id));
+    let groups: Vec<(i64, &Group)> = closed.iter().map(|(start, group)| (*start, group)).collect();
+    regroup(plan, schema, &groups).map(Some)
+}
+
+/// The row of each group with the start of its window, in the order of the groups. Within a group rows are taken by time and
+/// position.
+pub(crate) fn regroup(plan: &Aggregate, schema: &SchemaRef, groups: &[(i64, &Group)]) -> PolarsResult<DataFrame> {
     let Some((_, first)) = groups.first() else { return Ok(DataFrame::empty_with_schema(schema)) };
     let mut all = first.rows.clear();
     let mut numbers: Vec<IdxSize> = Vec::new();
@@ -272,7 +272,7 @@ pub(crate) fn regroup(
         .collect()?;
     let mut columns: Vec<Column> = aggregated.columns()[1..].to_vec();
     if plan.over.is_some() {
-        let starts: Vec<i64> = groups.iter().map(|(start, _)| start.unwrap_or_default()).collect();
+        let starts: Vec<i64> = groups.iter().map(|(start, _)| *start).collect();
         let (name, dtype) = schema.try_get_at_index(plan.keys.len())?;
         columns.insert(plan.keys.len(), Column::from(Series::new(name.clone(), starts)).cast(dtype)?);
     }

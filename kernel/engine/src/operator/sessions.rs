@@ -6,11 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use plan::{Aggregate, Over};
 use polars::prelude::*;
 
-use super::columns::{ROW, encoded, integers, key, keys_of};
-use super::regrouped::{Group, regroup};
+use super::columns::{encoded, integers, keys_of, named_keys};
+use super::regrouped::{Group, regroup, regroup_closed};
 use super::saved::{SavedGroups, each_saved};
 use super::{Touched, kept_columns};
 use crate::change::{Changes, Delta};
+use crate::rows::append;
 
 /// The state and its parameters.
 pub(crate) struct Sessions {
@@ -30,8 +31,8 @@ pub(crate) struct Sessions {
 
 /// The sessions of a key that may still change.
 struct Open {
-    rows: DataFrame,
-    ids: Vec<u64>,
+    /// All their rows; it has no identity of its own.
+    group: Group,
     /// Start, end and identity, in order.
     sessions: Vec<(i64, i64, u64)>,
 }
@@ -75,41 +76,36 @@ impl Sessions {
             groups.extend(found);
             deletes.extend(gone);
         }
-        let by_start: Vec<(Option<i64>, &Group)> = groups.iter().map(|(start, group)| (Some(*start), group)).collect();
+        let by_start: Vec<(i64, &Group)> = groups.iter().map(|(start, group)| (*start, group)).collect();
         let rows = regroup(&self.plan, &self.schema, &by_start)?;
         Ok(Touched { ids: groups.iter().map(|(_, group)| group.id).collect(), rows, deletes, late, timeless })
     }
 
     /// Forgets the sessions that end at or before `watermark`. Gives their rows where they are `wanted`.
     pub(crate) fn close(&mut self, watermark: i64, wanted: bool) -> PolarsResult<Option<DataFrame>> {
-        let mut closed: Vec<(Option<i64>, Group)> = Vec::new();
+        let mut closed: Vec<(i64, Group)> = Vec::new();
         while self.ends.first().is_some_and(|(end, _)| *end <= watermark) {
             let Some((_, key)) = self.ends.pop_first() else { break };
             let Some(open) = self.keys.get_mut(&key) else { continue };
             let ended = open.sessions.partition_point(|(_, end, _)| *end <= watermark);
-            let times = integers(&open.rows, &self.time)?;
+            let times = integers(&open.group.rows, &self.time)?;
             for (start, end, id) in open.sessions.drain(..ended).filter(|_| wanted) {
                 let mine = between(&times, start, end);
-                closed.push((Some(start), Group { id, rows: open.rows.filter(&mine)?, ids: Vec::new() }));
+                closed.push((start, Group { id, rows: open.group.rows.filter(&mine)?, ids: Vec::new() }));
             }
             let Some((first, end, _)) = open.sessions.first().copied() else {
-                open.ids.iter().for_each(|id| drop(self.places.remove(id)));
+                open.group.ids.iter().for_each(|id| drop(self.places.remove(id)));
                 self.keys.remove(&key);
                 continue;
             };
             let keep = between(&times, first, i64::MAX);
-            open.rows = open.rows.filter(&keep)?;
+            open.group.rows = open.group.rows.filter(&keep)?;
             let mut keep = keep.iter();
-            let gone: Vec<u64> = open.ids.extract_if(.., |_| keep.next().flatten() == Some(false)).collect();
+            let gone: Vec<u64> = open.group.ids.extract_if(.., |_| keep.next().flatten() == Some(false)).collect();
             gone.iter().for_each(|id| drop(self.places.remove(id)));
             self.ends.insert((end, key));
         }
-        if closed.is_empty() {
-            return Ok(None);
-        }
-        closed.sort_unstable_by_key(|(start, group)| (*start, group.id));
-        let groups: Vec<(Option<i64>, &Group)> = closed.iter().map(|(start, group)| (*start, group)).collect();
-        regroup(&self.plan, &self.schema, &groups).map(Some)
+        regroup_closed(&self.plan, &self.schema, closed)
     }
 
     /// The state as two tables: a line a session, and the keys' rows one key after another. A key's rows are those of its
@@ -119,8 +115,8 @@ impl Sessions {
         for (key, open) in &self.keys {
             for (number, (start, end, id)) in open.sessions.iter().enumerate() {
                 let first = number == 0;
-                let rows = if first { open.rows.clone() } else { open.rows.clear() };
-                let ids = if first { open.ids.clone() } else { Vec::new() };
+                let rows = if first { open.group.rows.clone() } else { open.group.rows.clear() };
+                let ids = if first { open.group.ids.clone() } else { Vec::new() };
                 saved.push([*start, *end], key, &Group { id: *id, rows, ids });
             }
         }
@@ -141,7 +137,7 @@ impl Sessions {
                 None => {
                     group.ids.iter().for_each(|id| drop(self.places.insert(*id, key.clone())));
                     self.ends.insert((end, key.clone()));
-                    self.keys.insert(key, Open { rows: group.rows, ids: group.ids, sessions: vec![session] });
+                    self.keys.insert(key, Open { group, sessions: vec![session] });
                 }
             }
         })
@@ -150,9 +146,7 @@ impl Sessions {
     fn remove(&mut self, id: u64, touched: &mut BTreeSet<Box<[u8]>>) -> PolarsResult<()> {
         let Some(key) = self.places.remove(&id) else { return Ok(()) };
         if let Some(open) = self.keys.get_mut(&key) {
-            let keep: Vec<bool> = open.ids.iter().map(|held| *held != id).collect();
-            open.rows = open.rows.filter(&BooleanChunked::from_slice(PlSmallStr::EMPTY, &keep))?;
-            open.ids.retain(|held| *held != id);
+            open.group.remove(id)?;
         }
         touched.insert(key);
         Ok(())
@@ -165,8 +159,7 @@ impl Sessions {
         watermark: Option<i64>,
         touched: &mut BTreeSet<Box<[u8]>>,
     ) -> PolarsResult<(usize, usize)> {
-        let keys = self.plan.keys.iter().enumerate().map(|(n, expr)| expr.clone().alias(key(n)));
-        let rows = rows.with_row_index(ROW.into(), None)?.lazy().with_columns(keys.collect::<Vec<_>>()).collect()?;
+        let rows = rows.lazy().with_columns(named_keys(&self.plan.keys)).collect()?;
         let times = integers(&rows, &self.time)?;
         let keys = encoded(&keys_of(&rows, self.plan.keys.len())?, rows.height())?;
         let (mut late, mut timeless) = (0, 0);
@@ -183,15 +176,14 @@ impl Sessions {
         let kept = rows.select(self.kept.iter().cloned())?;
         for (key, indices) in found {
             let open = self.keys.entry(key.clone()).or_insert_with(|| Open {
-                rows: kept.clear(),
-                ids: Vec::new(),
+                group: Group { id: 0, rows: kept.clear(), ids: Vec::new() },
                 sessions: Vec::new(),
             });
-            open.rows.vstack_mut(&kept.take(&IdxCa::from_slice(PlSmallStr::EMPTY, &indices))?)?;
+            append(&mut open.group.rows, &kept.take(&IdxCa::from_slice(PlSmallStr::EMPTY, &indices))?)?;
             if let Some(ids) = ids {
                 for row in &indices {
                     let id = ids[*row as usize];
-                    open.ids.push(id);
+                    open.group.ids.push(id);
                     self.places.insert(id, key.clone());
                 }
             }
@@ -207,7 +199,7 @@ impl Sessions {
         if let Some((_, end, _)) = open.sessions.first() {
             self.ends.remove(&(*end, key.into()));
         }
-        let times = integers(&open.rows, &self.time)?;
+        let times = integers(&open.group.rows, &self.time)?;
         let mut order: Vec<(i64, IdxSize)> = times.iter().flatten().zip(0..).collect();
         order.sort_unstable();
         let mut sessions: Vec<(i64, i64, u64)> = Vec::new();
@@ -234,7 +226,7 @@ impl Sessions {
         }
         let mut groups = Vec::with_capacity(sessions.len());
         for ((start, _, id), rows) in sessions.iter().zip(members) {
-            let rows = open.rows.take(&IdxCa::from_slice(PlSmallStr::EMPTY, &rows))?;
+            let rows = open.group.rows.take(&IdxCa::from_slice(PlSmallStr::EMPTY, &rows))?;
             groups.push((*start, Group { id: *id, rows, ids: Vec::new() }));
         }
         match sessions.first() {

@@ -5,6 +5,7 @@ use plan::{SIDE, SIDE_TIME, SideJoin};
 use polars::prelude::*;
 
 use super::columns::{ROW, integers};
+use crate::rows::append;
 
 /// Whether something belonged to a row of the left.
 const MATCHED: &str = "__corriente_matched";
@@ -42,8 +43,8 @@ impl Sides {
         let (left, right) = self.split(rows.filter(&keep)?)?;
         let pairs = self.pairs(&left, &right)?.vstack(&self.pairs(&left, &self.right)?)?;
         let pairs = pairs.vstack(&self.pairs(&self.left, &right)?)?;
-        self.left.vstack_mut(&left)?;
-        self.right.vstack_mut(&right)?;
+        append(&mut self.left, &left)?;
+        append(&mut self.right, &right)?;
         if self.join.keeps_left {
             self.mark(&pairs)?;
         }

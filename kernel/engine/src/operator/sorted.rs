@@ -5,6 +5,7 @@ use polars::prelude::*;
 
 use super::columns::ROW;
 use crate::change::{Changes, Delta};
+use crate::rows::append;
 
 /// The rows that may be among the first, and those that are.
 pub(crate) struct Sorted {
@@ -31,15 +32,17 @@ impl Sorted {
 
     /// Takes a batch in; gives the ranks whose rows are others now.
     pub(crate) fn execute(&mut self, delta: Delta) -> PolarsResult<Changes> {
-        match delta {
+        let mut now = match delta {
             Delta::Append(rows) => {
                 self.rows.vstack_mut(&rows)?;
                 self.rows = self.first()?;
+                self.rows.clone()
             }
-            Delta::Change(changes) => self.change(changes)?,
-        }
-        let now = self.first()?;
-        let mut now = if now.schema().contains(ROW) { now.drop(ROW)? } else { now };
+            Delta::Change(changes) => {
+                self.change(changes)?;
+                self.first()?.drop(ROW)?
+            }
+        };
         now.rechunk_mut();
         let before = std::mem::replace(&mut self.shown, now.clone());
         if before.equals_missing(&now) {
@@ -60,8 +63,7 @@ impl Sorted {
         let keep: BooleanChunked =
             self.rows.column(ROW)?.u64()?.iter().map(|id| Some(id.is_none_or(|id| !gone.contains(&id)))).collect();
         self.rows = self.rows.filter(&keep)?;
-        self.rows.vstack_mut(&rows)?;
-        Ok(())
+        append(&mut self.rows, &rows)
     }
 
     fn first(&self) -> PolarsResult<DataFrame> {

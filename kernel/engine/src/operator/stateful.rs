@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use plan::{Moment, StateFunction, States};
 use polars::prelude::*;
 
-use super::columns::{KEY, START, encoded, key, keys_of};
+use super::columns::{KEY, START, encoded, keys_of, named_keys};
+use crate::rows::append;
 
 /// The states and what the function is called with.
 pub(crate) struct Stateful {
@@ -34,8 +35,7 @@ impl Stateful {
 
     /// Calls the function with the rows of each key, in the order in which the keys come.
     pub(crate) fn execute(&mut self, rows: &DataFrame, watermark_ms: Option<i64>) -> PolarsResult<DataFrame> {
-        let keys = self.keys.iter().enumerate().map(|(n, expr)| expr.clone().alias(key(n)));
-        let keyed = rows.clone().lazy().select(keys.collect::<Vec<_>>()).collect()?;
+        let keyed = rows.clone().lazy().select(named_keys(&self.keys)).collect()?;
         let keys = encoded(&keys_of(&keyed, self.keys.len())?, rows.height())?;
         let mut order: Vec<&[u8]> = Vec::new();
         let mut found: BTreeMap<&[u8], Vec<IdxSize>> = BTreeMap::new();
@@ -84,7 +84,7 @@ impl Stateful {
             SchemaMismatch: "the function of with_state gave other columns than it gave for no rows: {:?} and not {:?}",
             given.schema(), self.empty.schema()
         );
-        all.vstack_mut(&given)?;
+        append(all, &given)?;
         if let Some(before) = self.timeouts.remove(key) {
             self.times.remove(&(before, key.into()));
         }

@@ -8,12 +8,7 @@ use crate::change::Changes;
 
 /// Whether a step is run here.
 pub(crate) fn takes(step: &Step) -> bool {
-    match step {
-        Step::Filter(_) | Step::Select(_) | Step::WithColumns(_) | Step::Explode(_) | Step::Unnest(_) => true,
-        Step::MapBatches(_) | Step::Join(_) => true,
-        Step::Watermark(_) | Step::Aggregate(_) | Step::Unique(_) | Step::Limit(_) => false,
-        Step::Sort(_) | Step::WithState(..) | Step::JoinSides(_) => false,
-    }
+    !step.has_state() && !matches!(step, Step::Watermark(_))
 }
 
 /// Runs consecutive steps on the rows of a batch. The rows' positions, where they have them, are handed on.
@@ -58,8 +53,8 @@ fn execute_with(steps: &[Step], rows: DataFrame, carried: &'static str) -> Polar
             Step::Unnest(columns) => plan::unnest(lazy, columns),
             Step::Join(lookup) => lookup.join(lazy),
             Step::MapBatches(closure) => mapped(closure, lazy.collect()?, carried)?.lazy(),
-            Step::Watermark(_) | Step::Aggregate(_) | Step::Unique(_) | Step::Limit(_) => lazy,
-            Step::Sort(_) | Step::WithState(..) | Step::JoinSides(_) => lazy,
+            // The others are not taken.
+            _ => lazy,
         };
     }
     lazy.collect()

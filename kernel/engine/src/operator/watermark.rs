@@ -107,6 +107,11 @@ impl WatermarkTracker {
     }
 }
 
+/// Nanoseconds in steps of a time unit.
+pub(crate) fn steps(nanoseconds: i64, unit: TimeUnit) -> i64 {
+    (i128::from(nanoseconds) * i128::from(per_ms(unit)) / 1_000_000) as i64
+}
+
 /// Steps of a time unit in a millisecond.
 pub(crate) fn per_ms(unit: TimeUnit) -> i64 {
     match unit {

@@ -61,6 +61,18 @@ impl From<CheckpointError> for Halt {
     }
 }
 
+impl From<Halt> for State {
+    fn from(halt: Halt) -> State {
+        match halt {
+            Halt::Stopped | Halt::Done => State::Ended,
+            Halt::Unwatched => State::Suspended,
+            Halt::Source(error) if error.retry => State::Waiting(error.to_string()),
+            Halt::Source(error) => State::Failed(error.to_string()),
+            Halt::Failed(message) => State::Failed(message),
+        }
+    }
+}
+
 /// How far a query has come; it outlives a source that was away.
 struct Reached {
     pipeline: Pipeline,
@@ -101,13 +113,7 @@ impl Run {
     fn run(&self, output: Option<Output>) {
         let mut out = match output.map(|output| self.ready(output)).transpose() {
             Ok(out) => out,
-            Err(halt) => {
-                let state = match halt {
-                    Halt::Failed(message) => State::Failed(message),
-                    _ => State::Ended,
-                };
-                return self.result.set_status(|status| status.state = state);
-            }
+            Err(halt) => return self.result.set_status(|status| status.state = halt.into()),
         };
         let columns = self.plan.source_columns();
         let mut reached: Option<Reached> = None;
@@ -116,13 +122,7 @@ impl Run {
                 Ok(source) => self.read(source, &mut reached, out.as_mut()),
                 Err(error) => Halt::Source(error),
             };
-            let state = match halt {
-                Halt::Stopped | Halt::Done => State::Ended,
-                Halt::Unwatched => State::Suspended,
-                Halt::Source(error) if error.retry => State::Waiting(error.to_string()),
-                Halt::Source(error) => State::Failed(error.to_string()),
-                Halt::Failed(message) => State::Failed(message),
-            };
+            let state = State::from(halt);
             if state == State::Ended {
                 // The next start needs not repeat what is done.
                 self.save(&mut reached, out.as_mut());

@@ -7,11 +7,10 @@ use polars::prelude::*;
 
 use super::Status;
 use crate::change::Changes;
+use crate::rows::append;
 
 /// Identities a segment spans. A batch copies the segments it changes, so this bounds what a changed row costs.
 const SPAN: u64 = 4096;
-/// Pieces an appended segment may consist of before they are joined.
-const MAX_CHUNKS: usize = 32;
 
 pub(super) struct Held {
     pub(super) schema: SchemaRef,
@@ -167,11 +166,8 @@ impl Segment {
     fn merge(&mut self, ids: &[u64], rows: &DataFrame) -> PolarsResult<usize> {
         let old = self.ids.len();
         if self.ids.last() < ids.first() {
-            self.frame.vstack_mut(rows)?;
+            append(&mut self.frame, rows)?;
             self.ids.extend_from_slice(ids);
-            if self.frame.first_col_n_chunks() > MAX_CHUNKS {
-                self.frame.rechunk_mut();
-            }
             return Ok(ids.len());
         }
         let mut merged_ids = Vec::with_capacity(old + ids.len());
