@@ -4,21 +4,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use plan::{Cut, Method, Plan, Step};
+use plan::{Method, Plan, Step};
 use polars::prelude::*;
 
 use crate::change::{Changes, Delta};
 use crate::clock::Clock;
 use crate::operator::columns::POSITION;
-use crate::operator::merged::Merged;
-use crate::operator::regrouped::Regrouped;
-use crate::operator::sessions::Sessions;
-use crate::operator::sides::Sides;
-use crate::operator::sorted::Sorted;
-use crate::operator::stateful::Stateful;
-use crate::operator::unique::Unique;
-use crate::operator::watermark::{WatermarkTracker, steps};
-use crate::operator::{Touched, stateless};
+use crate::operator::stateless::{self, RowWise};
+use crate::operator::watermark::WatermarkTracker;
+use crate::operator::{Before, Executed, Kept, Operator, operator};
 use crate::saved::Saved;
 use crate::source::PartitionRows;
 
@@ -48,26 +42,13 @@ pub struct Pipeline {
     /// Row-wise steps up to the watermark, run partition by partition.
     front: Vec<Step>,
     watermark: Option<WatermarkTracker>,
-    stages: Vec<Stage>,
+    stages: Vec<Box<dyn Operator>>,
     /// The stage that gives rows only when they are final.
     finals: Option<usize>,
     /// How many rows of each partition there were, where their order matters.
     positions: Option<BTreeMap<i32, i64>>,
     next_id: u64,
     empty: DataFrame,
-}
-
-enum Stage {
-    Rows(Vec<Step>),
-    Merged(Box<Merged>),
-    Regrouped(Box<Regrouped>),
-    Sessions(Box<Sessions>),
-    Unique(Unique),
-    /// Rows that may still pass.
-    Limit(u64),
-    Stateful(Box<Stateful>),
-    Sorted(Box<Sorted>),
-    Sides(Box<Sides>),
 }
 
 /// What a batch led to.
@@ -107,43 +88,44 @@ impl Pipeline {
         let mut input = source.clone();
         let marked = steps.iter().position(|(step, _)| matches!(step, Step::Watermark(_)));
         let mut time = None;
+        let mut row_wise: Vec<Step> = Vec::new();
         for (number, (step, schema)) in steps.into_iter().enumerate() {
-            match step {
-                Step::Watermark(watermark) => {
-                    let Some(DataType::Datetime(unit, _)) = input.get(&watermark.column) else {
-                        polars_bail!(ComputeError: "the watermark's column \"{}\" is no datetime", watermark.column);
-                    };
-                    if mode == Mode::Stream {
-                        time = Some(watermark.column.clone());
-                        pipeline.watermark = Some(WatermarkTracker::new(watermark, *unit, clock.clone()));
-                    }
+            if stateless::takes(step) {
+                let in_front = marked.is_some_and(|marked| number < marked);
+                let steps = if in_front { &mut pipeline.front } else { &mut row_wise };
+                steps.push(step.clone());
+                let empty = DataFrame::empty_with_schema(&input);
+                input = stateless::execute(std::slice::from_ref(step), empty)?.schema().clone();
+                continue;
+            }
+            if let Step::Watermark(watermark) = step {
+                let Some(DataType::Datetime(unit, _)) = input.get(&watermark.column) else {
+                    polars_bail!(ComputeError: "the watermark's column \"{}\" is no datetime", watermark.column);
+                };
+                if mode == Mode::Stream {
+                    time = Some(watermark.column.clone());
+                    pipeline.watermark = Some(WatermarkTracker::new(watermark, *unit, clock.clone()));
                 }
-                step if stateless::takes(step) && marked.is_some_and(|marked| number < marked) => {
-                    pipeline.front.push(step.clone());
-                    input = stateless::execute(std::slice::from_ref(step), DataFrame::empty_with_schema(&input))?
-                        .schema()
-                        .clone();
-                }
-                step if stateless::takes(step) => {
-                    match pipeline.stages.last_mut() {
-                        Some(Stage::Rows(steps)) => steps.push(step.clone()),
-                        _ => pipeline.stages.push(Stage::Rows(vec![step.clone()])),
-                    }
-                    input = stateless::execute(std::slice::from_ref(step), DataFrame::empty_with_schema(&input))?
-                        .schema()
-                        .clone();
-                }
-                step => {
-                    let stage = Stage::new(step, &with_position(&input, ordered), schema, time.as_ref())?;
-                    pipeline.stages.extend(stage);
-                    if matches!(step, Step::Aggregate(_) | Step::WithState(..) | Step::JoinSides(_)) {
-                        input = schema.clone();
-                        ordered = false;
-                    }
-                }
+                continue;
+            }
+            pipeline.push_row_wise(&mut row_wise);
+            let per_ms = pipeline.watermark.as_ref().map_or(1, WatermarkTracker::steps_per_ms);
+            let with_position = with_position(&input, ordered);
+            let before = Before { input: &with_position, time: time.as_ref(), per_ms };
+            pipeline.stages.push(operator(step, &before, schema)?);
+            if matches!(step, Step::Aggregate(_) | Step::WithState(..) | Step::JoinSides(_)) {
+                input = schema.clone();
+                ordered = false;
             }
         }
+        pipeline.push_row_wise(&mut row_wise);
         Ok(pipeline)
+    }
+
+    fn push_row_wise(&mut self, steps: &mut Vec<Step>) {
+        if !steps.is_empty() {
+            self.stages.push(Box::new(RowWise(std::mem::take(steps))));
+        }
     }
 
     /// Says which partitions the source has.
@@ -182,18 +164,17 @@ impl Pipeline {
             }
             None => self.watermark.as_mut().and_then(WatermarkTracker::advance),
         };
-        let per_ms = self.watermark.as_ref().map_or(1, WatermarkTracker::steps_per_ms);
         let (mut delta, mut late, mut timeless) = (Delta::Append(rows), 0, 0);
         for (number, stage) in self.stages.iter_mut().enumerate() {
-            let (changed, dropped) = stage.execute(delta, before, per_ms)?;
+            let executed: Executed = stage.execute(delta, before)?;
             let wanted = self.finals == Some(number);
-            late += dropped.0;
-            timeless += dropped.1;
+            late += executed.late;
+            timeless += executed.timeless;
             let closed = match after {
-                Some(after) => stage.close(after, wanted, per_ms)?,
+                Some(after) => stage.close(after, wanted)?,
                 None => None,
             };
-            delta = match (changed, closed) {
+            delta = match (executed.delta, closed) {
                 (Delta::Append(mut rows), Some(closed)) => {
                     rows.vstack_mut(&closed)?;
                     Delta::Append(rows)
@@ -212,7 +193,7 @@ impl Pipeline {
 
     /// Has the last aggregation give only rows that are final.
     pub fn append(&mut self) {
-        self.finals = self.stages.iter().rposition(Stage::aggregates);
+        self.finals = self.stages.iter().rposition(|stage| stage.aggregates());
     }
 
     /// What the pipeline holds.
@@ -228,8 +209,9 @@ impl Pipeline {
             saved.facts.newest = watermark.newest();
         }
         for (number, stage) in self.stages.iter().enumerate() {
-            let fact = stage.save(number, &mut saved.frames)?;
+            let Kept { number: fact, tables } = stage.save()?;
             saved.facts.stages.push(fact);
+            saved.frames.extend(tables.into_iter().map(|(name, table)| (format!("{number}-{name}"), table)));
         }
         Ok(saved)
     }
@@ -244,9 +226,9 @@ impl Pipeline {
         if let Some(watermark) = &mut self.watermark {
             watermark.restore(saved.facts.watermark, &saved.facts.newest);
         }
-        for number in 0..self.stages.len() {
+        for (number, stage) in self.stages.iter_mut().enumerate() {
             let fact = saved.facts.stages.get(number).copied().unwrap_or_default();
-            self.stages[number].restore(number, fact, &mut saved)?;
+            stage.restore(fact, &mut |name| saved.take(&format!("{number}-{name}")))?;
         }
         Ok(())
     }
@@ -304,167 +286,6 @@ impl Pipeline {
     }
 }
 
-impl Stage {
-    /// A step with a state. `input` is the schema before it, `schema` after it, `time` the watermark's column.
-    fn new(
-        step: &Step,
-        input: &SchemaRef,
-        schema: &SchemaRef,
-        time: Option<&PlSmallStr>,
-    ) -> PolarsResult<Option<Stage>> {
-        Ok(Some(match step {
-            Step::Unique(columns) => Stage::Unique(Unique::new(columns, time.filter(|t| input.contains(t)).cloned())),
-            Step::Limit(n) => Stage::Limit(*n),
-            Step::JoinSides(join) => Stage::Sides(Box::new(Sides::new(join, input)?)),
-            Step::Sort(order) => Stage::Sorted(Box::new(Sorted::new(&order.by, &order.options, order.k, schema))),
-            Step::WithState(keys, function) => {
-                Stage::Stateful(Box::new(Stateful::new(keys, function, &without_position(input), schema)))
-            }
-            Step::Aggregate(aggregate) => match (&aggregate.method, &aggregate.over) {
-                (_, Some(over)) if matches!(over.cut, Cut::Session { .. }) => {
-                    let Cut::Session { gap } = over.cut else { return Ok(None) };
-                    let Some(DataType::Datetime(unit, _)) = input.get(&over.time) else {
-                        polars_bail!(ComputeError: "the sessions' column \"{}\" is no datetime", over.time);
-                    };
-                    let gap = steps(gap.duration_ns(), *unit);
-                    Stage::Sessions(Box::new(Sessions::new(aggregate, over, gap.max(1), input, schema.clone())))
-                }
-                (Method::Merge { accumulators, outputs }, _) => {
-                    Stage::Merged(Box::new(Merged::new(aggregate, accumulators, outputs, schema.clone())))
-                }
-                (Method::Regroup { .. }, _) => {
-                    Stage::Regrouped(Box::new(Regrouped::new(aggregate, input, schema.clone())))
-                }
-            },
-            _ => return Ok(None),
-        }))
-    }
-
-    /// Takes a batch in; gives what comes of it, and the rows that were late or had no time.
-    fn execute(&mut self, delta: Delta, watermark: Option<i64>, per_ms: i64) -> PolarsResult<(Delta, (usize, usize))> {
-        let nothing = (0, 0);
-        Ok(match (self, delta) {
-            (Stage::Rows(steps), Delta::Append(rows)) => (Delta::Append(stateless::execute(steps, rows)?), nothing),
-            (Stage::Rows(steps), Delta::Change(changes)) => {
-                (Delta::Change(stateless::execute_keyed(steps, changes)?), nothing)
-            }
-            (Stage::Merged(merged), Delta::Append(rows)) => changed(merged.execute(rows, watermark)?),
-            (Stage::Regrouped(regrouped), delta) => changed(regrouped.execute(delta, watermark)?),
-            (Stage::Sessions(sessions), delta) => changed(sessions.execute(delta, watermark)?),
-            (Stage::Unique(unique), Delta::Append(rows)) => {
-                let (rows, late) = unique.execute(rows, watermark)?;
-                (Delta::Append(rows), (late, 0))
-            }
-            (Stage::Limit(left), Delta::Append(rows)) => {
-                let rows = rows.head(Some(usize::try_from(*left).unwrap_or(usize::MAX)));
-                *left -= rows.height() as u64;
-                (Delta::Append(rows), nothing)
-            }
-            (Stage::Sorted(sorted), Delta::Append(mut rows)) => {
-                // A rank is no position.
-                let _ = rows.drop_in_place(POSITION);
-                (Delta::Change(sorted.execute(Delta::Append(rows))?), nothing)
-            }
-            (Stage::Sorted(sorted), delta) => (Delta::Change(sorted.execute(delta)?), nothing),
-            (Stage::Sides(sides), Delta::Append(rows)) => {
-                let (pairs, late, timeless) = sides.execute(rows, watermark)?;
-                (Delta::Append(pairs), (late, timeless))
-            }
-            (Stage::Stateful(stateful), Delta::Append(rows)) => {
-                (Delta::Append(stateful.execute(&rows, watermark.map(|at| at.div_euclid(per_ms)))?), nothing)
-            }
-            (
-                Stage::Merged(_) | Stage::Unique(_) | Stage::Limit(_) | Stage::Stateful(_) | Stage::Sides(_),
-                Delta::Change(_),
-            ) => {
-                polars_bail!(ComputeError: "an operator for rows that never change was given rows that do")
-            }
-        })
-    }
-
-    fn close(&mut self, watermark: i64, wanted: bool, per_ms: i64) -> PolarsResult<Option<DataFrame>> {
-        match self {
-            Stage::Merged(merged) => merged.close(watermark, wanted),
-            Stage::Regrouped(regrouped) => regrouped.close(watermark, wanted),
-            Stage::Sessions(sessions) => sessions.close(watermark, wanted),
-            Stage::Unique(unique) => {
-                unique.close(watermark);
-                Ok(None)
-            }
-            Stage::Stateful(stateful) => stateful.close(watermark.div_euclid(per_ms)),
-            Stage::Sides(sides) => sides.close(watermark),
-            Stage::Rows(_) | Stage::Limit(_) | Stage::Sorted(_) => Ok(None),
-        }
-    }
-
-    fn aggregates(&self) -> bool {
-        matches!(self, Stage::Merged(_) | Stage::Regrouped(_) | Stage::Sessions(_))
-    }
-
-    fn save(&self, number: usize, frames: &mut BTreeMap<String, DataFrame>) -> PolarsResult<u64> {
-        let (fact, groups, rows) = match self {
-            Stage::Rows(_) => return Ok(0),
-            Stage::Limit(left) => return Ok(*left),
-            Stage::Unique(unique) => (0, unique.save()?, None),
-            Stage::Stateful(stateful) => (0, stateful.save()?, None),
-            Stage::Sides(sides) => {
-                let (next, left, right) = sides.save();
-                (next, left, Some(right))
-            }
-            Stage::Sorted(sorted) => {
-                let (rows, shown) = sorted.save();
-                (0, shown, Some(rows))
-            }
-            Stage::Merged(merged) => {
-                let (next, groups) = merged.save()?;
-                (next, groups, None)
-            }
-            Stage::Regrouped(regrouped) => {
-                let (next, groups, rows) = regrouped.save()?;
-                (next, groups, Some(rows))
-            }
-            Stage::Sessions(sessions) => {
-                let (next, groups, rows) = sessions.save()?;
-                (next, groups, Some(rows))
-            }
-        };
-        frames.insert(format!("{number}-groups"), groups);
-        frames.extend(rows.map(|rows| (format!("{number}-rows"), rows)));
-        Ok(fact)
-    }
-
-    fn restore(&mut self, number: usize, fact: u64, saved: &mut Saved) -> PolarsResult<()> {
-        let mut table = |what: &str| saved.take(&format!("{number}-{what}"));
-        match self {
-            Stage::Rows(_) => Ok(()),
-            Stage::Limit(left) => {
-                *left = fact;
-                Ok(())
-            }
-            Stage::Unique(unique) => unique.restore(&table("groups")?),
-            Stage::Stateful(stateful) => stateful.restore(&table("groups")?),
-            Stage::Sides(sides) => {
-                let left = table("groups")?;
-                sides.restore(fact, left, table("rows")?);
-                Ok(())
-            }
-            Stage::Sorted(sorted) => {
-                let shown = table("groups")?;
-                sorted.restore(table("rows")?, shown);
-                Ok(())
-            }
-            Stage::Merged(merged) => merged.restore(fact, &table("groups")?),
-            Stage::Regrouped(regrouped) => regrouped.restore(fact, &table("groups")?, &table("rows")?),
-            Stage::Sessions(sessions) => sessions.restore(fact, &table("groups")?, &table("rows")?),
-        }
-    }
-}
-
-fn changed(touched: Touched) -> (Delta, (usize, usize)) {
-    let Touched { ids, rows, deletes, late, timeless } = touched;
-    (Delta::Change(Changes { ids, rows, deletes }), (late, timeless))
-}
-
 fn keeps_rows(method: &Method) -> bool {
     matches!(method, Method::Regroup { .. })
 }
@@ -474,12 +295,6 @@ fn with_position(schema: &SchemaRef, ordered: bool) -> SchemaRef {
     if ordered {
         schema.with_column(POSITION.into(), DataType::Int64);
     }
-    Arc::new(schema)
-}
-
-fn without_position(schema: &SchemaRef) -> SchemaRef {
-    let mut schema = schema.as_ref().clone();
-    schema.shift_remove(POSITION);
     Arc::new(schema)
 }
 

@@ -11,7 +11,8 @@ use super::accumulator::Cells;
 use super::columns::{
     Bounds, COUNT, END, GROUP, KEY, START, Windows, decoded, encoded, integers, key, keys_of, named_keys,
 };
-use super::{Touched, cut_of, dropped};
+use super::{Executed, GROUPS, Kept, Operator, Tables, Touched, cut_of, dropped, never_changing};
+use crate::change::Delta;
 
 /// The state and its parameters.
 pub(crate) struct Merged {
@@ -55,10 +56,11 @@ impl Merged {
             next_id: 0,
         }
     }
+}
 
-    /// Takes a batch in. Rows of windows that end at or before `watermark` are late.
-    pub(crate) fn execute(&mut self, rows: DataFrame, watermark: Option<i64>) -> PolarsResult<Touched> {
-        let partials = self.partials(rows)?;
+impl Operator for Merged {
+    fn execute(&mut self, delta: Delta, watermark: Option<i64>) -> PolarsResult<Executed> {
+        let partials = self.partials(never_changing(delta)?)?;
         let (partials, late, timeless) = match &self.cut {
             Some(windows) => dropped(windows.with_ends(partials.lazy()).collect()?, watermark)?,
             None => (partials, 0, 0),
@@ -72,12 +74,10 @@ impl Merged {
         let ids = slots.iter().map(|slot| self.ids[*slot]).collect();
         let keys = keys_of(&partials, self.plan.keys.len())?;
         let starts = partials.column(START).ok().cloned();
-        Ok(Touched { ids, rows: self.rows(keys, starts, &slots)?, deletes: Vec::new(), late, timeless })
+        Ok(Touched { ids, rows: self.rows(keys, starts, &slots)?, deletes: Vec::new(), late, timeless }.into())
     }
 
-    /// Forgets the windows that end at or before `watermark`: no row can change them any more. Gives the rows of their groups
-    /// where they are `wanted`.
-    pub(crate) fn close(&mut self, watermark: i64, wanted: bool) -> PolarsResult<Option<DataFrame>> {
+    fn close(&mut self, watermark: i64, wanted: bool) -> PolarsResult<Option<DataFrame>> {
         let mut closed: Vec<Place> = Vec::new();
         while let Some(window) = self.windows.first_entry().filter(|window| window.get().end <= watermark) {
             let (start, window) = window.remove_entry();
@@ -91,8 +91,11 @@ impl Merged {
         Ok(rows)
     }
 
-    /// The state as a table.
-    pub(crate) fn save(&self) -> PolarsResult<(u64, DataFrame)> {
+    fn aggregates(&self) -> bool {
+        true
+    }
+
+    fn save(&self) -> PolarsResult<Kept> {
         let groups = self.groups();
         let slots: Vec<usize> = groups.iter().map(|(_, _, _, slot)| *slot).collect();
         let mut columns: Vec<Column> = vec![
@@ -104,17 +107,17 @@ impl Merged {
         for (number, cells) in self.cells.iter().enumerate() {
             columns.extend(cells.save(&slots, &format!("cells {number}")));
         }
-        Ok((self.next_id, DataFrame::new(slots.len(), columns)?))
+        Ok(Kept::new(self.next_id, [(GROUPS, DataFrame::new(slots.len(), columns)?)]))
     }
 
-    /// Takes over what [`Merged::save`] gave.
-    pub(crate) fn restore(&mut self, next_id: u64, saved: &DataFrame) -> PolarsResult<()> {
+    fn restore(&mut self, number: u64, tables: Tables<'_>) -> PolarsResult<()> {
+        let saved = tables(GROUPS)?;
         self.windows.clear();
         self.free.clear();
-        self.next_id = next_id;
+        self.next_id = number;
         self.ids = saved.column(GROUP)?.u64()?.iter().map(Option::unwrap_or_default).collect();
-        let rows = integers(saved, START)?;
-        let (ends, keys) = (integers(saved, END)?, saved.column(KEY)?.binary()?.clone());
+        let rows = integers(&saved, START)?;
+        let (ends, keys) = (integers(&saved, END)?, saved.column(KEY)?.binary()?.clone());
         for (slot, ((start, end), key)) in rows.iter().zip(ends.iter()).zip(keys.iter()).enumerate() {
             let end = end.unwrap_or_default();
             let window = self.windows.entry(start.unwrap_or_default());
@@ -122,11 +125,13 @@ impl Merged {
             window.slots.insert(Key::from_slice(key.unwrap_or_default()), slot);
         }
         for (number, cells) in self.cells.iter_mut().enumerate() {
-            cells.restore(saved, &format!("cells {number}"))?;
+            cells.restore(&saved, &format!("cells {number}"))?;
         }
         Ok(())
     }
+}
 
+impl Merged {
     fn groups(&self) -> Vec<Place> {
         let of = |(start, window): (&i64, &Window)| {
             window.slots.iter().map(|(key, slot)| (*start, window.end, key.clone(), *slot)).collect::<Vec<_>>()

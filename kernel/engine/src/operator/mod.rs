@@ -1,24 +1,108 @@
 //! The operators: each a struct with its parameters and its state, and one `execute`. They run on the query's thread
 //! and know neither sources nor sinks.
 
-pub(crate) mod accumulator;
+mod accumulator;
+mod choice;
 pub(crate) mod columns;
-pub(crate) mod merged;
-pub(crate) mod regrouped;
+mod limit;
+mod merged;
+mod regrouped;
 mod saved;
-pub(crate) mod sessions;
-pub(crate) mod sides;
-pub(crate) mod sorted;
-pub(crate) mod stateful;
+mod sessions;
+mod sides;
+mod sorted;
+mod stateful;
 pub(crate) mod stateless;
-pub(crate) mod sum;
-pub(crate) mod unique;
+mod sum;
+mod unique;
 pub(crate) mod watermark;
 
 use plan::Aggregate;
 use polars::prelude::*;
 
+pub(crate) use choice::{Before, operator};
 use columns::{COUNT, END, POSITION, START, Windows, integers};
+
+use crate::change::{Changes, Delta};
+
+/// One stage of a pipeline. Times are in the unit of the watermark's column; an operator that gives rows with identities keeps
+/// a row's identity as long as the row is in its result, and takes it from [`Changes`] where its input has them.
+pub(crate) trait Operator: Send {
+    /// Takes a batch in. `watermark` is the one before the batch: rows that only belong to what ended at or before it are late.
+    fn execute(&mut self, delta: Delta, watermark: Option<i64>) -> PolarsResult<Executed>;
+
+    /// Forgets what no row can change any more now that the watermark is here. Gives rows that had to wait for it, and of an
+    /// aggregation the rows that are final, where they are `wanted`.
+    fn close(&mut self, _watermark: i64, _wanted: bool) -> PolarsResult<Option<DataFrame>> {
+        Ok(None)
+    }
+
+    /// Whether its rows change until they are final.
+    fn aggregates(&self) -> bool {
+        false
+    }
+
+    /// The state as a number and tables.
+    fn save(&self) -> PolarsResult<Kept>;
+
+    /// Takes over what [`Operator::save`] gave.
+    fn restore(&mut self, number: u64, tables: Tables<'_>) -> PolarsResult<()>;
+}
+
+/// What a batch led to.
+pub(crate) struct Executed {
+    pub(crate) delta: Delta,
+    /// Rows dropped because what they belong to has ended.
+    pub(crate) late: usize,
+    /// Rows dropped because they have no time.
+    pub(crate) timeless: usize,
+}
+
+impl Executed {
+    /// No row was dropped.
+    fn of(delta: Delta) -> Executed {
+        Executed { delta, late: 0, timeless: 0 }
+    }
+}
+
+impl From<Touched> for Executed {
+    fn from(touched: Touched) -> Executed {
+        let Touched { ids, rows, deletes, late, timeless } = touched;
+        Executed { delta: Delta::Change(Changes { ids, rows, deletes }), late, timeless }
+    }
+}
+
+/// The state of an operator, to be written down.
+#[derive(Default)]
+pub(crate) struct Kept {
+    pub(crate) number: u64,
+    /// Each with a name that is the operator's own.
+    pub(crate) tables: Vec<(&'static str, DataFrame)>,
+}
+
+impl Kept {
+    fn new(number: u64, tables: impl IntoIterator<Item = (&'static str, DataFrame)>) -> Kept {
+        Kept { number, tables: tables.into_iter().collect() }
+    }
+}
+
+/// Gives a table of a written state by its name.
+pub(crate) type Tables<'a> = &'a mut dyn FnMut(&str) -> PolarsResult<DataFrame>;
+
+/// The table of an operator with one line for each group, key or value.
+const GROUPS: &str = "groups";
+/// The table with the rows that are kept.
+const ROWS: &str = "rows";
+
+/// The rows of a batch, for an operator whose input never changes.
+fn never_changing(delta: Delta) -> PolarsResult<DataFrame> {
+    match delta {
+        Delta::Append(rows) => Ok(rows),
+        Delta::Change(_) => {
+            polars_bail!(ComputeError: "an operator for rows that never change was given rows that do")
+        }
+    }
+}
 
 /// What a batch did to an aggregation.
 pub(crate) struct Touched {

@@ -9,7 +9,7 @@ use polars::prelude::*;
 
 use super::columns::{Bounds, GROUP, POSITION, ROW, Windows, encoded, keys_of, named_keys};
 use super::saved::{SavedGroups, each_saved};
-use super::{Touched, cut_of, dropped, kept_columns};
+use super::{Executed, GROUPS, Kept, Operator, ROWS, Tables, Touched, cut_of, dropped, kept_columns};
 use crate::change::Delta;
 use crate::rows::append;
 
@@ -70,9 +70,10 @@ impl Regrouped {
             bytes: 0,
         }
     }
+}
 
-    /// Takes a batch in. Rows of windows that end at or before `watermark` are late.
-    pub(crate) fn execute(&mut self, delta: Delta, watermark: Option<i64>) -> PolarsResult<Touched> {
+impl Operator for Regrouped {
+    fn execute(&mut self, delta: Delta, watermark: Option<i64>) -> PolarsResult<Executed> {
         let mut touched: BTreeSet<Place> = BTreeSet::new();
         let (rows, ids) = match delta {
             Delta::Append(rows) => (rows, None),
@@ -90,11 +91,10 @@ impl Regrouped {
             CAP >> 30
         );
         let (ids, rows, deletes) = self.aggregate(&touched)?;
-        Ok(Touched { ids, rows, deletes, late, timeless })
+        Ok(Touched { ids, rows, deletes, late, timeless }.into())
     }
 
-    /// Forgets the windows that end at or before `watermark`. Gives the rows of their groups where they are `wanted`.
-    pub(crate) fn close(&mut self, watermark: i64, wanted: bool) -> PolarsResult<Option<DataFrame>> {
+    fn close(&mut self, watermark: i64, wanted: bool) -> PolarsResult<Option<DataFrame>> {
         let mut closed: Vec<(i64, Group)> = Vec::new();
         while let Some(window) = self.windows.first_entry().filter(|window| window.get().end <= watermark) {
             let (start, window) = window.remove_entry();
@@ -114,8 +114,11 @@ impl Regrouped {
         if wanted { regroup_closed(&self.plan, &self.schema, closed) } else { Ok(None) }
     }
 
-    /// The state as two tables: the groups, and their rows one group after another.
-    pub(crate) fn save(&self) -> PolarsResult<(u64, DataFrame, DataFrame)> {
+    fn aggregates(&self) -> bool {
+        true
+    }
+
+    fn save(&self) -> PolarsResult<Kept> {
         let mut saved = SavedGroups::default();
         for (start, window) in &self.windows {
             for (key, group) in &window.groups {
@@ -123,16 +126,15 @@ impl Regrouped {
             }
         }
         let (groups, rows) = saved.into_frames()?;
-        Ok((self.next_id, groups, rows))
+        Ok(Kept::new(self.next_id, [(GROUPS, groups), (ROWS, rows)]))
     }
 
-    /// Takes over what [`Regrouped::save`] gave.
-    pub(crate) fn restore(&mut self, next_id: u64, groups: &DataFrame, rows: &DataFrame) -> PolarsResult<()> {
+    fn restore(&mut self, number: u64, tables: Tables<'_>) -> PolarsResult<()> {
         self.windows.clear();
         self.places.clear();
-        self.next_id = next_id;
+        self.next_id = number;
         self.bytes = 0;
-        each_saved(groups, rows, |[start, end], key, group| {
+        each_saved(&tables(GROUPS)?, &tables(ROWS)?, |[start, end], key, group| {
             self.bytes += group.rows.estimated_size();
             for id in &group.ids {
                 self.places.entry(*id).or_default().push((start, key.clone()));
@@ -141,7 +143,9 @@ impl Regrouped {
             window.groups.insert(key, group);
         })
     }
+}
 
+impl Regrouped {
     /// Takes a row out of its groups.
     fn remove(&mut self, id: u64, touched: &mut BTreeSet<Place>) -> PolarsResult<()> {
         for (start, key) in self.places.remove(&id).unwrap_or_default() {

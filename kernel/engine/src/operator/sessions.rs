@@ -9,7 +9,7 @@ use polars::prelude::*;
 use super::columns::{encoded, integers, keys_of, named_keys};
 use super::regrouped::{Group, regroup, regroup_closed};
 use super::saved::{SavedGroups, each_saved};
-use super::{Touched, kept_columns};
+use super::{Executed, GROUPS, Kept, Operator, ROWS, Tables, Touched, kept_columns};
 use crate::change::{Changes, Delta};
 use crate::rows::append;
 
@@ -55,9 +55,10 @@ impl Sessions {
             next_id: 0,
         }
     }
+}
 
-    /// Takes a batch in. A row that would end a session at or before `watermark` is late.
-    pub(crate) fn execute(&mut self, delta: Delta, watermark: Option<i64>) -> PolarsResult<Touched> {
+impl Operator for Sessions {
+    fn execute(&mut self, delta: Delta, watermark: Option<i64>) -> PolarsResult<Executed> {
         let mut touched: BTreeSet<Box<[u8]>> = BTreeSet::new();
         let (rows, ids) = match delta {
             Delta::Append(rows) => (rows, None),
@@ -78,11 +79,11 @@ impl Sessions {
         }
         let by_start: Vec<(i64, &Group)> = groups.iter().map(|(start, group)| (*start, group)).collect();
         let rows = regroup(&self.plan, &self.schema, &by_start)?;
-        Ok(Touched { ids: groups.iter().map(|(_, group)| group.id).collect(), rows, deletes, late, timeless })
+        let ids = groups.iter().map(|(_, group)| group.id).collect();
+        Ok(Touched { ids, rows, deletes, late, timeless }.into())
     }
 
-    /// Forgets the sessions that end at or before `watermark`. Gives their rows where they are `wanted`.
-    pub(crate) fn close(&mut self, watermark: i64, wanted: bool) -> PolarsResult<Option<DataFrame>> {
+    fn close(&mut self, watermark: i64, wanted: bool) -> PolarsResult<Option<DataFrame>> {
         let mut closed: Vec<(i64, Group)> = Vec::new();
         while self.ends.first().is_some_and(|(end, _)| *end <= watermark) {
             let Some((_, key)) = self.ends.pop_first() else { break };
@@ -108,9 +109,13 @@ impl Sessions {
         regroup_closed(&self.plan, &self.schema, closed)
     }
 
+    fn aggregates(&self) -> bool {
+        true
+    }
+
     /// The state as two tables: a line a session, and the keys' rows one key after another. A key's rows are those of its
     /// first session; the others have none of their own.
-    pub(crate) fn save(&self) -> PolarsResult<(u64, DataFrame, DataFrame)> {
+    fn save(&self) -> PolarsResult<Kept> {
         let mut saved = SavedGroups::default();
         for (key, open) in &self.keys {
             for (number, (start, end, id)) in open.sessions.iter().enumerate() {
@@ -121,16 +126,15 @@ impl Sessions {
             }
         }
         let (sessions, rows) = saved.into_frames()?;
-        Ok((self.next_id, sessions, rows))
+        Ok(Kept::new(self.next_id, [(GROUPS, sessions), (ROWS, rows)]))
     }
 
-    /// Takes over what [`Sessions::save`] gave.
-    pub(crate) fn restore(&mut self, next_id: u64, sessions: &DataFrame, rows: &DataFrame) -> PolarsResult<()> {
+    fn restore(&mut self, number: u64, tables: Tables<'_>) -> PolarsResult<()> {
         self.keys.clear();
         self.ends.clear();
         self.places.clear();
-        self.next_id = next_id;
-        each_saved(sessions, rows, |[start, end], key, group| {
+        self.next_id = number;
+        each_saved(&tables(GROUPS)?, &tables(ROWS)?, |[start, end], key, group| {
             let session = (start, end, group.id);
             match self.keys.get_mut(&key) {
                 Some(open) => open.sessions.push(session),
@@ -142,7 +146,9 @@ impl Sessions {
             }
         })
     }
+}
 
+impl Sessions {
     fn remove(&mut self, id: u64, touched: &mut BTreeSet<Box<[u8]>>) -> PolarsResult<()> {
         let Some(key) = self.places.remove(&id) else { return Ok(()) };
         if let Some(open) = self.keys.get_mut(&key) {

@@ -5,6 +5,8 @@ use plan::{SIDE, SIDE_TIME, SideJoin};
 use polars::prelude::*;
 
 use super::columns::{ROW, integers};
+use super::{Executed, GROUPS, Kept, Operator, ROWS, Tables, never_changing};
+use crate::change::Delta;
 use crate::rows::append;
 
 /// Whether something belonged to a row of the left.
@@ -28,13 +30,11 @@ impl Sides {
         (sides.left, sides.right) = (left, right);
         Ok(sides)
     }
+}
 
-    /// Takes a batch in; gives the pairs that it makes, and how many rows were late or had no time.
-    pub(crate) fn execute(
-        &mut self,
-        rows: DataFrame,
-        watermark: Option<i64>,
-    ) -> PolarsResult<(DataFrame, usize, usize)> {
+impl Operator for Sides {
+    fn execute(&mut self, delta: Delta, watermark: Option<i64>) -> PolarsResult<Executed> {
+        let rows = never_changing(delta)?;
         let times = integers(&rows, SIDE_TIME)?;
         let timeless = times.null_count();
         let is_late = |time: i64| watermark.is_some_and(|watermark| time <= watermark);
@@ -48,12 +48,10 @@ impl Sides {
         if self.join.keeps_left {
             self.mark(&pairs)?;
         }
-        Ok((self.result(pairs)?, late, timeless))
+        Ok(Executed { delta: Delta::Append(self.result(pairs)?), late, timeless })
     }
 
-    /// Forgets the rows that nothing can belong to any more; gives those of the left that nothing belonged to, where they are
-    /// wanted.
-    pub(crate) fn close(&mut self, watermark: i64) -> PolarsResult<Option<DataFrame>> {
+    fn close(&mut self, watermark: i64, _: bool) -> PolarsResult<Option<DataFrame>> {
         let open = |rows: &DataFrame| -> PolarsResult<BooleanChunked> {
             let bound = self.join.bound;
             Ok(integers(rows, SIDE_TIME)?.iter().map(|t| t.map(|t| t.saturating_add(bound) > watermark)).collect())
@@ -80,6 +78,17 @@ impl Sides {
         Ok(Some(alone.lazy().select(columns).collect()?))
     }
 
+    fn save(&self) -> PolarsResult<Kept> {
+        Ok(Kept::new(self.next_id, [(GROUPS, self.left.clone()), (ROWS, self.right.clone())]))
+    }
+
+    fn restore(&mut self, number: u64, tables: Tables<'_>) -> PolarsResult<()> {
+        (self.next_id, self.left, self.right) = (number, tables(GROUPS)?, tables(ROWS)?);
+        Ok(())
+    }
+}
+
+impl Sides {
     /// The rows of each side, with what is noted of them.
     fn split(&mut self, rows: DataFrame) -> PolarsResult<(DataFrame, DataFrame)> {
         let first = self.next_id;
@@ -122,15 +131,5 @@ impl Sides {
 
     fn result(&self, pairs: DataFrame) -> PolarsResult<DataFrame> {
         pairs.select(self.join.left.iter().chain(&self.join.right).cloned())
-    }
-
-    /// The state as two tables.
-    pub(crate) fn save(&self) -> (u64, DataFrame, DataFrame) {
-        (self.next_id, self.left.clone(), self.right.clone())
-    }
-
-    /// Takes over what [`Sides::save`] gave.
-    pub(crate) fn restore(&mut self, next_id: u64, left: DataFrame, right: DataFrame) {
-        (self.next_id, self.left, self.right) = (next_id, left, right);
     }
 }

@@ -3,7 +3,8 @@
 
 use polars::prelude::*;
 
-use super::columns::ROW;
+use super::columns::{POSITION, ROW};
+use super::{Executed, GROUPS, Kept, Operator, ROWS, Tables};
 use crate::change::{Changes, Delta};
 use crate::rows::append;
 
@@ -29,11 +30,14 @@ impl Sorted {
             shown: empty,
         }
     }
+}
 
-    /// Takes a batch in; gives the ranks whose rows are others now.
-    pub(crate) fn execute(&mut self, delta: Delta) -> PolarsResult<Changes> {
+impl Operator for Sorted {
+    fn execute(&mut self, delta: Delta, _: Option<i64>) -> PolarsResult<Executed> {
         let mut now = match delta {
-            Delta::Append(rows) => {
+            Delta::Append(mut rows) => {
+                // A rank is no position.
+                let _ = rows.drop_in_place(POSITION);
                 self.rows.vstack_mut(&rows)?;
                 self.rows = self.first()?;
                 self.rows.clone()
@@ -46,13 +50,26 @@ impl Sorted {
         now.rechunk_mut();
         let before = std::mem::replace(&mut self.shown, now.clone());
         if before.equals_missing(&now) {
-            return Ok(Changes { rows: now.clear(), ..Changes::default() });
+            return Ok(Executed::of(Delta::Change(Changes { rows: now.clear(), ..Changes::default() })));
         }
         let rank = |place: usize| (self.k - 1 - place) as u64;
         let deletes = (now.height()..before.height()).map(rank).collect();
-        Ok(Changes { ids: (0..now.height()).map(rank).collect(), rows: now, deletes })
+        let ids = (0..now.height()).map(rank).collect();
+        Ok(Executed::of(Delta::Change(Changes { ids, rows: now, deletes })))
     }
 
+    fn save(&self) -> PolarsResult<Kept> {
+        Ok(Kept::new(0, [(GROUPS, self.shown.clone()), (ROWS, self.rows.clone())]))
+    }
+
+    fn restore(&mut self, _: u64, tables: Tables<'_>) -> PolarsResult<()> {
+        self.shown = tables(GROUPS)?;
+        self.rows = tables(ROWS)?;
+        Ok(())
+    }
+}
+
+impl Sorted {
     fn change(&mut self, changes: Changes) -> PolarsResult<()> {
         let Changes { ids, mut rows, deletes } = changes;
         rows.with_column(Column::from(Series::new(ROW.into(), ids.clone())))?;
@@ -69,16 +86,5 @@ impl Sorted {
     fn first(&self) -> PolarsResult<DataFrame> {
         let sorted = self.rows.clone().lazy().sort_by_exprs(&self.by, self.options.clone());
         sorted.limit(IdxSize::try_from(self.k).unwrap_or(IdxSize::MAX)).collect()
-    }
-
-    /// The state as two tables: the rows, and those that are shown.
-    pub(crate) fn save(&self) -> (DataFrame, DataFrame) {
-        (self.rows.clone(), self.shown.clone())
-    }
-
-    /// Takes over what [`Sorted::save`] gave.
-    pub(crate) fn restore(&mut self, rows: DataFrame, shown: DataFrame) {
-        self.rows = rows;
-        self.shown = shown;
     }
 }

@@ -6,11 +6,15 @@ use plan::{Moment, StateFunction, States};
 use polars::prelude::*;
 
 use super::columns::{KEY, START, encoded, keys_of, named_keys};
+use super::{Executed, GROUPS, Kept, Operator, Tables, never_changing};
+use crate::change::Delta;
 use crate::rows::append;
 
 /// The states and what the function is called with.
 pub(crate) struct Stateful {
     keys: Vec<Expr>,
+    /// How many of the watermark's units a millisecond has.
+    per_ms: i64,
     states: Box<dyn States>,
     /// In milliseconds.
     timeouts: PlHashMap<Box<[u8]>, i64>,
@@ -22,9 +26,16 @@ pub(crate) struct Stateful {
 
 impl Stateful {
     /// `input` is the schema that the function sees, `output` what it gives.
-    pub(crate) fn new(keys: &[Expr], function: &StateFunction, input: &SchemaRef, output: &SchemaRef) -> Stateful {
+    pub(crate) fn new(
+        keys: &[Expr],
+        function: &StateFunction,
+        input: &SchemaRef,
+        output: &SchemaRef,
+        per_ms: i64,
+    ) -> Stateful {
         Stateful {
             keys: keys.to_vec(),
+            per_ms,
             states: function.begin(),
             timeouts: PlHashMap::default(),
             times: BTreeSet::new(),
@@ -32,9 +43,11 @@ impl Stateful {
             empty: DataFrame::empty_with_schema(output),
         }
     }
+}
 
-    /// Calls the function with the rows of each key, in the order in which the keys come.
-    pub(crate) fn execute(&mut self, rows: &DataFrame, watermark_ms: Option<i64>) -> PolarsResult<DataFrame> {
+impl Operator for Stateful {
+    fn execute(&mut self, delta: Delta, watermark: Option<i64>) -> PolarsResult<Executed> {
+        let (rows, watermark_ms) = (never_changing(delta)?, watermark.map(|at| at.div_euclid(self.per_ms)));
         let keyed = rows.clone().lazy().select(named_keys(&self.keys)).collect()?;
         let keys = encoded(&keys_of(&keyed, self.keys.len())?, rows.height())?;
         let mut order: Vec<&[u8]> = Vec::new();
@@ -52,11 +65,11 @@ impl Stateful {
             let mine = rows.take(&IdxCa::from_slice(PlSmallStr::EMPTY, &found[key]))?;
             self.call(key, mine, watermark_ms, false, &mut all)?;
         }
-        Ok(all)
+        Ok(Executed::of(Delta::Append(all)))
     }
 
-    /// Calls the function for the keys whose time is up.
-    pub(crate) fn close(&mut self, watermark_ms: i64) -> PolarsResult<Option<DataFrame>> {
+    fn close(&mut self, watermark: i64, _: bool) -> PolarsResult<Option<DataFrame>> {
+        let watermark_ms = watermark.div_euclid(self.per_ms);
         let mut due = Vec::new();
         while self.times.first().is_some_and(|(time, _)| *time <= watermark_ms) {
             due.extend(self.times.pop_first().map(|(_, key)| key));
@@ -69,6 +82,35 @@ impl Stateful {
         Ok((all.height() > 0).then_some(all))
     }
 
+    fn save(&self) -> PolarsResult<Kept> {
+        let states = self.states.save()?;
+        let keys: Vec<&[u8]> = states.iter().map(|(key, _)| key.as_ref()).collect();
+        let timeouts: Vec<Option<i64>> = keys.iter().map(|key| self.timeouts.get(*key).copied()).collect();
+        let texts: Vec<&str> = states.iter().map(|(_, text)| text.as_str()).collect();
+        let columns: Vec<Column> = vec![
+            Series::new(KEY.into(), keys).into(),
+            Series::new(START.into(), timeouts).into(),
+            Series::new("state".into(), texts).into(),
+        ];
+        Ok(Kept::new(0, [(GROUPS, DataFrame::new(states.len(), columns)?)]))
+    }
+
+    fn restore(&mut self, _: u64, tables: Tables<'_>) -> PolarsResult<()> {
+        let saved = tables(GROUPS)?;
+        let (keys, texts) = (saved.column(KEY)?.binary()?, saved.column("state")?.str()?);
+        for ((key, text), timeout) in keys.iter().zip(texts.iter()).zip(saved.column(START)?.i64()?.iter()) {
+            let key = key.unwrap_or_default();
+            self.states.restore(key, text.unwrap_or_default())?;
+            if let Some(time) = timeout {
+                self.timeouts.insert(key.into(), time);
+                self.times.insert((time, key.into()));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Stateful {
     fn call(
         &mut self,
         key: &[u8],
@@ -91,34 +133,6 @@ impl Stateful {
         if let Some(time) = moment.timeout_ms() {
             self.timeouts.insert(key.into(), time);
             self.times.insert((time, key.into()));
-        }
-        Ok(())
-    }
-
-    /// The states as a table.
-    pub(crate) fn save(&self) -> PolarsResult<DataFrame> {
-        let states = self.states.save()?;
-        let keys: Vec<&[u8]> = states.iter().map(|(key, _)| key.as_ref()).collect();
-        let timeouts: Vec<Option<i64>> = keys.iter().map(|key| self.timeouts.get(*key).copied()).collect();
-        let texts: Vec<&str> = states.iter().map(|(_, text)| text.as_str()).collect();
-        let columns: Vec<Column> = vec![
-            Series::new(KEY.into(), keys).into(),
-            Series::new(START.into(), timeouts).into(),
-            Series::new("state".into(), texts).into(),
-        ];
-        DataFrame::new(states.len(), columns)
-    }
-
-    /// Takes over what [`Stateful::save`] gave.
-    pub(crate) fn restore(&mut self, saved: &DataFrame) -> PolarsResult<()> {
-        let (keys, texts) = (saved.column(KEY)?.binary()?, saved.column("state")?.str()?);
-        for ((key, text), timeout) in keys.iter().zip(texts.iter()).zip(saved.column(START)?.i64()?.iter()) {
-            let key = key.unwrap_or_default();
-            self.states.restore(key, text.unwrap_or_default())?;
-            if let Some(time) = timeout {
-                self.timeouts.insert(key.into(), time);
-                self.times.insert((time, key.into()));
-            }
         }
         Ok(())
     }

@@ -4,7 +4,28 @@ use plan::Step;
 use polars::prelude::*;
 
 use super::columns::{POSITION, ROW};
-use crate::change::Changes;
+use super::{Executed, Kept, Operator, Tables};
+use crate::change::{Changes, Delta};
+
+/// Consecutive steps without a state.
+pub(crate) struct RowWise(pub(crate) Vec<Step>);
+
+impl Operator for RowWise {
+    fn execute(&mut self, delta: Delta, _: Option<i64>) -> PolarsResult<Executed> {
+        Ok(Executed::of(match delta {
+            Delta::Append(rows) => Delta::Append(execute(&self.0, rows)?),
+            Delta::Change(changes) => Delta::Change(execute_keyed(&self.0, changes)?),
+        }))
+    }
+
+    fn save(&self) -> PolarsResult<Kept> {
+        Ok(Kept::default())
+    }
+
+    fn restore(&mut self, _: u64, _: Tables<'_>) -> PolarsResult<()> {
+        Ok(())
+    }
+}
 
 /// Whether a step is run here.
 pub(crate) fn takes(step: &Step) -> bool {
@@ -17,7 +38,7 @@ pub(crate) fn execute(steps: &[Step], rows: DataFrame) -> PolarsResult<DataFrame
 }
 
 /// Runs steps on rows that have identities; those that do not pass are deleted.
-pub(crate) fn execute_keyed(steps: &[Step], changes: Changes) -> PolarsResult<Changes> {
+fn execute_keyed(steps: &[Step], changes: Changes) -> PolarsResult<Changes> {
     if steps.is_empty() {
         return Ok(changes);
     }

@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use polars::prelude::*;
 
 use super::columns::{KEY, START, encoded, integers};
+use super::{Executed, GROUPS, Kept, Operator, Tables, never_changing};
+use crate::change::Delta;
 
 /// The values that have come.
 pub(crate) struct Unique {
@@ -19,9 +21,11 @@ impl Unique {
     pub(crate) fn new(columns: &[PlSmallStr], time: Option<PlSmallStr>) -> Unique {
         Unique { columns: columns.to_vec(), time, seen: PlHashMap::default(), times: BTreeSet::new() }
     }
+}
 
-    /// The rows whose values come for the first time, and how many came after the watermark.
-    pub(crate) fn execute(&mut self, rows: DataFrame, watermark: Option<i64>) -> PolarsResult<(DataFrame, usize)> {
+impl Operator for Unique {
+    fn execute(&mut self, delta: Delta, watermark: Option<i64>) -> PolarsResult<Executed> {
+        let rows = never_changing(delta)?;
         let columns: Vec<Column> =
             self.columns.iter().map(|name| rows.column(name).cloned()).collect::<PolarsResult<_>>()?;
         let keys = encoded(&columns, rows.height())?;
@@ -42,29 +46,30 @@ impl Unique {
             }
             keep.push(new);
         }
-        Ok((rows.filter(&BooleanChunked::from_slice(PlSmallStr::EMPTY, &keep))?, late))
+        let rows = rows.filter(&BooleanChunked::from_slice(PlSmallStr::EMPTY, &keep))?;
+        Ok(Executed { delta: Delta::Append(rows), late, timeless: 0 })
     }
 
-    /// Forgets the values whose first rows are at or before `watermark`.
-    pub(crate) fn close(&mut self, watermark: i64) {
+    fn close(&mut self, watermark: i64, _: bool) -> PolarsResult<Option<DataFrame>> {
         while self.times.first().is_some_and(|(time, _)| *time <= watermark) {
             if let Some((_, key)) = self.times.pop_first() {
                 self.seen.remove(&key);
             }
         }
+        Ok(None)
     }
 
-    /// The state as a table.
-    pub(crate) fn save(&self) -> PolarsResult<DataFrame> {
+    fn save(&self) -> PolarsResult<Kept> {
         let (keys, times): (Vec<&[u8]>, Vec<i64>) = self.seen.iter().map(|(key, time)| (key.as_ref(), *time)).unzip();
-        DataFrame::new(keys.len(), vec![Series::new(KEY.into(), keys).into(), Series::new(START.into(), times).into()])
+        let columns = vec![Series::new(KEY.into(), keys).into(), Series::new(START.into(), times).into()];
+        Ok(Kept::new(0, [(GROUPS, DataFrame::new(self.seen.len(), columns)?)]))
     }
 
-    /// Takes over what [`Unique::save`] gave.
-    pub(crate) fn restore(&mut self, saved: &DataFrame) -> PolarsResult<()> {
+    fn restore(&mut self, _: u64, tables: Tables<'_>) -> PolarsResult<()> {
+        let saved = tables(GROUPS)?;
         self.seen.clear();
         self.times.clear();
-        let times = integers(saved, START)?;
+        let times = integers(&saved, START)?;
         for (key, time) in saved.column(KEY)?.binary()?.iter().zip(times.iter()) {
             let (key, time): (Box<[u8]>, i64) = (key.unwrap_or_default().into(), time.unwrap_or(i64::MAX));
             if self.time.is_some() {

@@ -1,0 +1,64 @@
+//! Which operator runs a step.
+
+use std::sync::Arc;
+
+use plan::{Cut, Method, Step};
+use polars::prelude::*;
+
+use super::Operator;
+use super::columns::POSITION;
+use super::limit::Limit;
+use super::merged::Merged;
+use super::regrouped::Regrouped;
+use super::sessions::Sessions;
+use super::sides::Sides;
+use super::sorted::Sorted;
+use super::stateful::Stateful;
+use super::unique::Unique;
+use super::watermark::steps;
+
+/// What stands before an operator.
+pub(crate) struct Before<'a> {
+    /// The columns that it is given.
+    pub(crate) input: &'a SchemaRef,
+    /// The watermark's column.
+    pub(crate) time: Option<&'a PlSmallStr>,
+    /// How many of the watermark's units a millisecond has.
+    pub(crate) per_ms: i64,
+}
+
+/// The operator of a step with a state; `schema` is the one after it.
+pub(crate) fn operator(step: &Step, before: &Before<'_>, schema: &SchemaRef) -> PolarsResult<Box<dyn Operator>> {
+    let input = before.input;
+    Ok(match step {
+        Step::Unique(columns) => {
+            Box::new(Unique::new(columns, before.time.filter(|time| input.contains(time)).cloned()))
+        }
+        Step::Limit(n) => Box::new(Limit(*n)),
+        Step::JoinSides(join) => Box::new(Sides::new(join, input)?),
+        Step::Sort(order) => Box::new(Sorted::new(&order.by, &order.options, order.k, schema)),
+        Step::WithState(keys, function) => {
+            Box::new(Stateful::new(keys, function, &without_position(input), schema, before.per_ms))
+        }
+        Step::Aggregate(aggregate) => match (&aggregate.method, &aggregate.over) {
+            (_, Some(over)) if let Cut::Session { gap } = over.cut => {
+                let Some(DataType::Datetime(unit, _)) = input.get(&over.time) else {
+                    polars_bail!(ComputeError: "the sessions' column \"{}\" is no datetime", over.time);
+                };
+                let gap = steps(gap.duration_ns(), *unit);
+                Box::new(Sessions::new(aggregate, over, gap.max(1), input, schema.clone()))
+            }
+            (Method::Merge { accumulators, outputs }, _) => {
+                Box::new(Merged::new(aggregate, accumulators, outputs, schema.clone()))
+            }
+            (Method::Regroup { .. }, _) => Box::new(Regrouped::new(aggregate, input, schema.clone())),
+        },
+        _ => polars_bail!(ComputeError: "a step without a state has no operator: {step:?}"),
+    })
+}
+
+fn without_position(schema: &SchemaRef) -> SchemaRef {
+    let mut schema = schema.as_ref().clone();
+    schema.shift_remove(POSITION);
+    Arc::new(schema)
+}
