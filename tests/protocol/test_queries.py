@@ -122,7 +122,12 @@ def test_streams_are_united_and_joined(kernel, broker):
 @pytest.mark.parametrize(
     ("query", "words"),
     [
-        (f"{WINDOWS}.write_parquet(\"/tmp/never\").output_mode(OutputMode::Complete).key(\"nothing\")", ['the key "nothing" is no column', "shop, event_time, n, total"]),
+        (f"{WINDOWS}.write_kafka(\"127.0.0.1:1\", \"t\").key(\"nothing\")", ['cannot have the key "nothing"', '"shop", "event_time", "n", "total"']),
+        (f"{WINDOWS}.write_kafka(\"127.0.0.1:1\", \"t\").timestamp(\"n\")", ['the time "n"', "it is no time"]),
+        (f"{WINDOWS}.write_kafka(\"127.0.0.1:1\", \"t\").header(\"h\", col(\"n\").sum())", ['the header "h"', "needs more than one row"]),
+        (f"{WINDOWS}.write_kafka(\"127.0.0.1:1\", \"t\").raw(\"shop\").csv()", ['.raw("shop") and .csv() are both there']),
+        (f"{WINDOWS}.write_kafka(\"127.0.0.1:1\", \"t\").json_key()", ["no key", ".key("]),
+        (f"{WINDOWS}.write_parquet(\"/tmp/never\").key(\"shop\")", [".key(…) is for records in Kafka", ".write_kafka(…)"]),
         ('write_parquet("/tmp/never").output_mode(OutputMode::Complete)', ["output mode Complete does not go with this query", "OutputMode::Append"]),
         ('group_by([col("shop")]).agg([len()]).write_parquet("/tmp/never").output_mode(OutputMode::Append)', ["no row of them is final", "OutputMode::Update"]),
         ('write_kafka("nobody", "topic")', ["host:port"]),

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use connectors::{KafkaOptions, KafkaSink, KafkaSinkOptions, KafkaSource, ParquetSink};
+use connectors::{KafkaOptions, KafkaSink, KafkaSinkOptions, KafkaSource, ParquetSink, RecordForm};
 use engine::{OpenSource, Options, OutputMode, Query, QueryOutput, Sink, Source, Trigger};
 use plan::{Plan, PlanError, tumbling};
 use polars::prelude::*;
@@ -93,7 +93,8 @@ fn sink_of(kind: &str, bootstrap: &str, target: &str, checkpoint: &str) -> Resul
         KafkaOptions { bootstrap: bootstrap.to_owned(), topic: target.to_owned(), settings, ..KafkaOptions::default() };
     // As a notebook's query gets it.
     let id = format!("{target}-{}", engine::short_hash(checkpoint));
-    Ok(Box::new(KafkaSink::new(KafkaSinkOptions { kafka, key: vec!["key".to_owned()], id })?))
+    let form = RecordForm { key: vec!["key".to_owned()], ..RecordForm::default() };
+    Ok(Box::new(KafkaSink::new(KafkaSinkOptions { kafka, form, id })?))
 }
 
 fn trigger_of(until: &str) -> Result<Trigger, Failed> {

@@ -15,11 +15,12 @@ mod topics;
 
 pub use options::{KafkaOptions, StartingOffsets};
 pub use sample::sample_schema;
-pub use sink::{KafkaSink, KafkaSinkOptions};
+pub use sink::{KafkaSink, KafkaSinkOptions, RecordForm, ValueForm};
 pub use source::KafkaSource;
 pub use topics::{Topic, check_topic, create_topic, topics};
 
-pub(crate) use client::Context;
+pub(crate) use client::LastWords;
 pub(crate) use error::from_kafka;
 pub(crate) use options::producer_config;
+pub(crate) use sink::{Answers, Deliveries, Fields, Record, send};
 pub(crate) use topics::create;

@@ -1,17 +1,21 @@
 //! The way from a frame to a running query: where its rows go, when, and how it comes back after a crash.
 
+mod records;
+
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use connectors::{KafkaOptions, KafkaSink, KafkaSinkOptions, ParquetSink};
+use connectors::{KafkaOptions, KafkaSink, KafkaSinkOptions, ParquetSink, RecordForm};
 use engine::{
     ForeachBatch, Nowhere, Options, OutputMode, Query, QueryOutput, Sink, SinkError, StartError, Trigger, natural_mode,
 };
-use polars::prelude::DataFrame;
+use polars::prelude::{DataFrame, SchemaRef};
 
 use crate::StreamFrame;
 use crate::streaming::{StreamingQuery, queries};
+use records::Said;
 
 /// Makes the sink of a query by the query's name.
 type MakeSink = Box<dyn FnOnce(&Naming) -> Result<Box<dyn Sink>, SinkError> + Send>;
@@ -23,12 +27,17 @@ type Function = Box<dyn FnMut(DataFrame, u64) -> Result<(), Box<dyn Error>> + Se
 struct Naming {
     /// Another for every query, and the same when a query is started again.
     id: String,
-    key: Vec<String>,
-    settings: std::collections::BTreeMap<String, String>,
+    /// The columns of its rows.
+    schema: SchemaRef,
+    form: RecordForm,
+    settings: BTreeMap<String, String>,
 }
 
 impl StreamFrame {
-    /// Writes the rows to a Kafka topic, each as JSON, in transactions: every row is there once, whatever crashes.
+    /// Writes the rows to a Kafka topic, in transactions: every row is there once, whatever crashes. The records are JSON
+    /// objects of all columns unless said otherwise: [`key`](StreamWriter::key), [`value`](StreamWriter::value),
+    /// [`csv`](StreamWriter::csv), [`raw`](StreamWriter::raw), [`header`](StreamWriter::header),
+    /// [`timestamp`](StreamWriter::timestamp) and [`partition`](StreamWriter::partition) choose what they are made of.
     ///
     /// ```no_run
     /// # use corriente::prelude::*;
@@ -43,7 +52,8 @@ impl StreamFrame {
         self.to_kafka(bootstrap.into(), topic.into())
     }
 
-    /// Writes the rows to a folder of Parquet files, one a batch.
+    /// Writes the rows to a folder of Parquet files, one a batch. In the output mode update a file has the rows that are new
+    /// or have changed since the one before it; of rows that left the result it says nothing.
     pub fn write_parquet(&self, folder: impl AsRef<Path>) -> StreamWriter {
         self.to_parquet(folder.as_ref().to_owned())
     }
@@ -68,10 +78,12 @@ impl StreamFrame {
         let name = topic.clone();
         let make = move |naming: &Naming| {
             let kafka = KafkaOptions { bootstrap, topic, settings: naming.settings.clone(), ..KafkaOptions::default() };
-            let options = KafkaSinkOptions { kafka, key: naming.key.clone(), id: naming.id.clone() };
-            Ok(Box::new(KafkaSink::new(options)?) as Box<dyn Sink>)
+            let options = KafkaSinkOptions { kafka, form: naming.form.clone(), id: naming.id.clone() };
+            let sink = KafkaSink::new(options)?;
+            naming.form.check(&naming.schema)?;
+            Ok(Box::new(sink) as Box<dyn Sink>)
         };
-        self.writer(name, Box::new(make))
+        StreamWriter { has_records: true, ..self.writer(name, Box::new(make)) }
     }
 
     fn to_parquet(&self, folder: PathBuf) -> StreamWriter {
@@ -96,8 +108,9 @@ impl StreamFrame {
             trigger: Trigger::default(),
             checkpoint: None,
             use_newest_good_state: false,
-            key: Vec::new(),
-            settings: std::collections::BTreeMap::new(),
+            has_records: false,
+            said: Said::default(),
+            settings: BTreeMap::new(),
         }
     }
 }
@@ -112,8 +125,9 @@ pub struct StreamWriter {
     trigger: Trigger,
     checkpoint: Option<PathBuf>,
     use_newest_good_state: bool,
-    key: Vec<String>,
-    settings: std::collections::BTreeMap<String, String>,
+    has_records: bool,
+    said: Said,
+    settings: BTreeMap<String, String>,
 }
 
 impl StreamWriter {
@@ -149,30 +163,22 @@ impl StreamWriter {
         self
     }
 
-    /// A column whose value is the records' key in Kafka; called several times, the key is an object of them all.
-    pub fn key(mut self, column: impl Into<String>) -> StreamWriter {
-        self.key.push(column.into());
-        self
-    }
-
-    /// A setting of librdkafka, as in `.option("security.protocol", "SASL_SSL")`. Values never appear in an output.
-    pub fn option(mut self, name: impl Into<String>, value: impl Into<String>) -> StreamWriter {
-        self.settings.insert(name.into(), value.into());
-        self
-    }
-
     /// Starts the query. It runs until it is stopped, whatever becomes of the variable.
     ///
     /// # Errors
-    /// An output mode that the frame cannot give, a key that is no column, or no thread.
+    /// An output mode that the frame cannot give, records that cannot be made of its rows, or no thread.
     pub fn start(self) -> Result<StreamingQuery, WriteError> {
         let plan = &self.frame.plan;
-        if let Some(column) = self.key.iter().find(|key| !plan.schema().contains(key)) {
-            let columns = plan.schema().iter_names().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-            return Err(WriteError::Key { column: column.clone(), columns });
+        if let Some(call) = self.said.first.filter(|_| !self.has_records) {
+            let detail = format!("{call} is for records in Kafka, and this query writes none");
+            return Err(WriteError::Records { detail, hint: "Leave it out, or write with .write_kafka(…)" });
         }
-        let naming =
-            Naming { id: id_of(&self.name, self.checkpoint.as_deref()), key: self.key, settings: self.settings };
+        let naming = Naming {
+            id: id_of(&self.name, self.checkpoint.as_deref()),
+            schema: plan.schema().clone(),
+            form: self.said.form(plan)?,
+            settings: self.settings,
+        };
         let output = QueryOutput {
             sink: (self.sink)(&naming)?,
             mode: self.mode.unwrap_or_else(|| natural_mode(plan)),
@@ -188,13 +194,21 @@ impl StreamWriter {
 /// A query that is not started.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
-    /// A key that the rows do not have.
-    #[error("start: the key \"{column}\" is no column of the rows. The columns are {columns}")]
-    Key {
-        /// The key.
-        column: String,
-        /// All columns.
-        columns: String,
+    /// Words for records that do not go together.
+    #[error("start: {detail}. {hint}")]
+    Records {
+        /// What does not go.
+        detail: String,
+        /// The way to do it.
+        hint: &'static str,
+    },
+    /// A header that is not made of its row alone.
+    #[error("start: the header \"{header}\" cannot be made: {detail}")]
+    Header {
+        /// The header.
+        header: String,
+        /// Why not.
+        detail: String,
     },
     /// The sink refuses its options.
     #[error(transparent)]

@@ -1,6 +1,6 @@
 //! The seam to what a query's result is written to. Knows nothing of Kafka or files: those stand behind [`Sink`].
 
-use polars::prelude::DataFrame;
+use polars::prelude::{DataFrame, PlSmallStr};
 
 /// What a result is written to, batch by batch.
 ///
@@ -22,6 +22,21 @@ pub trait Sink: Send {
     /// # Errors
     /// When the rows could not be written. Where [`SinkError::retry`] says so, the same call comes again.
     fn write(&mut self, batch: u64, rows: &DataFrame) -> Result<(), SinkError>;
+
+    /// The columns by which the sink can be told of rows that leave the result. Without any it is not told.
+    fn keys(&self) -> Vec<PlSmallStr> {
+        Vec::new()
+    }
+
+    /// Writes a batch as [`Sink::write`] does, and with it which rows left: `gone` has, as its columns, the [`Sink::keys`]
+    /// that rows had before and no row has now.
+    ///
+    /// # Errors
+    /// As for [`Sink::write`].
+    fn write_changes(&mut self, batch: u64, rows: &DataFrame, gone: &DataFrame) -> Result<(), SinkError> {
+        let _ = gone;
+        self.write(batch, rows)
+    }
 }
 
 /// Why a sink does not take a batch, told to the notebook's reader: the fact, the detail, the hint.

@@ -3,13 +3,15 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::io::Write as _;
+use std::fmt::Write as _;
 
+use polars::prelude::AnyValue;
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
 use super::category::{CATEGORIES, ELECTRONICS, Mix, SERVICES, multiple};
 use super::world::{ACCOUNTS, Account, accounts};
+use crate::kafka::Fields;
 
 /// One record in so many is malformed.
 const MALFORMED: u32 = 1_000;
@@ -45,8 +47,25 @@ pub struct Generator {
     planned: BinaryHeap<Reverse<Planned>>,
     made: u64,
     malformed: u64,
+    fields: Fields,
+    id: String,
     value: Vec<u8>,
 }
+
+/// A transaction's fields, in the order in which they are written.
+const FIELDS: [&str; 11] = [
+    "txn_id",
+    "account_id",
+    "card_type",
+    "merchant",
+    "category",
+    "amount",
+    "currency",
+    "country",
+    "channel",
+    "status",
+    "event_time",
+];
 
 /// Ordered by when it is due, and then by its number.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
@@ -88,6 +107,8 @@ impl Generator {
             planned: BinaryHeap::new(),
             made: 0,
             malformed: 0,
+            fields: Fields::new(FIELDS),
+            id: String::new(),
             value: Vec::with_capacity(512),
         }
     }
@@ -200,23 +221,28 @@ impl Generator {
         self.planned.push(Reverse(Planned { due_ms, number, account, kind }));
     }
 
+    /// As `write_kafka` writes a row.
     fn write(&mut self, transaction: &Transaction) {
         let Transaction { account, category, merchant, cents, country, channel, status, event_ms } = transaction;
         let (owner, of) = (&self.accounts[*account], &CATEGORIES[*category]);
+        self.id.clear();
+        // A text takes all it is given.
+        let _ = write!(self.id, "T{:012}", self.made);
+        let values = [
+            AnyValue::String(&self.id),
+            AnyValue::String(&owner.id),
+            AnyValue::String(owner.card_type),
+            AnyValue::String(of.merchants[*merchant]),
+            AnyValue::String(of.name),
+            AnyValue::Decimal(i128::from(*cents), 38, 2),
+            AnyValue::String(owner.currency),
+            AnyValue::String(country),
+            AnyValue::String(channel),
+            AnyValue::String(status),
+            AnyValue::Int64(*event_ms),
+        ];
         self.value.clear();
-        // A vector takes all it is given.
-        let _ = write!(
-            self.value,
-            "{{\"txn_id\":\"T{:012}\",\"account_id\":\"{}\",\"card_type\":\"{}\",\"merchant\":\"{}\",\"category\":\"{}\",\"amount\":{}.{:02},\"currency\":\"{}\",\"country\":\"{country}\",\"channel\":\"{channel}\",\"status\":\"{status}\",\"event_time\":{event_ms}}}",
-            self.made,
-            owner.id,
-            owner.card_type,
-            of.merchants[*merchant],
-            of.name,
-            cents / 100,
-            cents % 100,
-            owner.currency
-        );
+        self.fields.put(&mut self.value, &values);
     }
 
     /// Does to the record what happens to records.
@@ -310,22 +336,9 @@ mod tests {
     fn every_record_has_the_documented_fields_in_order() {
         let (made, malformed) = make(1, 20_000, 1);
         assert_eq!(made.iter().filter(|record| record.malformed).count() as u64, malformed);
-        let order = [
-            "txn_id",
-            "account_id",
-            "card_type",
-            "merchant",
-            "category",
-            "amount",
-            "currency",
-            "country",
-            "channel",
-            "status",
-            "event_time",
-        ];
         for record in made.iter().filter(|record| !record.malformed) {
             let text = std::str::from_utf8(&record.value).unwrap();
-            let places: Vec<usize> = order.iter().map(|field| text.find(&format!("\"{field}\":")).unwrap()).collect();
+            let places: Vec<usize> = FIELDS.iter().map(|field| text.find(&format!("\"{field}\":")).unwrap()).collect();
             assert!(places.is_sorted(), "{text}");
             let amount = text.split("\"amount\":").nth(1).unwrap().split(',').next().unwrap();
             assert_eq!(amount.split('.').nth(1).map(str::len), Some(2), "{text}");

@@ -1,23 +1,21 @@
 //! Writes the bank's transactions to a topic, evenly, on a thread of its own: record n has its time, and is sent when
 //! that has come. A producer that is behind, as every one with a history is at first, sends as fast as it can until it
-//! has caught up; so the records are in order of their times, and the same whatever the machine.
+//! has caught up; so the records are in order of their times, and the same whatever the machine. They are written and sent
+//! by what writes and sends the rows of a query, less its transactions: nobody asks where the demo's stream was cut.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use engine::SourceError;
-use rdkafka::ClientContext;
-use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use rdkafka::message::DeliveryResult;
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
+use rdkafka::error::KafkaError;
+use rdkafka::producer::{BaseProducer, Producer as _};
 
 use super::Generator;
 use super::schedule::Schedule;
-use crate::kafka::{Context, KafkaOptions, create, from_kafka, producer_config};
+use crate::kafka::{Answers, Deliveries, KafkaOptions, LastWords, Record, create, from_kafka, producer_config, send};
 
 /// Records between two looks at the clock and the broker's answers.
 const AT_ONCE: u64 = 500;
@@ -71,18 +69,11 @@ impl Default for ProduceConfig {
 
 /// A running producer; it stops when dropped.
 pub struct Producer {
-    tally: Arc<Tally>,
+    answers: Arc<Answers>,
+    words: LastWords,
+    malformed: Arc<AtomicU64>,
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
-}
-
-/// What the broker has said so far.
-#[derive(Default)]
-struct Tally {
-    acknowledged: AtomicU64,
-    malformed: AtomicU64,
-    failed: AtomicBool,
-    error: Mutex<Option<SourceError>>,
 }
 
 impl Producer {
@@ -99,13 +90,13 @@ impl Producer {
             ..KafkaOptions::default()
         };
         create(&options, config.partitions)?;
-        let tally = Arc::new(Tally::default());
         let (begun, first) = channel();
-        let counted = Counted { context: Context::default(), tally: tally.clone(), begun };
+        let deliveries = Deliveries::telling(begun);
         let what = format!("the topic \"{}\" cannot be written", config.topic);
-        let words = counted.context.words.clone();
-        let producer: BaseProducer<Counted> = producer_config(&options)
-            .create_with_context(counted)
+        let (answers, words) = (deliveries.answers.clone(), deliveries.context.words.clone());
+        let malformed = Arc::new(AtomicU64::new(0));
+        let producer: BaseProducer<Deliveries> = producer_config(&options)
+            .create_with_context(deliveries)
             .map_err(|error| from_kafka(&options, &what, &error, &words))?;
         let (stop, stopped) = channel();
         let some = config.count != Some(0);
@@ -113,8 +104,8 @@ impl Producer {
             schedule: Schedule::new(&config),
             generator: Generator::new(config.seed),
             producer,
-            options,
-            tally: tally.clone(),
+            topic: options.topic,
+            malformed: malformed.clone(),
             stopped,
         };
         let thread =
@@ -126,7 +117,7 @@ impl Producer {
                     retry: true,
                 }
             })?;
-        let mut started = Producer { tally, stop: Some(stop), thread: Some(thread) };
+        let mut started = Producer { answers, words: words.clone(), malformed, stop: Some(stop), thread: Some(thread) };
         if some && first.recv_timeout(FIRST_ANSWER).is_err() {
             started.stop_without_answers();
             return Err(started.error().unwrap_or_else(|| SourceError {
@@ -144,19 +135,26 @@ impl Producer {
     /// Records the broker has acknowledged so far.
     #[must_use]
     pub fn produced(&self) -> u64 {
-        self.tally.acknowledged.load(Ordering::Relaxed)
+        self.answers.acknowledged()
     }
 
     /// Malformed ones among those that were made so far.
     #[must_use]
     pub fn malformed(&self) -> u64 {
-        self.tally.malformed.load(Ordering::Relaxed)
+        self.malformed.load(Ordering::Relaxed)
     }
 
-    /// Why it ended before its count, if it did; said once.
+    /// Why it ended before its count, if it did.
     #[must_use]
     pub fn error(&self) -> Option<SourceError> {
-        self.tally.error.lock().unwrap_or_else(PoisonError::into_inner).take()
+        let error = self.answers.failed()?;
+        let last = self.words.last().map_or_else(String::new, |words| format!("; {words}"));
+        Some(SourceError {
+            fact: "a record could not be written".to_owned(),
+            detail: format!("{error}{last}"),
+            hint: "See whether the Kafka broker is well and still has the topic.".to_owned(),
+            retry: true,
+        })
     }
 
     /// Whether it has nothing more to do.
@@ -195,81 +193,40 @@ impl Drop for Producer {
     }
 }
 
-/// What librdkafka calls back, on the producing thread.
-struct Counted {
-    context: Context,
-    tally: Arc<Tally>,
-    begun: Sender<()>,
-}
-
-impl ClientContext for Counted {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        self.context.log(level, facility, message);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        self.context.error(error, reason);
-    }
-}
-
-impl ProducerContext for Counted {
-    type DeliveryOpaque = ();
-
-    fn delivery(&self, delivered: &DeliveryResult<'_>, (): ()) {
-        match delivered {
-            Ok(_) => {
-                if self.tally.acknowledged.fetch_add(1, Ordering::Relaxed) == 0 {
-                    // Nobody waits any more if the answer comes late.
-                    let _ = self.begun.send(());
-                }
-            }
-            Err((error, _)) => self.tally.fail(&self.context, error),
-        }
-    }
-}
-
-impl Tally {
-    fn fail(&self, context: &Context, error: &KafkaError) {
-        if self.failed.swap(true, Ordering::Relaxed) {
-            return;
-        }
-        let last = context.words.last().map_or_else(String::new, |words| format!("; {words}"));
-        let error = SourceError {
-            fact: "a record could not be written".to_owned(),
-            detail: format!("{error}{last}"),
-            hint: "See whether the Kafka broker is well and still has the topic.".to_owned(),
-            retry: true,
-        };
-        *self.error.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-    }
-
-    fn has_failed(&self) -> bool {
-        self.failed.load(Ordering::Relaxed)
-    }
-}
-
 /// The producing thread's own.
 struct Run {
     schedule: Schedule,
     generator: Generator,
-    producer: BaseProducer<Counted>,
-    options: KafkaOptions,
-    tally: Arc<Tally>,
+    producer: BaseProducer<Deliveries>,
+    topic: String,
+    malformed: Arc<AtomicU64>,
     stopped: Receiver<()>,
 }
 
-/// How the caller wants it to end.
+/// How it ends.
 enum Stop {
     /// What was sent is to be acknowledged.
     Flush,
     /// The broker does not answer.
     Drop,
+    /// A record was refused.
+    Failed(KafkaError),
+}
+
+impl From<KafkaError> for Stop {
+    fn from(error: KafkaError) -> Stop {
+        Stop::Failed(error)
+    }
 }
 
 impl Run {
     fn run(mut self) {
-        let how = self.produce();
-        if matches!(how, Stop::Drop) || self.tally.has_failed() {
+        let how = self.produce().err().unwrap_or(Stop::Flush);
+        let is_over = matches!(how, Stop::Drop | Stop::Failed(_));
+        if let Stop::Failed(error) = how {
+            self.answers().fail(error);
+        }
+        if is_over || self.answers().failed().is_some() {
             self.producer.purge(rdkafka::producer::PurgeConfig::default().queue().inflight());
         }
         let deadline = Instant::now() + LAST_ANSWERS;
@@ -279,47 +236,37 @@ impl Run {
         }
     }
 
-    fn produce(&mut self) -> Stop {
+    /// Produces until it is stopped or there is no more to do.
+    fn produce(&mut self) -> Result<(), Stop> {
         let mut n = 0;
-        while !self.schedule.is_over(n) && !self.tally.has_failed() {
+        while !self.schedule.is_over(n) && self.answers().failed().is_none() {
             let upto = n + AT_ONCE;
             while n < upto && !self.schedule.is_over(n) && self.schedule.wait(n).is_zero() {
-                if let Err(stop) = self.send(n) {
-                    return stop;
-                }
+                self.send(n)?;
                 n += 1;
             }
-            self.tally.malformed.store(self.generator.malformed(), Ordering::Relaxed);
+            self.malformed.store(self.generator.malformed(), Ordering::Relaxed);
             self.producer.poll(Duration::ZERO);
             let ahead = !self.schedule.wait(n).is_zero();
-            if let Err(stop) = self.rest(if ahead { TICK } else { Duration::ZERO }) {
-                return stop;
-            }
+            rest(&self.stopped, if ahead { TICK } else { Duration::ZERO })?;
         }
-        Stop::Flush
+        Ok(())
     }
 
     /// Sends record `n`, when there is room for it.
     fn send(&mut self, n: u64) -> Result<(), Stop> {
-        let record = self.generator.next(self.schedule.time_ms(n));
-        let mut sent =
-            BaseRecord::to(&self.options.topic).key(record.key).payload(record.value).timestamp(record.time_ms);
-        loop {
-            match self.producer.send(sent) {
-                Ok(()) => return Ok(()),
-                Err((KafkaError::MessageProduction(Code::QueueFull), back)) => sent = back,
-                Err((error, _)) => {
-                    self.tally.fail(&self.producer.context().context, &error);
-                    return Err(Stop::Drop);
-                }
-            }
-            self.producer.poll(TICK);
-            rest(&self.stopped, Duration::ZERO)?;
-        }
+        let made = self.generator.next(self.schedule.time_ms(n));
+        let record = Record {
+            key: Some(made.key.as_bytes()),
+            value: Some(made.value),
+            timestamp_ms: Some(made.time_ms),
+            ..Record::default()
+        };
+        send(&self.producer, &self.topic, record, |_| rest(&self.stopped, Duration::ZERO))
     }
 
-    fn rest(&self, time: Duration) -> Result<(), Stop> {
-        rest(&self.stopped, time)
+    fn answers(&self) -> &Answers {
+        &self.producer.context().answers
     }
 }
 

@@ -1,22 +1,29 @@
 //! A sink that writes each batch of a query to a topic once: its rows and its number in one transaction. Knows of a
-//! batch only its number and its rows; used by the query's thread.
+//! batch only its number, its rows, and those that left; used by the query's thread.
 
 mod connection;
+mod deliver;
+mod form;
 mod record;
+mod value;
 
 use engine::{Sink, SinkError};
-use polars::prelude::DataFrame;
+use polars::prelude::{DataFrame, PlSmallStr};
 
 use super::options::{KafkaOptions, addresses, check_sink_settings};
-use connection::{Connection, Failure, sink_error};
+use connection::{Batch, Connection, Failure, sink_error};
+
+pub(crate) use deliver::{Answers, Deliveries, Record, send};
+pub use form::{RecordForm, ValueForm};
+pub(crate) use value::Fields;
 
 /// Where rows go, and under which name.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct KafkaSinkOptions {
     /// The topic, which is made if it is not there, and the way to it. Where to start does not matter.
     pub kafka: KafkaOptions,
-    /// The columns of a record's key: with none there is no key, one is a text, several are a JSON object.
-    pub key: Vec<String>,
+    /// How a row becomes a record.
+    pub form: RecordForm,
     /// The query's own name, the same after a restart: `corriente-<id>` is the transactional id, and the group that holds
     /// the newest batch's number.
     pub id: String,
@@ -29,7 +36,8 @@ impl KafkaSinkOptions {
     }
 }
 
-/// Writes rows as JSON objects to a topic, every batch exactly once for who reads what is committed.
+/// Writes rows as records to a topic, every batch exactly once for who reads what is committed. Where the records have a
+/// key, a row that leaves the result leaves a record of its key without a value, by which a compacted topic forgets it.
 ///
 /// A batch is a Kafka transaction, in which an offset of the query's group is committed along with the rows. Its metadata
 /// is the batch's number, and [`reached`](Sink::reached) reads it. Kafka forgets a group's offsets when nothing was
@@ -90,15 +98,23 @@ impl Sink for KafkaSink {
         Ok(self.connection()?.mark)
     }
 
+    fn keys(&self) -> Vec<PlSmallStr> {
+        self.options.form.identity()
+    }
+
     fn write(&mut self, batch: u64, rows: &DataFrame) -> Result<(), SinkError> {
-        record::check(rows.schema(), &self.options.key)?;
+        self.write_changes(batch, rows, &DataFrame::empty())
+    }
+
+    fn write_changes(&mut self, number: u64, rows: &DataFrame, gone: &DataFrame) -> Result<(), SinkError> {
+        self.options.form.check(rows.schema())?;
         let options = self.options.clone();
         let connection = self.connection()?;
         // Written before, by a commit whose answer was lost or by an earlier run.
-        if connection.mark >= Some(batch) {
+        if connection.mark >= Some(number) {
             return Ok(());
         }
-        let failure = match connection.write(&options, batch, rows) {
+        let failure = match connection.write(&options, &Batch::new(&options.form, number, rows, gone)?) {
             Ok(()) => return Ok(()),
             Err(failure) => failure,
         };

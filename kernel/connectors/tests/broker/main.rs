@@ -5,5 +5,6 @@
 mod bank;
 mod errors;
 mod place;
+mod records;
 mod sink;
 mod source;

@@ -9,8 +9,10 @@ use connectors::bank::{ProduceConfig, Producer};
 use connectors::{KafkaOptions, KafkaSource, create_topic, sample_schema};
 use engine::{DeadLetter, Offsets, PartitionRows, Source as _};
 use polars::prelude::{DataFrame, SchemaRef};
-use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::message::{Headers as _, Message as _};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 /// When the bank's records of these tests are.
 pub(crate) const START_MS: i64 = 1_795_446_000_000;
@@ -33,6 +35,13 @@ pub(crate) fn options(topic: &str) -> KafkaOptions {
     KafkaOptions { bootstrap: bootstrap(), topic: topic.to_owned(), ..KafkaOptions::default() }
 }
 
+/// A topic with one partition, so that there is one order.
+pub(crate) fn single(name: &str) -> String {
+    let topic = fresh(name);
+    assert!(create_topic(&bootstrap(), &topic, 1).unwrap());
+    topic
+}
+
 /// A topic of `count` transactions, and how many of them are malformed.
 pub(crate) fn bank_topic(name: &str, count: u64) -> (String, u64) {
     let topic = fresh(name);
@@ -51,8 +60,7 @@ pub(crate) fn bank_topic(name: &str, count: u64) -> (String, u64) {
 
 /// A topic with one partition and these values.
 pub(crate) fn topic_of(name: &str, values: &[&str]) -> String {
-    let topic = fresh(name);
-    assert!(create_topic(&bootstrap(), &topic, 1).unwrap());
+    let topic = single(name);
     send(&topic, values);
     topic
 }
@@ -67,6 +75,52 @@ pub(crate) fn send(topic: &str, values: &[&str]) {
             .unwrap();
     }
     producer.flush(Duration::from_secs(10)).unwrap();
+}
+
+/// A record as it is in a topic.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) key: Option<String>,
+    pub(crate) value: Option<String>,
+    pub(crate) headers: Vec<(String, Option<String>)>,
+    pub(crate) timestamp_ms: Option<i64>,
+    pub(crate) partition: i32,
+}
+
+/// Every record of some partitions that is committed, up to where they end now.
+pub(crate) fn committed_in(topic: &str, partitions: i32) -> Vec<Found> {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", bootstrap())
+        .set("group.id", "reader")
+        .set("isolation.level", "read_committed")
+        .set("enable.partition.eof", "true")
+        .create()
+        .unwrap();
+    let mut from = TopicPartitionList::new();
+    for partition in 0..partitions {
+        from.add_partition_offset(topic, partition, Offset::Beginning).unwrap();
+    }
+    consumer.assign(&from).unwrap();
+    let (deadline, mut ends, mut found) = (Instant::now() + Duration::from_secs(20), 0, Vec::new());
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    while ends < partitions {
+        assert!(Instant::now() < deadline, "{found:?} came, and no end");
+        match consumer.poll(Duration::from_millis(100)) {
+            Some(Ok(message)) => found.push(Found {
+                key: message.key().map(text),
+                value: message.payload().map(text),
+                headers: message.headers().map_or_else(Vec::new, |headers| {
+                    headers.iter().map(|header| (header.key.to_owned(), header.value.map(text))).collect()
+                }),
+                timestamp_ms: message.timestamp().to_millis(),
+                partition: message.partition(),
+            }),
+            Some(Err(rdkafka::error::KafkaError::PartitionEOF(_))) => ends += 1,
+            Some(Err(error)) => panic!("{error} after {found:?}"),
+            None => {}
+        }
+    }
+    found
 }
 
 pub(crate) fn schema(topic: &str) -> SchemaRef {

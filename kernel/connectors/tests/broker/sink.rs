@@ -3,16 +3,13 @@
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-use connectors::{KafkaOptions, KafkaSink, KafkaSinkOptions, create_topic, topics};
+use connectors::{KafkaOptions, KafkaSink, KafkaSinkOptions, RecordForm, topics};
 use engine::{Sink as _, SinkError, Source as _};
 use polars::prelude::*;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::message::Message as _;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use crate::place::*;
-
-const DEADLINE: Duration = Duration::from_secs(20);
 
 /// The sink of a query whose id is the topic's name.
 fn sink(topic: &str) -> KafkaSink {
@@ -21,43 +18,17 @@ fn sink(topic: &str) -> KafkaSink {
 
 fn keyed(topic: &str, key: &[&str]) -> KafkaSink {
     let key = key.iter().map(|name| (*name).to_owned()).collect();
-    KafkaSink::new(KafkaSinkOptions { kafka: options(topic), key, id: topic.to_owned() }).unwrap()
+    let form = RecordForm { key, ..RecordForm::default() };
+    KafkaSink::new(KafkaSinkOptions { kafka: options(topic), form, id: topic.to_owned() }).unwrap()
 }
 
 fn rows(x: &[i64]) -> DataFrame {
     df!("x" => x).unwrap()
 }
 
-/// A topic with one partition, so that there is one order.
-fn single(name: &str) -> String {
-    let topic = fresh(name);
-    assert!(create_topic(&bootstrap(), &topic, 1).unwrap());
-    topic
-}
-
 /// Key and value of every record that is committed up to where the topic ends now.
 fn committed(topic: &str) -> Vec<(Option<String>, String)> {
-    let consumer: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", bootstrap())
-        .set("group.id", "reader")
-        .set("isolation.level", "read_committed")
-        .set("enable.partition.eof", "true")
-        .create()
-        .unwrap();
-    let mut from = TopicPartitionList::new();
-    from.add_partition_offset(topic, 0, Offset::Beginning).unwrap();
-    consumer.assign(&from).unwrap();
-    let (end, mut found) = (Instant::now() + DEADLINE, Vec::new());
-    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-    loop {
-        assert!(Instant::now() < end, "{found:?} came, and no end");
-        match consumer.poll(Duration::from_millis(100)) {
-            Some(Ok(message)) => found.push((message.key().map(text), text(message.payload().unwrap()))),
-            Some(Err(rdkafka::error::KafkaError::PartitionEOF(_))) => return found,
-            Some(Err(error)) => panic!("{error} after {found:?}"),
-            None => {}
-        }
-    }
+    committed_in(topic, 1).into_iter().map(|found| (found.key, found.value.unwrap())).collect()
 }
 
 fn values(topic: &str) -> Vec<String> {
@@ -262,8 +233,11 @@ fn a_secret_is_in_no_error() {
     let topic = single("secret");
     let with = |settings: &[(&str, &str)]| {
         let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let options =
-            KafkaSinkOptions { kafka: KafkaOptions { settings, ..options(&topic) }, key: vec![], id: topic.clone() };
+        let options = KafkaSinkOptions {
+            kafka: KafkaOptions { settings, ..options(&topic) },
+            id: topic.clone(),
+            ..Default::default()
+        };
         assert!(!format!("{options:?}").contains("hunter2"));
         KafkaSink::new(options)
     };

@@ -1,21 +1,19 @@
 //! A connection of a sink: a transactional producer, which is the only one with its id, and the mark of the newest batch.
 //! The mark is an offset of the query's own group, committed with the rows; no consumer reads from it.
 
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use engine::{SinkError, SourceError};
 use polars::prelude::DataFrame;
-use rdkafka::client::ClientContext;
-use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{Consumer as _, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use rdkafka::message::DeliveryResult;
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext, PurgeConfig};
+use rdkafka::producer::{BaseProducer, Producer as _, PurgeConfig};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::KafkaSinkOptions;
-use super::record;
+use super::deliver::{Deliveries, Record, send};
+use super::form::RecordForm;
+use super::record::Records;
 use crate::kafka::client::{ANSWER, Consumer, Context, heard, reach};
 use crate::kafka::error::from_kafka;
 use crate::kafka::options::{KafkaOptions, group_config, transactional_config};
@@ -33,10 +31,26 @@ const TICK: Duration = Duration::from_millis(2);
 /// Records between two looks at the broker's answers.
 const AT_ONCE: usize = 1_000;
 
+/// What is written in one transaction.
+pub(super) struct Batch {
+    number: u64,
+    rows: Records,
+    gone: Records,
+}
+
+impl Batch {
+    /// A batch's rows, and the keys of those that left.
+    pub(super) fn new(form: &RecordForm, number: u64, rows: &DataFrame, gone: &DataFrame) -> Result<Batch, SinkError> {
+        Ok(Batch { number, rows: Records::new(form, rows)?, gone: Records::gone(form, gone)? })
+    }
+}
+
 /// A producer that may write.
 pub(super) struct Connection {
     producer: BaseProducer<Deliveries>,
     group: ConsumerGroupMetadata,
+    /// How many the topic has, where rows name theirs.
+    partitions: i64,
     /// The newest batch that is in the topic.
     pub(super) mark: Option<u64>,
 }
@@ -74,18 +88,19 @@ impl Connection {
             hint: "Try again.".to_owned(),
             retry: true,
         })?;
-        Ok(Connection { producer, group, mark })
+        Ok(Connection { producer, group, partitions: 0, mark })
     }
 
     /// Writes a batch and its mark, or nothing. After a failure the connection is of no more use: a commit whose answer
     /// is lost may have happened, and only a new connection's mark tells.
-    pub(super) fn write(&mut self, options: &KafkaSinkOptions, batch: u64, rows: &DataFrame) -> Result<(), Failure> {
-        let Err(error) = self.transaction(options, batch, rows) else {
-            self.mark = Some(batch);
+    pub(super) fn write(&mut self, options: &KafkaSinkOptions, batch: &Batch) -> Result<(), Failure> {
+        self.check_partitions(options, batch).map_err(Failure::Other)?;
+        let Err(error) = self.transaction(options, batch) else {
+            self.mark = Some(batch.number);
             return Ok(());
         };
         // Before what is purged fails too.
-        let first = self.producer.context().failed.get().cloned();
+        let first = self.producer.context().answers.failed().cloned();
         // An abort waits for the records that are not sent any more, and it does not itself hear what became of them.
         self.producer.purge(PurgeConfig::default().queue().inflight());
         let _ = self.producer.flush(END);
@@ -99,47 +114,66 @@ impl Connection {
         Err(Failure::Other(said(options, &self.producer, &first.unwrap_or(error))))
     }
 
-    fn transaction(&self, options: &KafkaSinkOptions, batch: u64, rows: &DataFrame) -> Result<(), KafkaError> {
+    fn transaction(&self, options: &KafkaSinkOptions, batch: &Batch) -> Result<(), KafkaError> {
         let deadline = Instant::now() + WRITE;
         let left = || deadline.saturating_duration_since(Instant::now()).max(END);
         self.producer.begin_transaction()?;
         let mut sent = 0;
-        record::each(rows, &options.key, |key, value| {
+        let mut to_topic = |record: Record<'_>| {
             sent += 1;
             if sent % AT_ONCE == 0 {
                 self.producer.poll(Duration::ZERO);
             }
-            self.send(&options.kafka.topic, key, value, deadline)
-        })?;
+            send(&self.producer, &options.kafka.topic, record, |full| self.go_on(deadline, full))
+        };
+        batch.rows.each(&mut to_topic)?;
+        batch.gone.each(&mut to_topic)?;
         while let Err(late) = self.producer.flush(TICK) {
             self.go_on(deadline, late)?;
         }
         self.go_on(deadline, KafkaError::Flush(Code::OperationTimedOut))?;
-        let mark = mark(&options.kafka.topic, batch)?;
+        let mark = mark(&options.kafka.topic, batch.number)?;
         self.producer.send_offsets_to_transaction(&mark, &self.group, left())?;
         self.producer.commit_transaction(left())
     }
 
-    /// Sends a record, when there is room for it.
-    fn send(&self, topic: &str, key: Option<&[u8]>, value: &[u8], deadline: Instant) -> Result<(), KafkaError> {
-        let mut record: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(topic).payload(value);
-        record.key = key;
+    /// Whether the topic has the partitions that rows name; librdkafka would take one that it has not for a lost topic.
+    fn check_partitions(&mut self, options: &KafkaSinkOptions, batch: &Batch) -> Result<(), SinkError> {
+        let asked = [batch.rows.partitions(), batch.gone.partitions()];
+        for (least, greatest) in asked.into_iter().flatten() {
+            if greatest >= self.partitions {
+                // It may have been given more.
+                self.partitions = self.count_partitions(options)?;
+            }
+            let Some(wrong) = [least, greatest].into_iter().find(|n| !(0..self.partitions).contains(n)) else {
+                continue;
+            };
+            return Err(SinkError {
+                fact: format!("a row is to go into partition {wrong} of the topic \"{}\"", options.kafka.topic),
+                detail: format!("the topic has {} partitions, from 0 on", self.partitions),
+                hint: "Correct the column that .partition(…) names; where it is null, the key decides.".to_owned(),
+                retry: false,
+            });
+        }
+        Ok(())
+    }
+
+    fn count_partitions(&self, options: &KafkaSinkOptions) -> Result<i64, SinkError> {
+        let deadline = Instant::now() + ANSWER;
         loop {
-            match self.producer.send(record) {
-                Ok(()) => return Ok(()),
-                Err((full @ KafkaError::MessageProduction(Code::QueueFull), back)) => {
-                    self.producer.poll(TICK);
-                    self.go_on(deadline, full)?;
-                    record = back;
-                }
-                Err((error, _)) => return Err(error),
+            let found = self.producer.client().fetch_metadata(Some(&options.kafka.topic), ANSWER);
+            let found = found.map_err(|error| said(options, &self.producer, &error))?;
+            let count = found.topics().first().map_or(0, |topic| topic.partitions().len());
+            // Just made: the broker knows the name, and not yet who leads it. The answer's way paces this.
+            if count > 0 || Instant::now() >= deadline {
+                return Ok(count as i64);
             }
         }
     }
 
     /// Whether to wait on: not past the deadline, and not when the producer is done for.
     fn go_on(&self, deadline: Instant, late: KafkaError) -> Result<(), KafkaError> {
-        if let Some(failed) = self.producer.context().failed.get() {
+        if let Some(failed) = self.producer.context().answers.failed() {
             return Err(failed.clone());
         }
         match self.producer.client().fatal_error() {
@@ -238,32 +272,4 @@ fn cannot_write(options: &KafkaSinkOptions) -> String {
 pub(super) fn sink_error(error: SourceError) -> SinkError {
     let SourceError { fact, detail, hint, retry } = error;
     SinkError { fact, detail, hint, retry }
-}
-
-/// What librdkafka calls back; the first record that failed is kept.
-#[derive(Default)]
-struct Deliveries {
-    context: Context,
-    failed: OnceLock<KafkaError>,
-}
-
-impl ClientContext for Deliveries {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        self.context.log(level, facility, message);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        self.context.error(error, reason);
-    }
-}
-
-impl ProducerContext for Deliveries {
-    type DeliveryOpaque = ();
-
-    fn delivery(&self, delivered: &DeliveryResult<'_>, (): ()) {
-        if let Err((error, _)) = delivered {
-            // Those after the first fail because of it.
-            let _ = self.failed.set(error.clone());
-        }
-    }
 }

@@ -1,193 +1,201 @@
-//! A row as a record: the value is a JSON object of all its columns, the key is of those that were named. Functions of
-//! values. What is written here reads back with [`Json`](crate::Json) into the same types.
+//! The rows of a batch as records, by a [`RecordForm`]. Functions of values: who sends them is no concern of this file.
 
-use chrono::{DateTime, NaiveTime, SecondsFormat, TimeDelta};
 use engine::SinkError;
-use polars::prelude::{AnyValue, Column, DataFrame, DataType, PlSmallStr, Schema, TimeUnit};
-use serde::Serialize;
+use polars::prelude::*;
+use rdkafka::message::{Header, OwnedHeaders};
 
-/// Whether rows of these columns can be records.
-///
-/// # Errors
-/// When a key's column is not there, or JSON has no form for a column.
-pub(super) fn check(schema: &Schema, key: &[String]) -> Result<(), SinkError> {
-    if let Some(name) = key.iter().find(|name| !schema.contains(name)) {
-        let names: Vec<String> = schema.iter_names().map(|name| format!("\"{name}\"")).collect();
-        return Err(SinkError {
-            fact: format!("the records cannot have the key \"{name}\""),
-            detail: format!("the result has no column \"{name}\"; it has {}", names.join(", ")),
-            hint: "Choose one of these, or leave the key out.".to_owned(),
-            retry: false,
-        });
-    }
-    match schema.iter().find(|(_, dtype)| !is_writable(dtype)) {
-        None => Ok(()),
-        Some((name, dtype)) => Err(SinkError {
-            fact: format!("the column \"{name}\" cannot be written as JSON"),
-            detail: format!("it has the type {dtype}, for which JSON has no form"),
-            hint: "Cast it, or leave it out with .drop(…).".to_owned(),
-            retry: false,
-        }),
-    }
+use super::deliver::Record;
+use super::form::{RecordForm, ValueForm};
+use super::value::{Fields, put_csv, put_plain};
+
+/// A batch whose rows are handed out as records.
+pub(super) struct Records {
+    /// The columns of the rows, and behind them those of the headers.
+    rows: DataFrame,
+    key: Key,
+    value: Value,
+    /// The names of the headers, whose columns are the last.
+    headers: Vec<String>,
+    times: Option<Int64Chunked>,
+    partitions: Option<Int64Chunked>,
 }
 
-fn is_writable(dtype: &DataType) -> bool {
-    match dtype {
-        DataType::Binary | DataType::BinaryOffset | DataType::Unknown(_) => false,
-        DataType::List(inner) => is_writable(inner),
-        DataType::Struct(fields) => fields.iter().all(|field| is_writable(field.dtype())),
-        _ => true,
-    }
+/// Columns by their places.
+enum Key {
+    None,
+    Plain(usize),
+    Object(Fields, Vec<usize>),
 }
 
-/// Hands the key and the value of each row to `send`, in the order of the rows.
-///
-/// # Errors
-/// The first of `send`.
-pub(super) fn each<E>(
-    rows: &DataFrame,
-    key: &[String],
-    mut send: impl FnMut(Option<&[u8]>, &[u8]) -> Result<(), E>,
-) -> Result<(), E> {
-    if rows.height() == 0 {
-        return Ok(());
-    }
-    let names: Vec<&PlSmallStr> = rows.columns().iter().map(Column::name).collect();
-    let key: Vec<usize> = key.iter().filter_map(|name| rows.get_column_index(name)).collect();
-    let mut columns: Vec<_> = rows.columns().iter().map(|column| column.as_materialized_series().iter()).collect();
-    let (mut cells, mut value, mut key_bytes) = (Vec::with_capacity(columns.len()), Vec::new(), Vec::new());
-    for _ in 0..rows.height() {
-        cells.extend(columns.iter_mut().map(|column| column.next().unwrap_or(AnyValue::Null)));
-        value.clear();
-        put_object(&mut value, names.iter().copied().zip(&cells));
-        let key = match key.as_slice() {
-            [] => None,
-            [one] => put_key(&mut key_bytes, &cells[*one]).then_some(key_bytes.as_slice()),
-            several => {
-                key_bytes.clear();
-                put_object(&mut key_bytes, several.iter().map(|at| (names[*at], &cells[*at])));
-                Some(key_bytes.as_slice())
+enum Value {
+    /// The record has none.
+    None,
+    Object(Fields, Vec<usize>),
+    Csv(Vec<usize>),
+    Raw(usize),
+}
+
+impl Records {
+    /// The records of rows whose columns are as [`RecordForm::check`] wants them.
+    pub(super) fn new(form: &RecordForm, rows: &DataFrame) -> Result<Records, SinkError> {
+        let names: Vec<String> = rows.schema().iter_names().map(ToString::to_string).collect();
+        let all = |columns: &Vec<String>| if columns.is_empty() { names.clone() } else { columns.clone() };
+        let value = match &form.value {
+            ValueForm::Json(columns) => {
+                let columns = all(columns);
+                Value::Object(Fields::new(columns.iter().map(String::as_str)), places(rows, &columns))
             }
+            ValueForm::Csv(columns) => Value::Csv(places(rows, &all(columns))),
+            ValueForm::Raw(column) => places(rows, std::slice::from_ref(column)).pop().map_or(Value::None, Value::Raw),
         };
-        send(key, &value)?;
-        cells.clear();
+        let headers = form.headers.iter().enumerate();
+        let headers: Vec<Expr> =
+            headers.map(|(n, (_, expr))| expr.clone().alias(format!("__corriente_header_{n}"))).collect();
+        let with_headers = match headers.is_empty() {
+            true => Ok(rows.clone()),
+            false => rows.clone().lazy().with_columns(headers).collect(),
+        };
+        let names = form.headers.iter().map(|(name, _)| name.clone()).collect();
+        Records::of(form, with_headers.map_err(failed)?, value, names)
     }
-    Ok(())
-}
 
-/// A key of one column: its value as text, without quotes; says whether there is one.
-fn put_key(out: &mut Vec<u8>, value: &AnyValue<'_>) -> bool {
-    out.clear();
-    if let Some(text) = value.get_str() {
-        out.extend_from_slice(text.as_bytes());
-        return true;
+    /// The records by which a topic forgets rows: their keys, and no values.
+    pub(super) fn gone(form: &RecordForm, rows: &DataFrame) -> Result<Records, SinkError> {
+        let form = RecordForm { timestamp: None, ..form.clone() };
+        Records::of(&form, rows.clone(), Value::None, Vec::new())
     }
-    put(out, value);
-    // Times are text too, and have nothing in them that is escaped.
-    if let [b'"', inner @ .., b'"'] = out.as_slice() {
-        *out = inner.to_vec();
-    }
-    out.as_slice() != b"null"
-}
 
-fn put_object<'a, 'b: 'a>(out: &mut Vec<u8>, fields: impl Iterator<Item = (&'a PlSmallStr, &'a AnyValue<'b>)>) {
-    out.push(b'{');
-    for (n, (name, value)) in fields.enumerate() {
-        if n > 0 {
-            out.push(b',');
+    fn of(form: &RecordForm, rows: DataFrame, value: Value, headers: Vec<String>) -> Result<Records, SinkError> {
+        let key = match form.key.as_slice() {
+            [] => Key::None,
+            [one] if !form.json_key => places(&rows, std::slice::from_ref(one)).pop().map_or(Key::None, Key::Plain),
+            several => Key::Object(Fields::new(several.iter().map(String::as_str)), places(&rows, several)),
+        };
+        let column = |name: &Option<String>| match name {
+            Some(name) if rows.height() > 0 => rows.column(name).map(Some),
+            _ => Ok(None),
+        };
+        let times = column(&form.timestamp).map_err(failed)?.map(milliseconds).transpose().map_err(failed)?;
+        let partitions = column(&form.partition).map_err(failed)?.map(whole).transpose().map_err(failed)?;
+        if let Some(early) = times.as_ref().and_then(|times| times.min()).filter(|time| *time < 0) {
+            return Err(SinkError {
+                fact: format!("a record cannot have the time {early} ms"),
+                detail: "Kafka knows no times before 1970".to_owned(),
+                hint: "Filter such rows out, or let .timestamp(…) name another column.".to_owned(),
+                retry: false,
+            });
         }
-        json(out, name.as_str());
-        out.push(b':');
-        put(out, value);
+        Ok(Records { rows, key, value, headers, times, partitions })
     }
-    out.push(b'}');
-}
 
-/// A value as JSON.
-fn put(out: &mut Vec<u8>, value: &AnyValue<'_>) {
-    match value {
-        AnyValue::Boolean(value) => json(out, value),
-        AnyValue::UInt8(value) => json(out, value),
-        AnyValue::UInt16(value) => json(out, value),
-        AnyValue::UInt32(value) => json(out, value),
-        AnyValue::UInt64(value) => json(out, value),
-        AnyValue::UInt128(value) => json(out, value),
-        AnyValue::Int8(value) => json(out, value),
-        AnyValue::Int16(value) => json(out, value),
-        AnyValue::Int32(value) => json(out, value),
-        AnyValue::Int64(value) => json(out, value),
-        AnyValue::Int128(value) => json(out, value),
-        // serde_json writes what is no number as null.
-        AnyValue::Float32(value) => json(out, value),
-        AnyValue::Float64(value) => json(out, value),
-        AnyValue::Decimal(value, _, scale) => out.extend_from_slice(decimal(*value, *scale).as_bytes()),
-        AnyValue::Date(days) => {
-            json(out, &DateTime::from_timestamp(i64::from(*days) * 86_400, 0).map(|at| at.date_naive().to_string()));
+    /// The least and the greatest partition that a row names, if one does.
+    pub(super) fn partitions(&self) -> Option<(i64, i64)> {
+        let partitions = self.partitions.as_ref()?;
+        Some((partitions.min()?, partitions.max()?))
+    }
+
+    /// Hands the record of each row to `send`, in the order of the rows. What has neither a key nor a value is left out.
+    ///
+    /// # Errors
+    /// The first of `send`.
+    pub(super) fn each<E>(&self, mut send: impl FnMut(Record<'_>) -> Result<(), E>) -> Result<(), E> {
+        if self.rows.height() == 0 {
+            return Ok(());
         }
-        AnyValue::Datetime(at, unit, _) | AnyValue::DatetimeOwned(at, unit, _) => json(out, &instant(*at, *unit)),
-        AnyValue::Duration(length, unit) => json(out, &duration(*length, *unit).to_string()),
-        AnyValue::Time(nanoseconds) => json(out, &time(*nanoseconds)),
-        AnyValue::List(items) => {
-            out.push(b'[');
-            for (n, item) in items.iter().enumerate() {
-                if n > 0 {
-                    out.push(b',');
-                }
-                put(out, &item);
+        let mut columns: Vec<_> =
+            self.rows.columns().iter().map(|column| column.as_materialized_series().iter()).collect();
+        let mut cells: Vec<AnyValue<'_>> = Vec::with_capacity(columns.len());
+        let (mut key, mut value) = (Vec::new(), Vec::new());
+        for row in 0..self.rows.height() {
+            cells.clear();
+            cells.extend(columns.iter_mut().map(|column| column.next().unwrap_or(AnyValue::Null)));
+            key.clear();
+            value.clear();
+            let (has_key, has_value) = (self.put_key(&mut key, &cells), self.put_value(&mut value, &cells));
+            if !has_key && !has_value {
+                continue;
             }
-            out.push(b']');
+            send(Record {
+                key: has_key.then_some(key.as_slice()),
+                value: has_value.then_some(value.as_slice()),
+                headers: self.headers(&cells),
+                timestamp_ms: self.times.as_ref().and_then(|times| times.get(row)),
+                partition: self.partitions.as_ref().and_then(|all| i32::try_from(all.get(row)?).ok()),
+            })?;
         }
-        AnyValue::Struct(_, _, fields) => {
-            let values: Vec<AnyValue<'_>> = value._iter_struct_av().collect();
-            put_object(out, fields.iter().map(|field| field.name()).zip(&values));
+        Ok(())
+    }
+
+    fn put_key(&self, out: &mut Vec<u8>, cells: &[AnyValue<'_>]) -> bool {
+        match &self.key {
+            Key::None => false,
+            Key::Plain(at) => put_plain(out, &cells[*at]),
+            Key::Object(fields, places) => {
+                fields.put(out, places.iter().map(|at| &cells[*at]));
+                true
+            }
         }
-        AnyValue::StructOwned(owned) => put_object(out, owned.1.iter().map(|field| field.name()).zip(&owned.0)),
-        // Texts and categories; and a half float, which nothing else holds.
-        other => match other.get_str() {
-            Some(text) => json(out, text),
-            None => json(out, &other.extract::<f64>()),
-        },
+    }
+
+    fn put_value(&self, out: &mut Vec<u8>, cells: &[AnyValue<'_>]) -> bool {
+        match &self.value {
+            Value::None => return false,
+            Value::Object(fields, places) => fields.put(out, places.iter().map(|at| &cells[*at])),
+            Value::Csv(places) => {
+                for (n, at) in places.iter().enumerate() {
+                    if n > 0 {
+                        out.push(b',');
+                    }
+                    put_csv(out, &cells[*at]);
+                }
+            }
+            Value::Raw(at) => return put_plain(out, &cells[*at]),
+        }
+        true
+    }
+
+    fn headers(&self, cells: &[AnyValue<'_>]) -> Option<OwnedHeaders> {
+        if self.headers.is_empty() {
+            return None;
+        }
+        let first = cells.len() - self.headers.len();
+        let mut text = Vec::new();
+        let mut headers = OwnedHeaders::new_with_capacity(self.headers.len());
+        for (name, cell) in self.headers.iter().zip(&cells[first..]) {
+            text.clear();
+            let value = put_plain(&mut text, cell).then_some(&text);
+            headers = headers.insert(Header { key: name, value });
+        }
+        Some(headers)
     }
 }
 
-fn json<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
-    serde_json::to_writer(out, value).expect("a plain value is written to memory");
+/// Times as milliseconds since the epoch.
+fn milliseconds(column: &Column) -> PolarsResult<Int64Chunked> {
+    let numbers = whole(&column.to_physical_repr())?;
+    Ok(match column.dtype() {
+        DataType::Datetime(TimeUnit::Nanoseconds, _) => numbers.apply_values(|at| at.div_euclid(1_000_000)),
+        DataType::Datetime(TimeUnit::Microseconds, _) => numbers.apply_values(|at| at.div_euclid(1_000)),
+        DataType::Date => numbers.apply_values(|days| days * 86_400_000),
+        _ => numbers,
+    })
 }
 
-/// All digits that the column has, as `-12.30`.
-fn decimal(value: i128, scale: usize) -> String {
-    let sign = if value < 0 { "-" } else { "" };
-    let digits = format!("{:0>width$}", value.unsigned_abs(), width = scale + 1);
-    match digits.split_at(digits.len() - scale) {
-        (whole, "") => format!("{sign}{whole}"),
-        (whole, fraction) => format!("{sign}{whole}.{fraction}"),
+fn whole(column: &Column) -> PolarsResult<Int64Chunked> {
+    column.cast(&DataType::Int64)?.i64().cloned()
+}
+
+fn places(rows: &DataFrame, columns: &[String]) -> Vec<usize> {
+    columns.iter().filter_map(|name| rows.get_column_index(name)).collect()
+}
+
+fn failed(error: PolarsError) -> SinkError {
+    SinkError {
+        fact: "the rows cannot be made records".to_owned(),
+        detail: error.to_string(),
+        hint: "See what the headers are made of.".to_owned(),
+        retry: false,
     }
-}
-
-/// As `2026-01-02T03:04:05.678Z`, with the digits of the unit; None beyond what a calendar has.
-fn instant(at: i64, unit: TimeUnit) -> Option<String> {
-    let (at, digits) = match unit {
-        TimeUnit::Milliseconds => (DateTime::from_timestamp_millis(at)?, SecondsFormat::Millis),
-        TimeUnit::Microseconds => (DateTime::from_timestamp_micros(at)?, SecondsFormat::Micros),
-        TimeUnit::Nanoseconds => (DateTime::from_timestamp_nanos(at), SecondsFormat::Nanos),
-    };
-    Some(at.to_rfc3339_opts(digits, true))
-}
-
-/// ISO 8601 has a form for lengths too, as `PT1.5S`.
-fn duration(length: i64, unit: TimeUnit) -> TimeDelta {
-    match unit {
-        // Only the least of all numbers is beyond a length of milliseconds.
-        TimeUnit::Milliseconds => TimeDelta::try_milliseconds(length).unwrap_or(TimeDelta::MIN),
-        TimeUnit::Microseconds => TimeDelta::microseconds(length),
-        TimeUnit::Nanoseconds => TimeDelta::nanoseconds(length),
-    }
-}
-
-fn time(nanoseconds: i64) -> Option<String> {
-    let seconds = u32::try_from(nanoseconds / 1_000_000_000).ok()?;
-    let rest = u32::try_from(nanoseconds % 1_000_000_000).ok()?;
-    NaiveTime::from_num_seconds_from_midnight_opt(seconds, rest).map(|time| time.to_string())
 }
 
 #[cfg(test)]

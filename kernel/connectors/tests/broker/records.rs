@@ -1,0 +1,122 @@
+//! What records are made of: keys, values, headers, times and partitions; and what is written of a row that left. On the
+//! embedded broker, or on CORRIENTE_TEST_KAFKA.
+
+use connectors::{KafkaSink, KafkaSinkOptions, RecordForm, ValueForm, create_topic};
+use engine::Sink as _;
+use polars::prelude::*;
+
+use crate::place::*;
+
+fn names(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+fn sink(topic: &str, form: RecordForm) -> KafkaSink {
+    KafkaSink::new(KafkaSinkOptions { kafka: options(topic), form, id: topic.to_owned() }).unwrap()
+}
+
+/// Key and value of every record of a topic with one partition, as `key=value`; `-` for what is not there.
+fn pairs(topic: &str) -> Vec<String> {
+    let part = |part: Option<String>| part.unwrap_or_else(|| "-".to_owned());
+    committed_in(topic, 1).into_iter().map(|found| format!("{}={}", part(found.key), part(found.value))).collect()
+}
+
+fn moments(name: &str, ms: &[Option<i64>]) -> Column {
+    let column = Series::new(name.into(), ms).cast(&DataType::Datetime(TimeUnit::Milliseconds, None));
+    column.unwrap().into()
+}
+
+#[test]
+fn a_record_has_the_headers_the_time_and_the_partition_of_its_row() {
+    let topic = fresh("made");
+    assert!(create_topic(&bootstrap(), &topic, 3).unwrap());
+    let mut rows = df!("k" => ["a", "b", "c"], "n" => [Some(1.5), None, Some(-2.0)], "p" => [2i64, 0, 1]).unwrap();
+    rows.with_column(moments("at", &[Some(START_MS), None, Some(START_MS + 1)])).unwrap();
+    let form = RecordForm {
+        key: names(&["k"]),
+        json_key: true,
+        value: ValueForm::Csv(names(&["k", "n", "at"])),
+        headers: vec![("n".to_owned(), col("n")), ("by".to_owned(), lit("us")), ("at".to_owned(), col("at"))],
+        timestamp: Some("at".to_owned()),
+        partition: Some("p".to_owned()),
+    };
+    sink(&topic, form).write(0, &rows).unwrap();
+    let mut found = committed_in(&topic, 3);
+    found.sort_by(|a, b| a.key.cmp(&b.key));
+    let keys: Vec<&str> = found.iter().filter_map(|found| found.key.as_deref()).collect();
+    assert_eq!(keys, [r#"{"k":"a"}"#, r#"{"k":"b"}"#, r#"{"k":"c"}"#]);
+    let values: Vec<&str> = found.iter().filter_map(|found| found.value.as_deref()).collect();
+    assert_eq!(values, ["a,1.5,2026-11-23T15:00:00.000Z", "b,,", "c,-2.0,2026-11-23T15:00:00.001Z"]);
+    assert_eq!(found.iter().map(|found| found.partition).collect::<Vec<_>>(), [2, 0, 1]);
+    let header = |name: &str, value: Option<&str>| (name.to_owned(), value.map(str::to_owned));
+    let at = Some("2026-11-23T15:00:00.000Z");
+    assert_eq!(found[0].headers, [header("n", Some("1.5")), header("by", Some("us")), header("at", at)]);
+    assert_eq!(found[1].headers, [header("n", None), header("by", Some("us")), header("at", None)]);
+    assert_eq!([found[0].timestamp_ms, found[2].timestamp_ms], [Some(START_MS), Some(START_MS + 1)]);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as i64;
+    assert!((now - found[1].timestamp_ms.unwrap()).abs() < 60_000, "without a time it is the time of writing");
+}
+
+#[test]
+fn a_raw_value_is_as_it_is_and_a_null_is_a_record_without_a_value() {
+    let topic = single("raw");
+    let rows = df!("k" => [Some("a"), Some("b"), None], "v" => [Some("{not json}"), None, Some("")]).unwrap();
+    let form = RecordForm { key: names(&["k"]), value: ValueForm::Raw("v".to_owned()), ..RecordForm::default() };
+    sink(&topic, form).write(0, &rows).unwrap();
+    assert_eq!(pairs(&topic), ["a={not json}", "b=-", "-="]);
+}
+
+#[test]
+fn the_partitioner_of_javas_clients_can_be_had_as_an_option() {
+    let topic = fresh("murmur");
+    assert!(create_topic(&bootstrap(), &topic, 4).unwrap());
+    let mut kafka = options(&topic);
+    kafka.settings.insert("partitioner".to_owned(), "murmur2_random".to_owned());
+    let form = RecordForm { key: names(&["k"]), ..RecordForm::default() };
+    let mut sink = KafkaSink::new(KafkaSinkOptions { kafka, form, id: topic.clone() }).unwrap();
+    sink.write(0, &df!("k" => ["a", "b", "c", "21", "foobar"]).unwrap()).unwrap();
+    let mut found: Vec<(Option<String>, i32)> =
+        committed_in(&topic, 4).into_iter().map(|found| (found.key, found.partition)).collect();
+    found.sort();
+    // What org.apache.kafka.common.utils.Utils.murmur2 gives for these keys, without its sign, modulo 4.
+    let expect = [("21", 0), ("a", 0), ("b", 0), ("c", 2), ("foobar", 2)];
+    assert_eq!(found, expect.map(|(key, partition)| (Some(key.to_owned()), partition)));
+}
+
+#[test]
+fn a_partition_that_is_not_there_is_told_and_the_batch_can_be_written_later() {
+    let topic = single("beyond");
+    let form = RecordForm { partition: Some("p".to_owned()), ..RecordForm::default() };
+    let mut sink = sink(&topic, form);
+    for wrong in [1i64, -1] {
+        let error = sink.write(0, &df!("p" => [0, wrong]).unwrap()).unwrap_err();
+        assert_eq!(error.fact, format!("a row is to go into partition {wrong} of the topic \"{topic}\""));
+        assert!(error.detail.contains("1 partitions") && !error.retry, "{error}");
+    }
+    sink.write(0, &df!("p" => [Some(0i64), None]).unwrap()).unwrap();
+    assert_eq!(pairs(&topic), ["-={\"p\":0}", "-={\"p\":null}"]);
+}
+
+#[test]
+fn rows_that_left_are_keys_without_values_in_the_same_transaction() {
+    let topic = single("left");
+    let form = RecordForm {
+        key: names(&["k"]),
+        headers: vec![("n".to_owned(), col("n"))],
+        partition: Some("p".to_owned()),
+        ..RecordForm::default()
+    };
+    let mut sink = sink(&topic, form);
+    assert_eq!(sink.keys(), ["k", "p"]);
+    let rows = df!("k" => ["a"], "n" => [1i64], "p" => [0i32]).unwrap();
+    let gone = df!("k" => [Some("b"), None], "p" => [0i32, 0]).unwrap();
+    for batch in [0, 0] {
+        sink.write_changes(batch, &rows, &gone).unwrap();
+    }
+    sink.write_changes(1, &rows.clear(), &gone).unwrap();
+    let expect = ["a={\"k\":\"a\",\"n\":1,\"p\":0}", "b=-", "b=-"];
+    assert_eq!(pairs(&topic), expect);
+    assert!(committed_in(&topic, 1).iter().skip(1).all(|found| found.headers.is_empty()));
+    let far = df!("k" => ["b"], "p" => [9i32]).unwrap();
+    assert!(sink.write_changes(2, &rows, &far).unwrap_err().fact.contains("partition 9"));
+}
