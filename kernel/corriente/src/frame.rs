@@ -78,7 +78,12 @@ impl StreamFrame {
 
     /// Says how late rows may come by the time in `column`, as Spark's `withWatermark`: once event time has come a
     /// window's end and `delay` further in every partition, the window is closed, and later rows of it are counted as
-    /// late. Without a watermark nothing is late, and every window is kept.
+    /// late, and to be seen with [`StreamFrame::late_rows`]. Without a watermark nothing is late, and every window is kept.
+    /// A partition that gives no rows for half a minute holds the watermark back no longer; where all of them are silent, event
+    /// time stands still.
+    ///
+    /// The watermark holds for this column, whatever it is renamed to, and for the times of windows over it. Windows of another
+    /// column have no late rows and no end.
     #[must_use]
     #[track_caller]
     pub fn with_watermark(&self, column: &str, delay: &str) -> StreamFrame {
@@ -292,7 +297,7 @@ impl StreamFrame {
     }
 
     /// Groups the rows by `keys` and by windows of the event time `time`, as Polars' `group_by_dynamic`: [`tumbling`],
-    /// [`hopping`] or [`session`] ones. What comes out of [`StreamGroupBy::agg`] has the keys first, then the windows' starts,
+    /// [`hopping`] or [`session`] ones, with Polars' options as in `tumbling("1d").offset("6h").label(Label::Right)`. What comes out of [`StreamGroupBy::agg`] has the keys first, then the windows' starts,
     /// then the aggregates.
     ///
     /// [`tumbling`]: plan::tumbling
@@ -328,7 +333,7 @@ impl StreamFrame {
     }
 
     #[track_caller]
-    fn with(&self, plan: Result<Plan, PlanError>) -> StreamFrame {
+    pub(crate) fn with(&self, plan: Result<Plan, PlanError>) -> StreamFrame {
         match plan {
             Ok(plan) => StreamFrame::new(plan, Arc::clone(&self.open)),
             Err(error) => cell::fail("PlanError", &error.to_string()),

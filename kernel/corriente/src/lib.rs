@@ -9,6 +9,7 @@ pub mod prelude;
 mod read;
 mod shown;
 mod streaming;
+mod times;
 mod write;
 
 pub use exprs::{Exprs, Predicate};

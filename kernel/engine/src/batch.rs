@@ -53,6 +53,7 @@ pub fn collect(plan: &Plan, open: &OpenSource, mut go_on: impl FnMut(u64) -> boo
     let mut source = open(&plan.source_columns())?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
     let mut pipeline = Pipeline::new(plan, &source.schema(), Mode::Batch, &clock)?;
+    pipeline.at(clock.since_epoch_ms());
     let result = LiveResult::with_rows_held(plan.schema().clone(), Status::default(), usize::MAX);
     let start = source.start()?;
     let end = source.latest()?;
@@ -90,7 +91,7 @@ fn in_order(plan: &Plan, frame: DataFrame) -> PolarsResult<DataFrame> {
     let Some((aggregate, schema)) = plan.aggregate() else { return Ok(frame) };
     let by: Vec<PlSmallStr> = schema
         .iter_names()
-        .take(aggregate.keys.len() + usize::from(aggregate.over.is_some()))
+        .take(aggregate.keys.len() + aggregate.over.as_ref().map_or(0, plan::Over::columns))
         .filter(|name| frame.schema().contains(name))
         .cloned()
         .collect();

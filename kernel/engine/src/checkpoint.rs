@@ -17,7 +17,6 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::saved::Saved;
-use crate::source::Offsets;
 use log::Log;
 pub(crate) use log::Planned;
 
@@ -132,12 +131,13 @@ impl Checkpoint {
         Ok((Checkpoint { folder: folder.to_owned(), log, _lock: lock }, Found { state, batches }))
     }
 
-    /// Step 1: a batch's range is chosen.
+    /// Step 1: a batch's range is chosen, and its time.
     ///
     /// # Errors
     /// When it cannot be written down.
-    pub(crate) fn plan(&mut self, batch: u64, from: &Offsets, to: &Offsets) -> Result<(), CheckpointError> {
-        self.log.write(&log::Line::Planned { batch, from: from.clone(), to: to.clone() })
+    pub(crate) fn plan(&mut self, planned: &Planned) -> Result<(), CheckpointError> {
+        let Planned { batch, from, to, at, .. } = planned.clone();
+        self.log.write(&log::Line::Planned { batch, from, to, at })
     }
 
     /// Step 3: a batch ran, and the watermark stood so afterwards. What its range is must outlive even a loss of power, for the

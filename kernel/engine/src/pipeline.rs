@@ -40,15 +40,31 @@ pub enum OutputMode {
 /// A running plan.
 pub struct Pipeline {
     /// Row-wise steps up to the watermark, run partition by partition.
-    front: Vec<Step>,
+    front: RowWise,
     watermark: Option<WatermarkTracker>,
-    stages: Vec<Box<dyn Operator>>,
+    stages: Vec<Stage>,
     /// The stage that gives rows only when they are final.
     finals: Option<usize>,
     /// How many rows of each partition there were, where their order matters.
     positions: Option<BTreeMap<i32, i64>>,
     next_id: u64,
-    empty: DataFrame,
+    /// The newest time of processing.
+    moment_ms: i64,
+    /// The rows that enter the stages where there are none.
+    none: DataFrame,
+}
+
+/// An operator, and the watermark that holds for its rows.
+struct Stage {
+    operator: Box<dyn Operator>,
+    /// How far behind the watermark its rows may be and are not late; `None` where the watermark says nothing of them.
+    slack: Option<i64>,
+}
+
+impl Stage {
+    fn own(&self, watermark: Option<i64>) -> Option<i64> {
+        Some(watermark?.saturating_sub(self.slack?))
+    }
 }
 
 /// What a batch led to.
@@ -77,23 +93,23 @@ impl Pipeline {
         });
         let mut ordered = first.unwrap_or(false);
         let mut pipeline = Pipeline {
-            front: Vec::new(),
+            front: RowWise::default(),
             watermark: None,
             stages: Vec::new(),
             finals: None,
             positions: ordered.then(BTreeMap::new),
             next_id: 0,
-            empty: DataFrame::empty_with_schema(plan.schema()),
+            moment_ms: 0,
+            none: DataFrame::empty_with_schema(&with_position(source, ordered)),
         };
         let mut input = source.clone();
         let marked = steps.iter().position(|(step, _)| matches!(step, Step::Watermark(_)));
-        let mut time = None;
-        let mut row_wise: Vec<Step> = Vec::new();
-        for (number, (step, schema)) in steps.into_iter().enumerate() {
+        let mut row_wise = RowWise::default();
+        for (number, ((step, schema), times)) in steps.into_iter().zip(plan.times_before()).enumerate() {
             if stateless::takes(step) {
                 let in_front = marked.is_some_and(|marked| number < marked);
                 let steps = if in_front { &mut pipeline.front } else { &mut row_wise };
-                steps.push(step.clone());
+                steps.push(step);
                 let empty = DataFrame::empty_with_schema(&input);
                 input = stateless::execute(std::slice::from_ref(step), empty)?.schema().clone();
                 continue;
@@ -103,7 +119,6 @@ impl Pipeline {
                     polars_bail!(ComputeError: "the watermark's column \"{}\" is no datetime", watermark.column);
                 };
                 if mode == Mode::Stream {
-                    time = Some(watermark.column.clone());
                     pipeline.watermark = Some(WatermarkTracker::new(watermark, *unit, clock.clone()));
                 }
                 continue;
@@ -111,20 +126,24 @@ impl Pipeline {
             pipeline.push_row_wise(&mut row_wise);
             let per_ms = pipeline.watermark.as_ref().map_or(1, WatermarkTracker::steps_per_ms);
             let with_position = with_position(&input, ordered);
-            let before = Before { input: &with_position, time: time.as_ref(), per_ms };
-            pipeline.stages.push(operator(step, &before, schema)?);
+            let time = pipeline.watermark.as_ref().and_then(|_| times.nearest()).filter(|time| input.contains(time));
+            let before = Before { input: &with_position, time, per_ms };
+            let slack = times.slack(step).map(|behind| steps_up(behind, per_ms));
+            pipeline.stages.push(Stage { operator: operator(step, &before, schema)?, slack });
             if matches!(step, Step::Aggregate(_) | Step::WithState(..) | Step::JoinSides(_)) {
                 input = schema.clone();
                 ordered = false;
             }
         }
         pipeline.push_row_wise(&mut row_wise);
+        pipeline.none = pipeline.front.run(pipeline.none)?;
         Ok(pipeline)
     }
 
-    fn push_row_wise(&mut self, steps: &mut Vec<Step>) {
+    fn push_row_wise(&mut self, steps: &mut RowWise) {
         if !steps.is_empty() {
-            self.stages.push(Box::new(RowWise(std::mem::take(steps))));
+            let operator = Box::new(std::mem::take(steps));
+            self.stages.push(Stage { operator, slack: None });
         }
     }
 
@@ -133,6 +152,32 @@ impl Pipeline {
         if let Some(watermark) = &mut self.watermark {
             watermark.expect(partitions);
         }
+    }
+
+    /// Says that the source is read again after a time in which it was not: no partition is idle.
+    pub fn wake(&mut self) {
+        if let Some(watermark) = &mut self.watermark {
+            watermark.wake();
+        }
+    }
+
+    /// Says when the next batch was planned, in milliseconds since the epoch: its rows' time of processing, which never goes
+    /// back.
+    pub fn at(&mut self, moment_ms: i64) {
+        self.moment_ms = self.moment_ms.max(moment_ms);
+    }
+
+    /// Whether a batch without rows at this moment would give something: a partition has become idle, or the clock has gone on,
+    /// and windows or a function have waited for it.
+    #[must_use]
+    pub fn is_due(&self, moment_ms: i64) -> bool {
+        let Some(watermark) = &self.watermark else { return false };
+        let next = watermark.next(self.moment_ms.max(moment_ms));
+        let gives = |(number, stage): (usize, &Stage)| {
+            let due = stage.operator.due(self.finals == Some(number));
+            due.is_some_and(|due| stage.own(next).is_some_and(|next| due <= next))
+        };
+        next > watermark.current() && self.stages.iter().enumerate().any(gives)
     }
 
     /// Takes a batch in.
@@ -153,25 +198,26 @@ impl Pipeline {
 
     fn run(&mut self, parts: Vec<PartitionRows>, repeated: Option<Option<i64>>) -> PolarsResult<Output> {
         let before = self.watermark.as_ref().and_then(WatermarkTracker::current);
-        let Some(rows) = self.rows(parts)? else {
-            return Ok(Output { changes: self.no_changes(), late: 0, timeless: 0 });
-        };
+        self.front.at(self.moment_ms);
+        let rows = self.rows(parts)?;
         // A batch that is repeated is given the watermark that it had.
         let after = match repeated {
             Some(watermark) => {
                 self.set_watermark(watermark);
                 watermark
             }
-            None => self.watermark.as_mut().and_then(WatermarkTracker::advance),
+            None => self.watermark.as_mut().and_then(|watermark| watermark.advance(self.moment_ms)),
         };
         let (mut delta, mut late, mut timeless) = (Delta::Append(rows), 0, 0);
         for (number, stage) in self.stages.iter_mut().enumerate() {
-            let executed: Executed = stage.execute(delta, before)?;
+            let (before, after) = (stage.own(before), stage.own(after));
+            stage.operator.at(self.moment_ms);
+            let executed: Executed = stage.operator.execute(delta, before)?;
             let wanted = self.finals == Some(number);
             late += executed.late;
             timeless += executed.timeless;
             let closed = match after {
-                Some(after) => stage.close(after, wanted)?,
+                Some(after) => stage.operator.close(after, wanted)?,
                 None => None,
             };
             delta = match (executed.delta, closed) {
@@ -193,7 +239,7 @@ impl Pipeline {
 
     /// Has the last aggregation give only rows that are final.
     pub fn append(&mut self) {
-        self.finals = self.stages.iter().rposition(|stage| stage.aggregates());
+        self.finals = self.stages.iter().rposition(|stage| stage.operator.aggregates());
     }
 
     /// What the pipeline holds.
@@ -203,13 +249,14 @@ impl Pipeline {
     pub fn save(&self) -> PolarsResult<Saved> {
         let mut saved = Saved::default();
         saved.facts.next_id = self.next_id;
+        saved.facts.moment_ms = self.moment_ms;
         saved.facts.positions.clone_from(&self.positions);
         if let Some(watermark) = &self.watermark {
             saved.facts.watermark = watermark.current();
             saved.facts.newest = watermark.newest();
         }
         for (number, stage) in self.stages.iter().enumerate() {
-            let Kept { number: fact, tables } = stage.save()?;
+            let Kept { number: fact, tables } = stage.operator.save()?;
             saved.facts.stages.push(fact);
             saved.frames.extend(tables.into_iter().map(|(name, table)| (format!("{number}-{name}"), table)));
         }
@@ -222,13 +269,14 @@ impl Pipeline {
     /// A table that is missing or has other columns.
     pub fn restore(&mut self, mut saved: Saved) -> PolarsResult<()> {
         self.next_id = saved.facts.next_id;
+        self.at(saved.facts.moment_ms);
         self.positions.clone_from(&saved.facts.positions);
         if let Some(watermark) = &mut self.watermark {
             watermark.restore(saved.facts.watermark, &saved.facts.newest);
         }
         for (number, stage) in self.stages.iter_mut().enumerate() {
             let fact = saved.facts.stages.get(number).copied().unwrap_or_default();
-            stage.restore(fact, &mut |name| saved.take(&format!("{number}-{name}")))?;
+            stage.operator.restore(fact, &mut |name| saved.take(&format!("{number}-{name}")))?;
         }
         Ok(())
     }
@@ -252,7 +300,7 @@ impl Pipeline {
     }
 
     /// The rows that enter the stages.
-    fn rows(&mut self, parts: Vec<PartitionRows>) -> PolarsResult<Option<DataFrame>> {
+    fn rows(&mut self, parts: Vec<PartitionRows>) -> PolarsResult<DataFrame> {
         let mut all: Option<DataFrame> = None;
         for part in parts {
             let mut rows = part.rows;
@@ -261,7 +309,7 @@ impl Pipeline {
                 rows.with_column(position(part.partition, *seen, rows.height()))?;
                 *seen += rows.height() as i64;
             }
-            let rows = stateless::execute(&self.front, rows)?;
+            let rows = self.front.run(rows)?;
             if let Some(watermark) = &mut self.watermark {
                 watermark.observe(part.partition, &rows)?;
             }
@@ -270,7 +318,7 @@ impl Pipeline {
                 None => all = Some(rows),
             }
         }
-        Ok(all)
+        Ok(all.unwrap_or_else(|| self.none.clone()))
     }
 
     fn appended(&mut self, mut rows: DataFrame) -> Changes {
@@ -280,10 +328,12 @@ impl Pipeline {
         self.next_id += rows.height() as u64;
         Changes { ids: (first..self.next_id).collect(), rows, deletes: Vec::new() }
     }
+}
 
-    fn no_changes(&self) -> Changes {
-        Changes { ids: Vec::new(), rows: self.empty.clone(), deletes: Vec::new() }
-    }
+/// Nanoseconds in steps of which a millisecond has `per_ms`, no part left out.
+fn steps_up(nanoseconds: i64, per_ms: i64) -> i64 {
+    let step = 1_000_000 / per_ms;
+    nanoseconds / step + i64::from(nanoseconds % step > 0)
 }
 
 fn keeps_rows(method: &Method) -> bool {

@@ -14,7 +14,7 @@ use plan::Plan;
 use polars::prelude::PlSmallStr;
 use sha2::{Digest as _, Sha256};
 
-use crate::clock::SystemClock;
+use crate::clock::{Clock, SystemClock};
 use crate::pipeline::OutputMode;
 use crate::progress::Progress;
 use crate::result::{LiveResult, ROWS_HELD, STREAM_ROWS_HELD, State, Status};
@@ -79,6 +79,8 @@ pub struct Options {
     pub snapshot_rows: usize,
     /// The longest time between two such writings, while there are rows.
     pub snapshot_every: Duration,
+    /// What tells the time.
+    pub clock: Arc<dyn Clock>,
     /// For tests.
     pub crash: Option<Crash>,
 }
@@ -93,6 +95,7 @@ impl Default for Options {
             retry_after: Duration::from_secs(1),
             snapshot_rows: 5_000_000,
             snapshot_every: Duration::from_secs(10),
+            clock: Arc::new(SystemClock::default()),
             crash: None,
         }
     }
@@ -182,11 +185,11 @@ impl Query {
         let run = Run {
             plan: plan.clone(),
             open,
+            clock: Arc::clone(&options.clock),
             options,
             result: result.clone(),
             recent: Arc::clone(&recent),
             stopped,
-            clock: Arc::new(SystemClock::default()),
         };
         let thread = std::thread::Builder::new().name(format!("query {name}")).spawn(move || run.guarded(output))?;
         Ok(Query { plan: plan.clone(), result, recent, stop: Some(stop), thread: Some(thread) })
@@ -290,6 +293,10 @@ fn check_mode(plan: &Plan, mode: OutputMode) -> Result<(), StartError> {
             "without a watermark no window ever ends, so no row is final",
             "Say how late rows may come with with_watermark(\"event_time\", \"30s\") before the windows, or write with output_mode(OutputMode::Update)",
         ),
+        (OutputMode::Append, Some(_)) if !plan.windows_end() => refused(
+            "the watermark says nothing of the column that the windows are of, so no row is final",
+            "Put with_watermark on that column, right before the windows, or write with output_mode(OutputMode::Update)",
+        ),
         (OutputMode::Complete, None) => refused(
             "the whole result would be all rows that were ever read, every time",
             "Write with output_mode(OutputMode::Append)",
@@ -311,7 +318,7 @@ pub fn natural_mode(plan: &Plan) -> OutputMode {
     }
     match plan.aggregate() {
         None => OutputMode::Append,
-        Some((aggregate, _)) if aggregate.over.is_some() && has_watermark(plan) => OutputMode::Append,
+        Some(_) if plan.windows_end() => OutputMode::Append,
         Some(_) => OutputMode::Update,
     }
 }

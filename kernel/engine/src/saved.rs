@@ -29,6 +29,9 @@ pub struct Facts {
     pub watermark: Option<i64>,
     /// The newest event time of each partition, in the same unit.
     pub newest: BTreeMap<i32, Option<i64>>,
+    /// The newest time of processing, in milliseconds since the epoch.
+    #[serde(default)]
+    pub moment_ms: i64,
     /// A number of each stage.
     pub stages: Vec<u64>,
 }

@@ -33,7 +33,8 @@ pub fn union(frames: &[Frame]) -> Result<Frame, PlanError> {
     let mut names = Vec::with_capacity(frames.len());
     for (plan, open) in frames {
         let (name, _, steps) = plan.steps();
-        if let Some(step) = steps.iter().find(|step| !stateless::takes(step)) {
+        if let Some(step) = steps.iter().find(|step| !stateless::takes(step) || matches!(step, Step::ProcessingTime(_)))
+        {
             let detail = format!("a frame has {} already", in_words(step));
             return refused(detail, "Union the rows first, and say the rest of the whole.");
         }
@@ -84,6 +85,7 @@ pub fn join_stream(
 fn in_words(step: &Step) -> &'static str {
     match step {
         Step::Watermark(_) => "a watermark",
+        Step::ProcessingTime(_) => "a time of processing",
         Step::Aggregate(_) => "an aggregation",
         _ => "a state",
     }

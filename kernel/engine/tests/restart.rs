@@ -11,7 +11,7 @@ use engine::{
     Crash, Offsets, OpenSource, Options, OutputMode, PartitionRows, Query, QueryOutput, Sink, SinkError, Source,
     SourceBatch, SourceError, StartError, Step, Trigger,
 };
-use plan::{Moment, Plan, StateFunction, session, tumbling};
+use plan::{Moment, Plan, StateFunction, hopping, session, tumbling};
 use polars::prelude::*;
 
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -125,6 +125,7 @@ fn plans() -> Vec<(&'static str, Plan, OutputMode)> {
     let merged = [len().alias("n"), col("value").sum(), col("price").mean(), col("price").std(1).alias("std")];
     let kept = [col("value").median().alias("median"), col("value").first().alias("first"), col("price").n_unique()];
     let windows = |aggs: &[Expr]| marked.group_by_dynamic(&time, &[col("key")], &tumbling("10s"), aggs).unwrap();
+    let window = hopping("20s", "10s").offset("3s").closed(ClosedWindow::Right).label(Label::Right);
     vec![
         ("rows", source().filter(col("value").gt(lit(0))).unwrap(), OutputMode::Append),
         ("unique", marked.unique(Some(&["key", "value"])).unwrap(), OutputMode::Append),
@@ -132,6 +133,8 @@ fn plans() -> Vec<(&'static str, Plan, OutputMode)> {
         ("final windows", windows(&merged), OutputMode::Append),
         ("changed windows", windows(&merged), OutputMode::Update),
         ("kept rows", windows(&kept), OutputMode::Append),
+        ("late rows", windows(&kept).late_rows().unwrap(), OutputMode::Append),
+        ("windows with options", marked.group_by_dynamic(&time, &[], &window, &merged).unwrap(), OutputMode::Append),
         (
             "sessions",
             marked.group_by_dynamic(&time, &[col("key")], &session("4s"), &merged).unwrap(),

@@ -9,7 +9,7 @@ use polars::prelude::*;
 
 use crate::PlanError;
 use crate::expr::{check_row_wise, is_row_wise, schema_after};
-use crate::window::{Cut, Window};
+use crate::window::{Cut, Hops, Window};
 
 /// An aggregation over keys, over windows of time, or over both.
 #[derive(Clone, Debug)]
@@ -33,6 +33,17 @@ pub struct Over {
     pub window: Window,
     /// How time is cut.
     pub cut: Cut,
+}
+
+impl Over {
+    /// The number of columns of the result that come of the windows, the one with the time last.
+    #[must_use]
+    pub fn columns(&self) -> usize {
+        match self.cut {
+            Cut::Every(Hops { boundaries: true, .. }) => 3,
+            _ => 1,
+        }
+    }
 }
 
 /// How an aggregation is kept up to date.
@@ -106,7 +117,8 @@ impl Aggregate {
     ) -> Result<(Aggregate, SchemaRef), PlanError> {
         check_row_wise(if over.is_some() { "group_by_dynamic" } else { "group_by" }, schema, keys)?;
         let result = schema_after("agg", schema, aggs, |frame| grouped(frame, keys, over.as_ref(), aggs))?;
-        let before = keys.len() + usize::from(over.is_some());
+        let result = with_boundaries(result, keys.len(), over.as_ref())?;
+        let before = keys.len() + over.as_ref().map_or(0, Over::columns);
         if result.len() != before + aggs.len() {
             return Err(PlanError::Refused {
                 operation: "agg",
@@ -129,8 +141,30 @@ impl Aggregate {
     }
 }
 
+/// The columns with a window's start and end, by the names that they have in Polars.
+pub const BOUNDARIES: [&str; 2] = ["_lower_boundary", "_upper_boundary"];
+
 /// A column that all rows have in common.
 const ALL: &str = "__corriente_all";
+
+/// The columns with the windows' starts and ends, which Polars does not give where there are no rows.
+fn with_boundaries(result: SchemaRef, place: usize, over: Option<&Over>) -> Result<SchemaRef, PlanError> {
+    let Some(Over { time, cut: Cut::Every(Hops { boundaries: true, .. }), .. }) = over else { return Ok(result) };
+    let dtype = result.get(time).cloned().unwrap_or(DataType::Null);
+    let mut schema = result.as_ref().clone();
+    for (number, name) in BOUNDARIES.into_iter().enumerate() {
+        if schema.contains(name) {
+            return Err(PlanError::Refused {
+                operation: "agg",
+                detail: format!("there is a column \"{name}\" beside the windows' own"),
+                hint: "Give it another name with alias(…).",
+            });
+        }
+        // The place is that of a column which is there.
+        let _ = schema.insert_at_index(place + number, name.into(), dtype.clone());
+    }
+    Ok(Arc::new(schema))
+}
 
 /// What Polars makes of it, for the schema.
 fn grouped(frame: LazyFrame, keys: &[Expr], over: Option<&Over>, aggs: &[Expr]) -> LazyFrame {
@@ -141,11 +175,20 @@ fn grouped(frame: LazyFrame, keys: &[Expr], over: Option<&Over>, aggs: &[Expr]) 
         }
         None => frame.group_by_stable(keys).agg(aggs),
         Some(over) => {
-            let (every, period) = match over.cut {
-                Cut::Every { every, period } => (every, period),
-                Cut::Session { gap } => (gap, gap),
+            let options = match over.cut {
+                Cut::Every(hops) => DynamicGroupOptions {
+                    every: hops.every,
+                    period: hops.period,
+                    offset: hops.offset,
+                    label: hops.label,
+                    closed_window: hops.closed,
+                    ..Default::default()
+                },
+                Cut::Session { gap } => {
+                    let offset = Duration::parse("0ns");
+                    DynamicGroupOptions { every: gap, period: gap, offset, ..Default::default() }
+                }
             };
-            let options = DynamicGroupOptions { every, period, offset: Duration::parse("0ns"), ..Default::default() };
             frame.group_by_dynamic(col(over.time.clone()), keys, options).agg(aggs)
         }
     }

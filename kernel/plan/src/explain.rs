@@ -23,7 +23,9 @@ pub(crate) fn text(plan: &Plan) -> String {
 pub(crate) fn title(plan: &Plan) -> String {
     let (source, _, _) = plan.steps();
     let topic = source.split(" at ").next().unwrap_or(source).split_once(' ').map_or(source, |(_, topic)| topic);
-    let Some((aggregate, schema)) = plan.aggregate() else { return topic.to_owned() };
+    let is_late = plan.steps().2.iter().any(|step| matches!(step, Step::LateRows(_)));
+    let topic = if is_late { format!("late rows of {topic}") } else { topic.to_owned() };
+    let Some((aggregate, schema)) = plan.aggregate() else { return topic };
     let keys: Vec<&str> = schema.iter_names().take(aggregate.keys.len()).map(|name| name.as_str()).collect();
     let by = if keys.is_empty() { String::new() } else { format!(" by {}", keys.join(", ")) };
     let over = aggregate.over.as_ref().map(|over| format!(", {}", in_words(over))).unwrap_or_default();
@@ -33,7 +35,8 @@ pub(crate) fn title(plan: &Plan) -> String {
 /// As in `every 10s`.
 fn in_words(over: &Over) -> String {
     let text = over.window.text();
-    let lengths: Vec<&str> = text.split('"').skip(1).step_by(2).collect();
+    let kind = text.split(").").next().unwrap_or(text);
+    let lengths: Vec<&str> = kind.split('"').skip(1).step_by(2).collect();
     match (over.cut, lengths.as_slice()) {
         (Cut::Session { .. }, [gap]) => format!("sessions {gap} apart"),
         (_, [every]) => format!("every {every}"),
@@ -48,6 +51,8 @@ fn line(step: &Step) -> String {
         Step::Select(exprs) => format!("SELECT {exprs:?}"),
         Step::WithColumns(exprs) => format!("WITH_COLUMNS {exprs:?}"),
         Step::Watermark(watermark) => format!("WATERMARK \"{}\" {} late", watermark.column, watermark.delay),
+        Step::ProcessingTime(column) => format!("PROCESSING TIME AS \"{column}\""),
+        Step::LateRows(of) => format!("LATE ROWS OF {}", line(of)),
         Step::Explode(columns) => format!("EXPLODE {columns:?}"),
         Step::Unnest(columns) => format!("UNNEST {columns:?}"),
         Step::MapBatches(closure) => format!("MAP_BATCHES {closure:?}"),

@@ -11,7 +11,8 @@ use crate::expr::{check_row_wise, schema_after, unknown_column};
 use crate::lookup::Lookup;
 use crate::sides::SideJoin;
 use crate::stateful::{Moment, StateFunction};
-use crate::window::{Window, parse_duration};
+use crate::times::Watermark;
+use crate::window::{Cut, Hops, Window};
 use crate::{PlanError, explain};
 
 /// What a frame says.
@@ -49,6 +50,10 @@ pub enum Step {
     WithColumns(Vec<Expr>),
     /// Says how late rows may come.
     Watermark(Watermark),
+    /// Adds a column with the time at which a row's batch was planned.
+    ProcessingTime(PlSmallStr),
+    /// Keeps the rows that this step would drop because they come too late.
+    LateRows(Box<Step>),
     /// Makes a row for each element of these list columns.
     Explode(Vec<PlSmallStr>),
     /// Puts the fields of these struct columns in their place.
@@ -77,9 +82,9 @@ impl Step {
     pub fn has_state(&self) -> bool {
         match self {
             Step::Filter(_) | Step::Select(_) | Step::WithColumns(_) | Step::Explode(_) | Step::Unnest(_) => false,
-            Step::MapBatches(_) | Step::Join(_) | Step::Watermark(_) => false,
+            Step::MapBatches(_) | Step::Join(_) | Step::Watermark(_) | Step::ProcessingTime(_) => false,
             Step::Unique(_) | Step::Limit(_) | Step::Sort(_) | Step::WithState(..) => true,
-            Step::JoinSides(_) | Step::Aggregate(_) => true,
+            Step::JoinSides(_) | Step::Aggregate(_) | Step::LateRows(_) => true,
         }
     }
 }
@@ -95,19 +100,11 @@ pub struct Order {
     pub k: usize,
 }
 
+/// The column with the time of a window's first row.
+const FIRST_TIME: &str = "__corriente_first_time";
+
 /// The most rows that a sorted result may have.
 const MOST_SORTED: usize = 1_000_000;
-
-/// How far event time may run back: a row older than the newest by more than the delay may find its window closed.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Watermark {
-    /// The column with the event time.
-    pub column: PlSmallStr,
-    /// The delay as it was written.
-    pub delay: String,
-    /// The delay in milliseconds.
-    pub delay_ms: i64,
-}
 
 impl Plan {
     /// A plan that is a source alone.
@@ -251,27 +248,6 @@ impl Plan {
         self.select(&self.schema.iter_names().map(named).collect::<Vec<_>>())
     }
 
-    /// Says that rows may come `delay` late by the time in `column`, as in Spark's `withWatermark`.
-    ///
-    /// # Errors
-    /// An unknown column, one that is no time, a delay that is no duration, a second watermark, or one after an aggregation.
-    pub fn with_watermark(&self, column: &str, delay: &str) -> Result<Plan, PlanError> {
-        let column = self.time_column("with_watermark", &col(column))?;
-        let parsed = parse_duration("with_watermark", delay)?;
-        for step in self.steps().2 {
-            let detail = match step {
-                Step::Watermark(first) => format!("the frame has a watermark already, on \"{}\"", first.column),
-                step if step.has_state() => "the frame has a state already".to_owned(),
-                _ => continue,
-            };
-            let hint = "Set one watermark, before windows, unique and limit.";
-            return Err(PlanError::Refused { operation: "with_watermark", detail, hint });
-        }
-        let delay_ms = (parsed.duration_ns() + 999_999) / 1_000_000;
-        let watermark = Watermark { column, delay: delay.to_owned(), delay_ms };
-        Ok(self.step(Step::Watermark(watermark), self.schema.clone()))
-    }
-
     /// Aggregates over the windows of `time` and `keys`; names and order of the arguments are Polars'.
     ///
     /// # Errors
@@ -285,15 +261,26 @@ impl Plan {
     ) -> Result<Plan, PlanError> {
         let cut = window.cut()?;
         let time = self.time_column("group_by_dynamic", time)?;
-        let zoned = matches!(self.schema.get(&time), Some(DataType::Datetime(_, Some(_))));
-        if zoned && !cut.is_known_in_time_zones() {
-            return Err(PlanError::Refused {
-                operation: "group_by_dynamic",
-                detail: format!("{} has days, which in a time zone have no fixed length", window.text()),
-                hint: "Write hours, or convert the column to UTC first.",
-            });
+        if let Some((detail, hint)) = self.schema.get(&time).and_then(|dtype| cut.obstacle(dtype)) {
+            let detail = format!("{}: {detail}", window.text());
+            return Err(PlanError::Refused { operation: "group_by_dynamic", detail, hint });
         }
-        self.aggregated(keys, Some(Over { time, window: window.clone(), cut }), aggs)
+        let over = Over { time, window: window.clone(), cut };
+        match cut {
+            Cut::Every(Hops { label: Label::DataPoint, .. }) => self.named_by_first_rows(keys, over, aggs),
+            _ => self.aggregated(keys, Some(over), aggs),
+        }
+    }
+
+    /// Windows are known by their starts, so the time of their first rows is an aggregate that takes the starts' place.
+    fn named_by_first_rows(&self, keys: &[Expr], over: Over, aggs: &[Expr]) -> Result<Plan, PlanError> {
+        let (time, place) = (over.time.clone(), keys.len() + over.columns() - 1);
+        let first = col(time.clone()).min().alias(FIRST_TIME);
+        let plan = self.aggregated(keys, Some(over), &[aggs, &[first]].concat())?;
+        let mut columns: Vec<Expr> = plan.schema.iter_names().cloned().map(col).collect();
+        let first = columns.pop();
+        columns.splice(place..=place, first.map(|first| first.alias(time)));
+        plan.select(&columns)
     }
 
     /// Aggregates over `keys`, as Polars' `group_by`; without keys, over all rows.
@@ -474,7 +461,7 @@ impl Plan {
         plan.clone()
     }
 
-    fn only_appended(&self, operation: &'static str, hint: &'static str) -> Result<(), PlanError> {
+    pub(crate) fn only_appended(&self, operation: &'static str, hint: &'static str) -> Result<(), PlanError> {
         if self.appends() {
             return Ok(());
         }

@@ -31,6 +31,20 @@ fn before(step: &Step, after: Option<BTreeSet<PlSmallStr>>) -> Option<BTreeSet<P
             names.insert(watermark.column.clone());
             Some(names)
         }
+        Step::ProcessingTime(column) => {
+            let mut names = after?;
+            names.remove(column);
+            Some(names)
+        }
+        Step::LateRows(of) => {
+            let mut names = after?;
+            match of.as_ref() {
+                Step::Aggregate(a) => names.extend(a.over.iter().map(|over| over.time.clone())),
+                Step::Unique(_) => {}
+                _ => return None,
+            }
+            Some(names)
+        }
         Step::Explode(columns) => {
             let mut names = after?;
             names.extend(columns.iter().cloned());

@@ -38,6 +38,10 @@ pub struct SideJoin {
     pub keys: Vec<PlSmallStr>,
     /// In the time column's unit.
     pub bound: i64,
+    /// In nanoseconds.
+    pub bound_ns: i64,
+    /// The columns of the result with the times of the two sides.
+    pub times: Vec<PlSmallStr>,
     /// Whether rows of the left that nothing belongs to are in the result too.
     pub keeps_left: bool,
     words: String,
@@ -127,6 +131,8 @@ pub fn sides(
         right: names,
         keys,
         bound: bound.duration_ns() / steps,
+        bound_ns: bound.duration_ns(),
+        times: vec![times[0].clone(), renamed(&times[1])],
         keeps_left: *how == JoinType::Left,
         words: format!(
             "{} JOIN OF TWO STREAMS {left_on:?} = {right_on:?} WITHIN {} OF {:?}",

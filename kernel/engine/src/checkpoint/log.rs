@@ -20,6 +20,8 @@ pub(crate) struct Planned {
     pub(crate) from: Offsets,
     /// Where its range ends.
     pub(crate) to: Offsets,
+    /// When it was planned, in milliseconds since the epoch; older logs do not say it.
+    pub(crate) at: Option<i64>,
     /// The watermark after it, if it ran.
     pub(crate) ran: Option<Option<i64>>,
     /// Whether it is in the sink.
@@ -29,9 +31,20 @@ pub(crate) struct Planned {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Line {
-    Planned { batch: u64, from: Offsets, to: Offsets },
-    Ran { batch: u64, watermark: Option<i64> },
-    Committed { batch: u64 },
+    Planned {
+        batch: u64,
+        from: Offsets,
+        to: Offsets,
+        #[serde(default)]
+        at: Option<i64>,
+    },
+    Ran {
+        batch: u64,
+        watermark: Option<i64>,
+    },
+    Committed {
+        batch: u64,
+    },
 }
 
 impl Line {
@@ -60,8 +73,8 @@ impl Log {
         let mut batches: BTreeMap<u64, Planned> = BTreeMap::new();
         for line in lines.into_iter().filter(|line| after.is_none_or(|after| line.batch() > after)) {
             match line {
-                Line::Planned { batch, from, to } => {
-                    batches.insert(batch, Planned { batch, from, to, ran: None, committed: false });
+                Line::Planned { batch, from, to, at } => {
+                    batches.insert(batch, Planned { batch, from, to, at, ran: None, committed: false });
                 }
                 Line::Ran { batch, watermark } => {
                     batches.entry(batch).and_modify(|planned| planned.ran = Some(watermark));

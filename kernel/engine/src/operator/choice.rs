@@ -7,6 +7,7 @@ use polars::prelude::*;
 
 use super::Operator;
 use super::columns::POSITION;
+use super::late::Late;
 use super::limit::Limit;
 use super::merged::Merged;
 use super::regrouped::Regrouped;
@@ -21,7 +22,7 @@ use super::watermark::steps;
 pub(crate) struct Before<'a> {
     /// The columns that it is given.
     pub(crate) input: &'a SchemaRef,
-    /// The watermark's column.
+    /// A column that the watermark holds for.
     pub(crate) time: Option<&'a PlSmallStr>,
     /// How many of the watermark's units a millisecond has.
     pub(crate) per_ms: i64,
@@ -31,10 +32,9 @@ pub(crate) struct Before<'a> {
 pub(crate) fn operator(step: &Step, before: &Before<'_>, schema: &SchemaRef) -> PolarsResult<Box<dyn Operator>> {
     let input = before.input;
     Ok(match step {
-        Step::Unique(columns) => {
-            Box::new(Unique::new(columns, before.time.filter(|time| input.contains(time)).cloned()))
-        }
+        Step::Unique(columns) => Box::new(Unique::new(columns, before.time.cloned())),
         Step::Limit(n) => Box::new(Limit(*n)),
+        Step::LateRows(of) => Box::new(Late::new(of, before)?),
         Step::JoinSides(join) => Box::new(Sides::new(join, input)?),
         Step::Sort(order) => Box::new(Sorted::new(&order.by, &order.options, order.k, schema)),
         Step::WithState(keys, function) => {

@@ -1,16 +1,13 @@
-//! Columns that the operators add to rows for themselves, and what they are made of: windows, keys, positions. Names that no
-//! one else gives a column.
+//! Columns that the operators add to rows for themselves, and what they are made of: keys, positions. Names that no one else
+//! gives a column.
 
-use plan::{Cut, Over};
 use polars::chunked_array::ops::row_encode::{encode_rows_unordered, row_encoding_decode};
 use polars::prelude::*;
 use polars_arrow::array::BinaryArray;
 
-use super::watermark::steps;
-
 /// A window's start.
 pub(crate) const START: &str = "__corriente_start";
-/// A window's end.
+/// The first time after a window.
 pub(crate) const END: &str = "__corriente_end";
 /// Where a row stands in its partition, and which partition that is.
 pub(crate) const POSITION: &str = "__corriente_position";
@@ -26,63 +23,6 @@ pub(crate) const KEY: &str = "__corriente_key";
 /// The name of a key's column.
 pub(crate) fn key(number: usize) -> PlSmallStr {
     PlSmallStr::from_string(format!("__corriente_key_{number}"))
-}
-
-/// Windows of a column that are known without its rows.
-pub(crate) struct Windows {
-    time: PlSmallStr,
-    every: Duration,
-    period: Duration,
-    dtype: DataType,
-}
-
-impl Windows {
-    /// The windows of `over`, whose column has the type `dtype`; `None` for sessions.
-    pub(crate) fn new(over: &Over, dtype: &DataType) -> Option<Windows> {
-        let Cut::Every { every, period } = over.cut else { return None };
-        Some(Windows { time: over.time.clone(), every, period, dtype: dtype.clone() })
-    }
-
-    /// Puts each row into its windows: a row of overlapping windows is there once for each. Rows without a time have no
-    /// window, and are there once.
-    pub(crate) fn assigned(&self, rows: LazyFrame) -> PolarsResult<LazyFrame> {
-        let first = rows.with_columns([self.truncated(col(self.time.clone())).alias(START)]);
-        if self.every == self.period {
-            return Ok(first);
-        }
-        let overlaps = (self.period.duration_ns() + self.every.duration_ns() - 1) / self.every.duration_ns();
-        let back = |hops: i64| {
-            if hops == 0 {
-                return first.clone();
-            }
-            let start = self.shifted(col(START), -hops * self.every.duration_ns());
-            first.clone().filter(col(START).is_not_null()).with_columns([start.alias(START)])
-        };
-        let all = concat((0..overlaps).map(back).collect::<Vec<_>>(), UnionArgs::default())?;
-        let spans = col(START).is_null().or(col(END).gt(col(self.time.clone())));
-        Ok(self.with_ends(all).filter(spans).drop(cols([END])))
-    }
-
-    /// Adds the windows' ends. A step of the calendar has no fixed length, but half as much again ends in the next one.
-    pub(crate) fn with_ends(&self, rows: LazyFrame) -> LazyFrame {
-        let length = self.period.duration_ns();
-        let end = if self.every == self.period {
-            self.truncated(self.shifted(col(START), length + length / 2))
-        } else {
-            self.shifted(col(START), length)
-        };
-        rows.with_columns([end.alias(END)])
-    }
-
-    fn truncated(&self, time: Expr) -> Expr {
-        time.dt().truncate(lit(self.every.to_string()))
-    }
-
-    /// A time moved by nanoseconds, in the column's own unit.
-    fn shifted(&self, time: Expr, nanoseconds: i64) -> Expr {
-        let DataType::Datetime(unit, _) = &self.dtype else { return time };
-        (time.cast(DataType::Int64) + lit(steps(nanoseconds, *unit))).cast(self.dtype.clone())
-    }
 }
 
 /// The keys of each row in one value; rows without keys have an empty one.

@@ -8,10 +8,9 @@ use polars::prelude::*;
 use smallvec::SmallVec;
 
 use super::accumulator::Cells;
-use super::columns::{
-    Bounds, COUNT, END, GROUP, KEY, START, Windows, decoded, encoded, integers, key, keys_of, named_keys,
-};
-use super::{Executed, GROUPS, Kept, Operator, Tables, Touched, cut_of, dropped, never_changing};
+use super::columns::{Bounds, COUNT, END, GROUP, KEY, START, decoded, encoded, integers, key, keys_of, named_keys};
+use super::windows::Windows;
+use super::{Executed, GROUPS, Kept, Operator, Tables, Touched, dropped, never_changing};
 use crate::change::Delta;
 
 /// The state and its parameters.
@@ -45,7 +44,7 @@ impl Merged {
     /// `schema` is the result's.
     pub(crate) fn new(plan: &Aggregate, accumulators: &[Accumulator], outputs: &[Expr], schema: SchemaRef) -> Merged {
         Merged {
-            cut: cut_of(plan, &schema),
+            cut: Windows::of(plan, &schema),
             plan: plan.clone(),
             outputs: outputs.to_vec(),
             schema,
@@ -62,7 +61,7 @@ impl Operator for Merged {
     fn execute(&mut self, delta: Delta, watermark: Option<i64>) -> PolarsResult<Executed> {
         let partials = self.partials(never_changing(delta)?)?;
         let (partials, late, timeless) = match &self.cut {
-            Some(windows) => dropped(windows.with_ends(partials.lazy()).collect()?, watermark)?,
+            Some(windows) => dropped(windows.with_ends(partials)?, watermark)?,
             None => (partials, 0, 0),
         };
         let slots = self.slots(&partials)?;
@@ -73,8 +72,8 @@ impl Operator for Merged {
         }
         let ids = slots.iter().map(|slot| self.ids[*slot]).collect();
         let keys = keys_of(&partials, self.plan.keys.len())?;
-        let starts = partials.column(START).ok().cloned();
-        Ok(Touched { ids, rows: self.rows(keys, starts, &slots)?, deletes: Vec::new(), late, timeless }.into())
+        let rows = self.rows(keys, self.named(&partials)?, &slots)?;
+        Ok(Touched { ids, rows, deletes: Vec::new(), late, timeless }.into())
     }
 
     fn close(&mut self, watermark: i64, wanted: bool) -> PolarsResult<Option<DataFrame>> {
@@ -89,6 +88,10 @@ impl Operator for Merged {
             self.free.push(slot);
         }
         Ok(rows)
+    }
+
+    fn due(&self, wanted: bool) -> Option<i64> {
+        self.windows.values().next().map(|window| window.end).filter(|end| wanted && *end < i64::MAX)
     }
 
     fn aggregates(&self) -> bool {
@@ -146,14 +149,13 @@ impl Merged {
         let keys: Vec<&[u8]> = groups.iter().map(|(_, _, key, _)| key.as_ref()).collect();
         let slots: Vec<usize> = groups.iter().map(|(_, _, _, slot)| *slot).collect();
         let starts: Vec<i64> = groups.iter().map(|(start, ..)| *start).collect();
-        let (_, dtype) = self.schema.try_get_at_index(self.plan.keys.len())?;
-        let starts = Column::from(Series::new(START.into(), starts)).cast(dtype)?;
-        self.rows(decoded(&keys, &fields)?, Some(starts), &slots)
+        let named = self.cut.as_ref().map(|windows| windows.named(starts)).transpose()?.unwrap_or_default();
+        self.rows(decoded(&keys, &fields)?, named, &slots)
     }
 
     fn partials(&self, rows: DataFrame) -> PolarsResult<DataFrame> {
         let rows = match &self.cut {
-            Some(windows) => windows.assigned(rows.lazy())?,
+            Some(windows) => windows.assigned(rows)?,
             None => rows.lazy(),
         };
         let start = self.plan.over.iter().map(|_| col(START));
@@ -203,11 +205,16 @@ impl Merged {
         Ok(slots)
     }
 
+    /// The columns that come of the windows of some groups.
+    fn named(&self, groups: &DataFrame) -> PolarsResult<Vec<Column>> {
+        let Some(windows) = &self.cut else { return Ok(Vec::new()) };
+        windows.named(integers(groups, START)?.iter().map(Option::unwrap_or_default).collect())
+    }
+
     /// The rows of groups as they are now.
-    fn rows(&self, keys: Vec<Column>, starts: Option<Column>, slots: &[usize]) -> PolarsResult<DataFrame> {
-        let names: Vec<PlSmallStr> =
-            self.schema.iter_names().take(keys.len() + usize::from(starts.is_some())).cloned().collect();
-        let named = keys.into_iter().chain(starts).zip(&names).map(|(column, name)| column.with_name(name.clone()));
+    fn rows(&self, keys: Vec<Column>, windows: Vec<Column>, slots: &[usize]) -> PolarsResult<DataFrame> {
+        let names: Vec<PlSmallStr> = self.schema.iter_names().take(keys.len() + windows.len()).cloned().collect();
+        let named = keys.into_iter().chain(windows).zip(&names).map(|(column, name)| column.with_name(name.clone()));
         let mut columns: Vec<Column> = named.collect();
         for cells in &self.cells {
             columns.push(cells.column(slots)?);

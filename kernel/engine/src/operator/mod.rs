@@ -4,6 +4,7 @@
 mod accumulator;
 mod choice;
 pub(crate) mod columns;
+mod late;
 mod limit;
 mod merged;
 mod regrouped;
@@ -16,12 +17,13 @@ pub(crate) mod stateless;
 mod sum;
 mod unique;
 pub(crate) mod watermark;
+mod windows;
 
 use plan::Aggregate;
 use polars::prelude::*;
 
 pub(crate) use choice::{Before, operator};
-use columns::{COUNT, END, POSITION, START, Windows, integers};
+use columns::{COUNT, END, POSITION, START, integers};
 
 use crate::change::{Changes, Delta};
 
@@ -31,10 +33,18 @@ pub(crate) trait Operator: Send {
     /// Takes a batch in. `watermark` is the one before the batch: rows that only belong to what ended at or before it are late.
     fn execute(&mut self, delta: Delta, watermark: Option<i64>) -> PolarsResult<Executed>;
 
+    /// Says when the next batch was planned, in milliseconds since the epoch.
+    fn at(&mut self, _moment_ms: i64) {}
+
     /// Forgets what no row can change any more now that the watermark is here. Gives rows that had to wait for it, and of an
     /// aggregation the rows that are final, where they are `wanted`.
     fn close(&mut self, _watermark: i64, _wanted: bool) -> PolarsResult<Option<DataFrame>> {
         Ok(None)
+    }
+
+    /// The watermark at which [`Operator::close`] next has something to give; with `wanted`, of an aggregation too.
+    fn due(&self, _wanted: bool) -> Option<i64> {
+        None
     }
 
     /// Whether its rows change until they are final.
@@ -137,12 +147,6 @@ fn dropped(rows: DataFrame, watermark: Option<i64>) -> PolarsResult<(DataFrame, 
         return Ok((rows, 0, 0));
     }
     Ok((rows.filter(&BooleanChunked::from_slice(PlSmallStr::EMPTY, &keep))?, late, timeless))
-}
-
-/// The windows of an aggregation whose result has `schema`.
-fn cut_of(plan: &Aggregate, schema: &SchemaRef) -> Option<Windows> {
-    let over = plan.over.as_ref()?;
-    Windows::new(over, schema.get(&over.time)?)
 }
 
 /// The columns of its input that an aggregation must keep.

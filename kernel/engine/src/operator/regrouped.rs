@@ -7,9 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use plan::Aggregate;
 use polars::prelude::*;
 
-use super::columns::{Bounds, GROUP, POSITION, ROW, Windows, encoded, keys_of, named_keys};
+use super::columns::{Bounds, GROUP, POSITION, ROW, encoded, keys_of, named_keys};
 use super::saved::{SavedGroups, each_saved};
-use super::{Executed, GROUPS, Kept, Operator, ROWS, Tables, Touched, cut_of, dropped, kept_columns};
+use super::windows::Windows;
+use super::{Executed, GROUPS, Kept, Operator, ROWS, Tables, Touched, dropped, kept_columns};
 use crate::change::Delta;
 use crate::rows::append;
 
@@ -61,7 +62,7 @@ impl Regrouped {
     pub(crate) fn new(plan: &Aggregate, input: &SchemaRef, schema: SchemaRef) -> Regrouped {
         Regrouped {
             kept: kept_columns(plan, input),
-            cut: cut_of(plan, &schema),
+            cut: Windows::of(plan, &schema),
             plan: plan.clone(),
             schema,
             windows: BTreeMap::new(),
@@ -112,6 +113,10 @@ impl Operator for Regrouped {
             }
         }
         if wanted { regroup_closed(&self.plan, &self.schema, closed) } else { Ok(None) }
+    }
+
+    fn due(&self, wanted: bool) -> Option<i64> {
+        self.windows.values().next().map(|window| window.end).filter(|end| wanted && *end < i64::MAX)
     }
 
     fn aggregates(&self) -> bool {
@@ -168,11 +173,11 @@ impl Regrouped {
         watermark: Option<i64>,
         touched: &mut BTreeSet<Place>,
     ) -> PolarsResult<(usize, usize)> {
-        let rows = rows.with_row_index(ROW.into(), None)?.lazy();
-        let rows = rows.with_columns(named_keys(&self.plan.keys));
+        let rows = rows.with_row_index(ROW.into(), None)?;
+        let keyed = |rows: LazyFrame| rows.with_columns(named_keys(&self.plan.keys)).collect();
         let (rows, late, timeless) = match &self.cut {
-            Some(windows) => dropped(windows.with_ends(windows.assigned(rows)?).collect()?, watermark)?,
-            None => (rows.collect()?, 0, 0),
+            Some(windows) => dropped(windows.with_ends(keyed(windows.assigned(rows)?)?)?, watermark)?,
+            None => (keyed(rows.lazy())?, 0, 0),
         };
         let bounds = Bounds::of(&rows, self.plan.over.is_some())?;
         let keys = encoded(&keys_of(&rows, self.plan.keys.len())?, rows.height())?;
@@ -275,10 +280,13 @@ pub(crate) fn regroup(plan: &Aggregate, schema: &SchemaRef, groups: &[(i64, &Gro
         .agg(keys.chain(plan.written.iter().cloned()).collect::<Vec<_>>())
         .collect()?;
     let mut columns: Vec<Column> = aggregated.columns()[1..].to_vec();
-    if plan.over.is_some() {
+    if let Some(over) = &plan.over {
         let starts: Vec<i64> = groups.iter().map(|(start, _)| *start).collect();
-        let (name, dtype) = schema.try_get_at_index(plan.keys.len())?;
-        columns.insert(plan.keys.len(), Column::from(Series::new(name.clone(), starts)).cast(dtype)?);
+        let named = match Windows::of(plan, schema) {
+            Some(windows) => windows.named(starts)?,
+            None => vec![Column::from(Series::new(over.time.clone(), starts)).cast(schema.try_get(&over.time)?)?],
+        };
+        columns.splice(plan.keys.len()..plan.keys.len(), named);
     }
     DataFrame::new(groups.len(), columns)
 }

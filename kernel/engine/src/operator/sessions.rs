@@ -109,6 +109,10 @@ impl Operator for Sessions {
         regroup_closed(&self.plan, &self.schema, closed)
     }
 
+    fn due(&self, wanted: bool) -> Option<i64> {
+        self.ends.first().map(|(end, _)| *end).filter(|_| wanted)
+    }
+
     fn aggregates(&self) -> bool {
         true
     }

@@ -78,6 +78,13 @@ impl Operator for Sides {
         Ok(Some(alone.lazy().select(columns).collect()?))
     }
 
+    fn due(&self, _: bool) -> Option<i64> {
+        let times = integers(&self.left, SIDE_TIME).ok().filter(|_| self.join.keeps_left)?;
+        let matched = self.left.column(MATCHED).ok()?.bool().ok()?;
+        let alone = times.iter().zip(matched.iter()).filter(|(_, matched)| *matched == Some(false));
+        alone.filter_map(|(time, _)| time).min().map(|time| time.saturating_add(self.join.bound))
+    }
+
     fn save(&self) -> PolarsResult<Kept> {
         Ok(Kept::new(self.next_id, [(GROUPS, self.left.clone()), (ROWS, self.right.clone())]))
     }

@@ -82,6 +82,10 @@ impl Operator for Stateful {
         Ok((all.height() > 0).then_some(all))
     }
 
+    fn due(&self, _: bool) -> Option<i64> {
+        self.times.first().map(|(time, _)| time.saturating_mul(self.per_ms))
+    }
+
     fn save(&self) -> PolarsResult<Kept> {
         let states = self.states.save()?;
         let keys: Vec<&[u8]> = states.iter().map(|(key, _)| key.as_ref()).collect();

@@ -8,14 +8,43 @@ use super::{Executed, Kept, Operator, Tables};
 use crate::change::{Changes, Delta};
 
 /// Consecutive steps without a state.
-pub(crate) struct RowWise(pub(crate) Vec<Step>);
+#[derive(Default)]
+pub(crate) struct RowWise {
+    steps: Vec<Step>,
+    /// The steps that give the time of processing, and their columns.
+    stamps: Vec<(usize, PlSmallStr)>,
+}
+
+impl RowWise {
+    pub(crate) fn push(&mut self, step: &Step) {
+        if let Step::ProcessingTime(column) = step {
+            self.stamps.push((self.steps.len(), column.clone()));
+        }
+        self.steps.push(step.clone());
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    /// Runs the steps on rows that never change.
+    pub(crate) fn run(&self, rows: DataFrame) -> PolarsResult<DataFrame> {
+        execute(&self.steps, rows)
+    }
+}
 
 impl Operator for RowWise {
     fn execute(&mut self, delta: Delta, _: Option<i64>) -> PolarsResult<Executed> {
         Ok(Executed::of(match delta {
-            Delta::Append(rows) => Delta::Append(execute(&self.0, rows)?),
-            Delta::Change(changes) => Delta::Change(execute_keyed(&self.0, changes)?),
+            Delta::Append(rows) => Delta::Append(self.run(rows)?),
+            Delta::Change(changes) => Delta::Change(execute_keyed(&self.steps, changes)?),
         }))
+    }
+
+    fn at(&mut self, moment_ms: i64) {
+        for (number, column) in &self.stamps {
+            self.steps[*number] = Step::WithColumns(vec![stamp(lit(moment_ms), column)]);
+        }
     }
 
     fn save(&self) -> PolarsResult<Kept> {
@@ -70,6 +99,7 @@ fn execute_with(steps: &[Step], rows: DataFrame, carried: &'static str) -> Polar
             }
             Step::Select(exprs) => lazy.select(exprs),
             Step::WithColumns(exprs) => lazy.with_columns(exprs),
+            Step::ProcessingTime(column) => lazy.with_columns([stamp(lit(NULL), column)]),
             Step::Explode(columns) => plan::explode(lazy, columns),
             Step::Unnest(columns) => plan::unnest(lazy, columns),
             Step::Join(lookup) => lookup.join(lazy),
@@ -79,6 +109,11 @@ fn execute_with(steps: &[Step], rows: DataFrame, carried: &'static str) -> Polar
         };
     }
     lazy.collect()
+}
+
+/// The column with the time of processing.
+fn stamp(moment_ms: Expr, column: &PlSmallStr) -> Expr {
+    moment_ms.cast(DataType::Datetime(TimeUnit::Milliseconds, Some(TimeZone::UTC))).alias(column.clone())
 }
 
 /// A person's function sees its own columns only. Where it gives as many rows as it was given, they are the same rows.

@@ -19,6 +19,8 @@ pub(crate) struct WatermarkTracker {
     /// In the column's own unit.
     delay: i64,
     unit: TimeUnit,
+    /// Whether it goes on as the clock does.
+    by_clock: bool,
     partitions: BTreeMap<i32, Seen>,
     clock: Arc<dyn Clock>,
     current: Option<i64>,
@@ -37,6 +39,7 @@ impl WatermarkTracker {
             column: watermark.column.clone(),
             delay: watermark.delay_ms.saturating_mul(per_ms(unit)),
             unit,
+            by_clock: watermark.by_clock,
             partitions: BTreeMap::new(),
             clock,
             current: None,
@@ -51,6 +54,12 @@ impl WatermarkTracker {
         }
     }
 
+    /// Counts all partitions as read just now, after a time in which none was read: their rows are still to come.
+    pub(crate) fn wake(&mut self) {
+        let at = self.clock.now();
+        self.partitions.values_mut().for_each(|seen| seen.at = at);
+    }
+
     /// Takes in the event times of a partition's rows.
     pub(crate) fn observe(&mut self, partition: i32, rows: &DataFrame) -> PolarsResult<()> {
         let newest = rows.column(&self.column)?.to_physical_repr().i64()?.max();
@@ -60,8 +69,18 @@ impl WatermarkTracker {
         Ok(())
     }
 
-    /// The watermark after what was observed, in the column's unit. It never goes back.
-    pub(crate) fn advance(&mut self) -> Option<i64> {
+    /// Moves the watermark to where it is after what was observed.
+    pub(crate) fn advance(&mut self, moment_ms: i64) -> Option<i64> {
+        self.current = self.next(moment_ms);
+        self.current
+    }
+
+    /// Where the watermark would be after what was observed, in the column's unit. It never goes back. Where no partition has
+    /// new rows event time stands still, as in Flink: only a partition that is idle among others is passed over.
+    pub(crate) fn next(&self, moment_ms: i64) -> Option<i64> {
+        if self.by_clock {
+            return self.current.max(Some(moment_ms.saturating_mul(per_ms(self.unit)).saturating_sub(self.delay)));
+        }
         let now = self.clock.now();
         let active: Vec<Seen> =
             self.partitions.values().filter(|seen| now.saturating_sub(seen.at) < IDLE).copied().collect();
@@ -70,8 +89,7 @@ impl WatermarkTracker {
         } else {
             active.iter().filter_map(|seen| seen.newest).min()
         };
-        self.current = self.current.max(low.map(|newest| newest.saturating_sub(self.delay)));
-        self.current
+        self.current.max(low.map(|newest| newest.saturating_sub(self.delay)))
     }
 
     /// Steps of the column's unit in a millisecond.
@@ -133,7 +151,7 @@ mod tests {
     }
 
     fn tracker(clock: &Arc<ManualClock>) -> WatermarkTracker {
-        let watermark = Watermark { column: "t".into(), delay: "10ms".into(), delay_ms: 10 };
+        let watermark = Watermark { column: "t".into(), delay: "10ms".into(), delay_ms: 10, by_clock: false };
         let mut tracker = WatermarkTracker::new(&watermark, TimeUnit::Milliseconds, clock.clone());
         tracker.expect([0, 1].into_iter());
         tracker
@@ -143,9 +161,9 @@ mod tests {
     fn it_is_the_minimum_over_partitions() {
         let mut tracker = tracker(&Arc::default());
         tracker.observe(0, &rows(&[100, 500])).unwrap();
-        assert_eq!(tracker.advance(), None, "partition 1 has not been read");
+        assert_eq!(tracker.advance(0), None, "partition 1 has not been read");
         tracker.observe(1, &rows(&[200])).unwrap();
-        assert_eq!(tracker.advance(), Some(190));
+        assert_eq!(tracker.advance(0), Some(190));
     }
 
     #[test]
@@ -154,11 +172,11 @@ mod tests {
         let mut tracker = tracker(&clock);
         tracker.observe(0, &rows(&[500])).unwrap();
         tracker.observe(1, &rows(&[200])).unwrap();
-        assert_eq!(tracker.advance(), Some(190));
+        assert_eq!(tracker.advance(0), Some(190));
         clock.advance(IDLE);
         tracker.observe(0, &rows(&[400])).unwrap();
-        assert_eq!(tracker.advance(), Some(490));
+        assert_eq!(tracker.advance(0), Some(490));
         tracker.observe(1, &rows(&[210])).unwrap();
-        assert_eq!(tracker.advance(), Some(490));
+        assert_eq!(tracker.advance(0), Some(490));
     }
 }

@@ -177,6 +177,7 @@ impl Run {
             }
         }
         let Some(reached) = progress else { return Halt::Stopped };
+        reached.pipeline.wake();
         self.result.set_status(|status| status.state = State::Running);
         loop {
             if self.is_stopped() {
@@ -245,16 +246,17 @@ impl Run {
                 None => return Ok(None),
             },
         };
-        let Planned { batch, from, to, ran, committed } = planned;
         if let Some(checkpoint) = checkpoint(&mut out).filter(|_| is_new) {
-            checkpoint.plan(batch, &from, &to)?;
+            checkpoint.plan(&planned)?;
         }
+        let Planned { batch, from, to, at, ran, committed } = planned;
         self.step(batch, Step::Planned)?;
-        let read = source.read(&from, &to).map_err(Halt::Source)?;
+        let read = if from == to { SourceBatch::default() } else { source.read(&from, &to).map_err(Halt::Source)? };
         self.step(batch, Step::Read)?;
         let facts = BatchFacts::of(&read);
         let behind = facts.rows >= self.options.max_rows / 2;
         reached.within = true;
+        reached.pipeline.at(at.unwrap_or_else(|| self.clock.since_epoch_ms()));
         let output = match ran {
             Some(watermark) => reached.pipeline.repeat(read.parts, watermark)?,
             None => reached.pipeline.execute(read.parts)?,
@@ -309,7 +311,7 @@ impl Run {
         }))
     }
 
-    /// The range of a new batch, if there are rows.
+    /// The range of a new batch: that of the rows that are there, or none where something has waited for time to go on.
     fn choose(&self, source: &mut dyn Source, reached: &Reached) -> Result<Option<Planned>, Halt> {
         let from = reached.from.clone();
         if reached.end.as_ref().is_some_and(|end| from.distance_to(end) == 0) {
@@ -320,10 +322,11 @@ impl Run {
         if let Some(end) = &reached.end {
             to = to.up_to(&from, end);
         }
-        if to == from {
+        let at = self.clock.since_epoch_ms();
+        if to == from && !reached.pipeline.is_due(at) {
             return Ok(None);
         }
-        Ok(Some(Planned { batch: reached.batch, from, to, ran: None, committed: false }))
+        Ok(Some(Planned { batch: reached.batch, from, to, at: Some(at), ran: None, committed: false }))
     }
 
     /// Gives a batch to the sink, unless that has it.
