@@ -1,9 +1,12 @@
-//! The values that an aggregation keeps per group, as columns indexed by the group's slot. A batch's partial results,
-//! computed by Polars, are merged in; what comes out has the type Polars gives the aggregate.
+//! The values that an aggregation keeps per group. A batch's rows are merged in one by one; what comes out has the type that
+//! Polars gives the aggregate. Values of a fixed size lie in the group's own row of words; others lie beside it, by slot.
 
 use plan::{Accumulator, Function};
 use polars::prelude::*;
+use polars_arrow::array::Array as _;
 
+use super::merged::groups::Groups;
+use super::merged::words::{Flag, Layout, Packed};
 use super::sum::CompensatedSum;
 
 mod saved;
@@ -12,31 +15,63 @@ mod saved;
 pub(crate) struct Cells {
     spec: Accumulator,
     values: Values,
+    /// The first word of its value in a group's row.
+    at: usize,
 }
 
-/// No decimal: they have 38 digits, and this has 39.
-const NO_DECIMAL: i128 = i128::MIN;
-
-fn known(decimal: i128) -> Option<i128> {
-    (decimal != NO_DECIMAL).then_some(decimal)
-}
-
-/// What is kept, by function and type. Integers, booleans, dates and times are kept as 64-bit integers.
+/// What is kept, by function and type. Integers, booleans, dates and times are kept as 64-bit integers. A flag says whether
+/// there is a value.
 enum Values {
-    Count(Vec<u64>),
+    Len,
+    Count,
     /// Wraps at 64 bits, as Polars' sum does.
-    Sum(Vec<i64>),
-    DecimalSum(Vec<i128>),
-    FloatSum(Vec<CompensatedSum>),
-    Mean(Vec<(CompensatedSum, u64)>),
-    DecimalMean(Vec<(i128, u64)>),
-    Extreme(Vec<Option<i64>>),
-    UnsignedExtreme(Vec<Option<u64>>),
-    /// [`NO_DECIMAL`] where there is none: an option of 128 bits takes twice as much room.
-    DecimalExtreme(Vec<i128>),
-    FloatExtreme(Vec<Option<f64>>),
+    Sum,
+    DecimalSum,
+    FloatSum,
+    Mean,
+    DecimalMean,
+    Extreme(Flag),
+    UnsignedExtreme(Flag),
+    DecimalExtreme(Flag),
+    FloatExtreme(Flag),
+    /// Beside the rows.
     TextExtreme(Vec<Option<String>>),
-    Spread(Vec<Spread>),
+    Spread,
+}
+
+impl Values {
+    fn of(spec: &Accumulator, layout: &mut Layout) -> Values {
+        match (spec.function, &spec.input_dtype) {
+            (Function::Len, _) => Values::Len,
+            (Function::Count, _) => Values::Count,
+            (Function::Sum, DataType::Decimal(_, _)) => Values::DecimalSum,
+            (Function::Sum, dtype) if dtype.is_float() => Values::FloatSum,
+            (Function::Sum, _) => Values::Sum,
+            (Function::Mean, DataType::Decimal(_, _)) => Values::DecimalMean,
+            (Function::Mean, _) => Values::Mean,
+            (Function::Var { .. } | Function::Std { .. }, _) => Values::Spread,
+            (_, DataType::Decimal(_, _)) => Values::DecimalExtreme(layout.flag()),
+            (_, DataType::String) => Values::TextExtreme(Vec::new()),
+            (_, DataType::UInt64) => Values::UnsignedExtreme(layout.flag()),
+            (_, dtype) if dtype.is_float() => Values::FloatExtreme(layout.flag()),
+            (_, _) => Values::Extreme(layout.flag()),
+        }
+    }
+
+    /// The words that a group's value takes.
+    fn words(&self) -> usize {
+        match self {
+            Values::TextExtreme(_) => 0,
+            Values::Len | Values::Count | Values::UnsignedExtreme(_) => u64::WORDS,
+            Values::Sum | Values::Extreme(_) => i64::WORDS,
+            Values::FloatExtreme(_) => f64::WORDS,
+            Values::DecimalSum | Values::DecimalExtreme(_) => i128::WORDS,
+            Values::FloatSum => CompensatedSum::WORDS,
+            Values::Mean => <(CompensatedSum, u64)>::WORDS,
+            Values::DecimalMean => <(i128, u64)>::WORDS,
+            Values::Spread => Spread::WORDS,
+        }
+    }
 }
 
 /// The number of values, their mean and the sum of their squared distances from it. Two merge as in Chan, Golub and LeVeque,
@@ -66,188 +101,171 @@ impl Spread {
     }
 }
 
+impl Packed for Spread {
+    const WORDS: usize = 3;
+
+    fn unpacked(words: &[u64]) -> Spread {
+        let [count, mean, squares] = [0, 1, 2].map(|at| f64::from_bits(words[at]));
+        Spread { count, mean, squares }
+    }
+
+    fn pack(self, words: &mut [u64]) {
+        words.copy_from_slice(&[self.count, self.mean, self.squares].map(f64::to_bits));
+    }
+}
+
 impl Cells {
-    pub(crate) fn new(spec: Accumulator) -> Cells {
-        let values = match (spec.function, &spec.input_dtype) {
-            (Function::Len | Function::Count, _) => Values::Count(Vec::new()),
-            (Function::Sum, DataType::Decimal(_, _)) => Values::DecimalSum(Vec::new()),
-            (Function::Sum, dtype) if dtype.is_float() => Values::FloatSum(Vec::new()),
-            (Function::Sum, _) => Values::Sum(Vec::new()),
-            (Function::Mean, DataType::Decimal(_, _)) => Values::DecimalMean(Vec::new()),
-            (Function::Mean, _) => Values::Mean(Vec::new()),
-            (Function::Var { .. } | Function::Std { .. }, _) => Values::Spread(Vec::new()),
-            (_, DataType::Decimal(_, _)) => Values::DecimalExtreme(Vec::new()),
-            (_, DataType::String) => Values::TextExtreme(Vec::new()),
-            (_, DataType::UInt64) => Values::UnsignedExtreme(Vec::new()),
-            (_, dtype) if dtype.is_float() => Values::FloatExtreme(Vec::new()),
-            (_, _) => Values::Extreme(Vec::new()),
-        };
-        Cells { spec, values }
+    /// Takes the room that it needs in `layout`.
+    pub(crate) fn new(spec: Accumulator, layout: &mut Layout) -> Cells {
+        let values = Values::of(&spec, layout);
+        let at = layout.place(values.words());
+        Cells { spec, values, at }
     }
 
-    /// What is aggregated.
+    /// What is aggregated, of the type that [`Cells::merge`] takes.
     pub(crate) fn input(&self) -> Expr {
-        self.spec.input.clone()
+        let input = self.spec.input.clone();
+        match &self.values {
+            Values::Sum if self.spec.input_dtype != DataType::UInt64 => input.cast(DataType::Int64),
+            Values::FloatSum | Values::Mean | Values::Spread | Values::FloatExtreme(_) => input.cast(DataType::Float64),
+            _ => input,
+        }
     }
 
-    /// The expressions that give a batch's partial results from the column `input n`: the first, and where they are needed
-    /// the number of values and the squares.
-    pub(crate) fn partials(&self, n: usize) -> Vec<Expr> {
-        let input = || col(format!("input {n}"));
-        let count = || input().count().cast(DataType::UInt64);
-        let widened = |dtype| input().cast(dtype);
-        let first = match &self.values {
-            Values::Count(_) if self.spec.function == Function::Len => len().cast(DataType::UInt64),
-            Values::Count(_) => count(),
-            Values::Sum(_) if self.spec.input_dtype == DataType::UInt64 => input().sum(),
-            Values::Sum(_) => widened(DataType::Int64).sum(),
-            Values::DecimalSum(_) | Values::DecimalMean(_) => input().sum(),
-            Values::FloatSum(_) | Values::Mean(_) => widened(DataType::Float64).sum(),
-            Values::Spread(_) => widened(DataType::Float64).mean(),
-            _ if self.spec.function == Function::Min => input().min(),
-            _ => input().max(),
-        };
-        let mut partials = vec![first.alias(format!("partial {n}"))];
-        if matches!(self.values, Values::Mean(_) | Values::DecimalMean(_) | Values::Spread(_)) {
-            partials.push(count().alias(format!("partial {n} count")));
-        }
-        if matches!(self.values, Values::Spread(_)) {
-            partials.push(widened(DataType::Float64).var(0).alias(format!("partial {n} squares")));
-        }
-        partials
-    }
-
-    /// Makes room for `slots` groups.
+    /// Makes room for `slots` groups in what lies beside the rows.
     pub(crate) fn grow(&mut self, slots: usize) {
-        match &mut self.values {
-            Values::Count(v) => v.resize(slots, 0),
-            Values::Sum(v) => v.resize(slots, 0),
-            Values::DecimalSum(v) => v.resize(slots, 0),
-            Values::FloatSum(v) => v.resize(slots, CompensatedSum::default()),
-            Values::Mean(v) => v.resize(slots, Default::default()),
-            Values::DecimalMean(v) => v.resize(slots, (0, 0)),
-            Values::Extreme(v) => v.resize(slots, None),
-            Values::UnsignedExtreme(v) => v.resize(slots, None),
-            Values::DecimalExtreme(v) => v.resize(slots, NO_DECIMAL),
-            Values::FloatExtreme(v) => v.resize(slots, None),
-            Values::TextExtreme(v) => v.resize(slots, None),
-            Values::Spread(v) => v.resize(slots, Spread::default()),
+        if let Values::TextExtreme(v) = &mut self.values {
+            v.resize(slots, None);
         }
     }
 
-    /// Makes a slot as new, for another group.
-    pub(crate) fn clear(&mut self, slot: usize) {
-        match &mut self.values {
-            Values::Count(v) => v[slot] = 0,
-            Values::Sum(v) => v[slot] = 0,
-            Values::DecimalSum(v) => v[slot] = 0,
-            Values::FloatSum(v) => v[slot] = CompensatedSum::default(),
-            Values::Mean(v) => v[slot] = Default::default(),
-            Values::DecimalMean(v) => v[slot] = (0, 0),
-            Values::Extreme(v) => v[slot] = None,
-            Values::UnsignedExtreme(v) => v[slot] = None,
-            Values::DecimalExtreme(v) => v[slot] = NO_DECIMAL,
-            Values::FloatExtreme(v) => v[slot] = None,
-            Values::TextExtreme(v) => v[slot] = None,
-            Values::Spread(v) => v[slot] = Spread::default(),
+    /// Makes a slot as new, for another group, in what lies beside the rows.
+    pub(crate) fn clear(&mut self, slot: u32) {
+        if let Values::TextExtreme(v) = &mut self.values {
+            v[slot as usize] = None;
         }
     }
 
-    /// Merges the partial results, one a slot.
-    pub(crate) fn merge(
-        &mut self,
-        slots: &[usize],
-        partial: &Column,
-        count: Option<&Column>,
-        variance: Option<&Column>,
-    ) -> PolarsResult<()> {
-        let partial = partial.as_materialized_series();
+    /// Merges the batch's rows in: each is of the group in its slot.
+    pub(crate) fn merge(&mut self, groups: &mut Groups, slots: &[u32], input: &Column) -> PolarsResult<()> {
+        let input = input.as_materialized_series();
         let smallest = self.spec.function == Function::Min;
+        let at = self.at;
         match &mut self.values {
-            Values::Count(v) => each(slots, partial.u64()?.iter(), |slot, n| v[slot] += n),
-            Values::Sum(v) if partial.dtype() == &DataType::UInt64 => {
-                each(slots, partial.u64()?.iter(), |slot, n| v[slot] = v[slot].wrapping_add(n.cast_signed()));
+            Values::Len => slots.iter().for_each(|slot| groups.update(*slot, at, |n: &mut u64| *n += 1)),
+            Values::Count => {
+                let is_there = input.is_not_null();
+                let rows = slots.iter().zip(is_there.iter()).filter(|(_, is_there)| *is_there == Some(true));
+                rows.for_each(|(slot, _)| groups.update(*slot, at, |n: &mut u64| *n += 1));
             }
-            Values::Sum(v) => each(slots, partial.i64()?.iter(), |slot, n| v[slot] = v[slot].wrapping_add(n)),
-            Values::DecimalSum(v) => {
-                each(slots, partial.decimal()?.physical().iter(), |slot, n| v[slot] = v[slot].wrapping_add(n));
+            Values::Sum if input.dtype() == &DataType::UInt64 => {
+                let add = |slot, n: u64| groups.update(slot, at, |sum: &mut u64| *sum = sum.wrapping_add(n));
+                each(slots, input.u64()?, add);
             }
-            Values::FloatSum(v) => each(slots, partial.f64()?.iter(), |slot, n| v[slot].add(n)),
-            Values::Mean(v) => {
-                each(slots, partial.f64()?.iter(), |slot, n| v[slot].0.add(n));
-                each(slots, counts(count)?.iter(), |slot, n| v[slot].1 += n);
+            Values::Sum => {
+                let add = |slot, n| groups.update(slot, at, |sum: &mut i64| *sum = sum.wrapping_add(n));
+                each(slots, input.i64()?, add);
             }
-            Values::DecimalMean(v) => {
-                each(slots, partial.decimal()?.physical().iter(), |slot, n| v[slot].0 = v[slot].0.wrapping_add(n));
-                each(slots, counts(count)?.iter(), |slot, n| v[slot].1 += n);
+            Values::DecimalSum => {
+                let add = |slot, n| groups.update(slot, at, |sum: &mut i128| *sum = sum.wrapping_add(n));
+                each(slots, input.decimal()?.physical(), add);
             }
-            Values::Extreme(v) => {
-                let partial = partial.to_physical_repr().cast(&DataType::Int64)?;
-                each(slots, partial.i64()?.iter(), |slot, n| keep(&mut v[slot], n, |a, b| (a < b) == smallest));
+            Values::FloatSum => {
+                each(slots, input.f64()?, |slot, n| groups.update(slot, at, |sum: &mut CompensatedSum| sum.add(n)));
             }
-            Values::UnsignedExtreme(v) => {
-                each(slots, partial.u64()?.iter(), |slot, n| keep(&mut v[slot], n, |a, b| (a < b) == smallest));
-            }
-            Values::DecimalExtreme(v) => each(slots, partial.decimal()?.physical().iter(), |slot, n| {
-                if v[slot] == NO_DECIMAL || (n < v[slot]) == smallest {
-                    v[slot] = n;
-                }
-            }),
-            Values::FloatExtreme(v) => {
-                let partial = partial.cast(&DataType::Float64)?;
-                // As in Polars, NaN is an extreme only where there is nothing else.
-                each(slots, partial.f64()?.iter(), |slot, n| {
-                    keep(&mut v[slot], n, |a, b| b.is_nan() || (!a.is_nan() && (a < b) == smallest));
+            Values::Mean => each(slots, input.f64()?, |slot, n| {
+                groups.update(slot, at, |(sum, count): &mut (CompensatedSum, u64)| {
+                    sum.add(n);
+                    *count += 1;
                 });
-            }
-            Values::Spread(v) => {
-                let variance = variance.ok_or_else(|| polars_err!(ComputeError: "a variance without its squares"))?;
-                let rows = partial.f64()?.iter().zip(counts(count)?.iter()).zip(variance.f64()?.iter());
-                for (slot, ((mean, count), variance)) in slots.iter().zip(rows) {
-                    let count = count.unwrap_or_default() as f64;
-                    let squares = variance.unwrap_or_default() * count;
-                    v[*slot].merge(Spread { count, mean: mean.unwrap_or_default(), squares });
-                }
-            }
-            Values::TextExtreme(v) => each(slots, partial.str()?.iter(), |slot, text| {
-                let better = v[slot].as_deref().is_none_or(|held| (text < held) == smallest && text != held);
-                if better {
-                    v[slot] = Some(text.to_owned());
-                }
             }),
+            Values::DecimalMean => each(slots, input.decimal()?.physical(), |slot, n| {
+                groups.update(slot, at, |(sum, count): &mut (i128, u64)| {
+                    *sum = sum.wrapping_add(n);
+                    *count += 1;
+                });
+            }),
+            Values::Spread => each(slots, input.f64()?, |slot, mean| {
+                let one = Spread { count: 1.0, mean, squares: 0.0 };
+                groups.update(slot, at, |spread: &mut Spread| spread.merge(one));
+            }),
+            Values::Extreme(flag) => {
+                let input = input.to_physical_repr().cast(&DataType::Int64)?;
+                each(slots, input.i64()?, |slot, n| groups.keep(slot, at, *flag, n, |a, b| (a < b) == smallest));
+            }
+            Values::UnsignedExtreme(flag) => {
+                each(slots, input.u64()?, |slot, n| groups.keep(slot, at, *flag, n, |a, b| (a < b) == smallest));
+            }
+            Values::DecimalExtreme(flag) => {
+                let keep = |slot, n: i128| groups.keep(slot, at, *flag, n, |a, b| (a < b) == smallest);
+                each(slots, input.decimal()?.physical(), keep);
+            }
+            // As in Polars, NaN is an extreme only where there is nothing else.
+            Values::FloatExtreme(flag) => each(slots, input.f64()?, |slot, n| {
+                groups.keep(slot, at, *flag, n, |a, b| b.is_nan() || (!a.is_nan() && (a < b) == smallest));
+            }),
+            Values::TextExtreme(v) => {
+                for (slot, text) in slots.iter().zip(input.str()?.iter()) {
+                    let (held, Some(text)) = (&mut v[*slot as usize], text) else { continue };
+                    if held.as_deref().is_none_or(|held| (text < held) == smallest && text != held) {
+                        *held = Some(text.to_owned());
+                    }
+                }
+            }
         }
         Ok(())
     }
 
     /// The aggregate of each slot, under the accumulator's name and with Polars' type.
-    pub(crate) fn column(&self, slots: &[usize]) -> PolarsResult<Column> {
+    pub(crate) fn column(&self, groups: &Groups, slots: &[u32]) -> PolarsResult<Column> {
         let name = self.spec.name.clone();
         let dtype = &self.spec.dtype;
         let series = match &self.values {
-            Values::Count(v) => Series::new(name, slots.iter().map(|s| v[*s]).collect::<Vec<_>>()),
-            Values::Sum(v) => return wrapped(name, slots.iter().map(|s| v[*s]), dtype),
-            Values::DecimalSum(v) => return decimal(name, slots.iter().map(|s| Some(v[*s])), dtype),
-            Values::FloatSum(v) => Series::new(name, slots.iter().map(|s| v[*s].value()).collect::<Vec<_>>()),
-            Values::Mean(v) => {
-                let mean = |(sum, n): (CompensatedSum, u64)| (n > 0).then(|| sum.value() / n as f64);
-                Series::new(name, slots.iter().map(|s| mean(v[*s])).collect::<Vec<_>>())
+            Values::Len | Values::Count => Series::new(name, self.all::<u64>(groups, slots)),
+            Values::Sum => return wrapped(name, self.all::<i64>(groups, slots), dtype),
+            Values::DecimalSum => return decimal(name, self.each(groups, slots).map(Some), dtype),
+            Values::FloatSum => {
+                let value = |sum: CompensatedSum| sum.value();
+                Series::new(name, self.each(groups, slots).map(value).collect::<Vec<_>>())
             }
-            Values::DecimalMean(v) => return self.decimal_mean(slots.iter().map(|s| v[*s])),
-            Values::Extreme(v) => Series::new(name, slots.iter().map(|s| v[*s]).collect::<Vec<_>>()),
-            Values::UnsignedExtreme(v) => Series::new(name, slots.iter().map(|s| v[*s]).collect::<Vec<_>>()),
-            Values::DecimalExtreme(v) => return decimal(name, slots.iter().map(|s| known(v[*s])), dtype),
-            Values::FloatExtreme(v) => Series::new(name, slots.iter().map(|s| v[*s]).collect::<Vec<_>>()),
-            Values::TextExtreme(v) => Series::new(name, slots.iter().map(|s| v[*s].as_deref()).collect::<Vec<_>>()),
-            Values::Spread(v) => {
-                let of = |slot: &usize| match self.spec.function {
-                    Function::Std { ddof } => v[*slot].variance(ddof).map(f64::sqrt),
-                    Function::Var { ddof } => v[*slot].variance(ddof),
+            Values::Mean => {
+                let mean = |(sum, n): (CompensatedSum, u64)| (n > 0).then(|| sum.value() / n as f64);
+                Series::new(name, self.each(groups, slots).map(mean).collect::<Vec<_>>())
+            }
+            Values::DecimalMean => return self.decimal_mean(self.each(groups, slots)),
+            Values::Extreme(flag) => Series::new(name, self.known::<i64>(groups, slots, *flag)),
+            Values::UnsignedExtreme(flag) => Series::new(name, self.known::<u64>(groups, slots, *flag)),
+            Values::FloatExtreme(flag) => Series::new(name, self.known::<f64>(groups, slots, *flag)),
+            Values::DecimalExtreme(flag) => {
+                return decimal(name, slots.iter().map(|slot| groups.find(*slot, self.at, *flag)), dtype);
+            }
+            Values::TextExtreme(v) => {
+                Series::new(name, slots.iter().map(|slot| v[*slot as usize].as_deref()).collect::<Vec<_>>())
+            }
+            Values::Spread => {
+                let of = |spread: Spread| match self.spec.function {
+                    Function::Std { ddof } => spread.variance(ddof).map(f64::sqrt),
+                    Function::Var { ddof } => spread.variance(ddof),
                     _ => None,
                 };
-                Series::new(name, slots.iter().map(of).collect::<Vec<_>>())
+                Series::new(name, self.each(groups, slots).map(of).collect::<Vec<_>>())
             }
         };
         Ok(series.cast(dtype)?.into())
+    }
+
+    /// The values in some slots.
+    fn each<'a, T: Packed>(&'a self, groups: &'a Groups, slots: &'a [u32]) -> impl Iterator<Item = T> + 'a {
+        slots.iter().map(|slot| groups.get(*slot, self.at))
+    }
+
+    fn all<T: Packed>(&self, groups: &Groups, slots: &[u32]) -> Vec<T> {
+        self.each(groups, slots).collect()
+    }
+
+    /// The values in some slots, where there are any.
+    fn known<T: Packed>(&self, groups: &Groups, slots: &[u32], flag: Flag) -> Vec<Option<T>> {
+        slots.iter().map(|slot| groups.find(*slot, self.at, flag)).collect()
     }
 
     fn decimal_mean(&self, values: impl Iterator<Item = (i128, u64)>) -> PolarsResult<Column> {
@@ -260,26 +278,23 @@ impl Cells {
     }
 }
 
-fn each<T>(slots: &[usize], values: impl Iterator<Item = Option<T>>, mut merge: impl FnMut(usize, T)) {
-    for (slot, value) in slots.iter().zip(values) {
-        if let Some(value) = value {
-            merge(*slot, value);
+/// Calls `take` with the slot and the value of each row that has one.
+fn each<T: PolarsNumericType>(slots: &[u32], values: &ChunkedArray<T>, mut take: impl FnMut(u32, T::Native)) {
+    let mut slots = slots.iter();
+    for array in values.downcast_iter() {
+        // The array goes first: one that has ended must not take a slot along.
+        if array.null_count() == 0 {
+            array.values().iter().zip(slots.by_ref()).for_each(|(value, slot)| take(*slot, *value));
+        } else {
+            let rows = array.iter().zip(slots.by_ref());
+            rows.for_each(|(value, slot)| value.into_iter().for_each(|value| take(*slot, *value)));
         }
     }
 }
 
-fn keep<T: Copy>(held: &mut Option<T>, new: T, better: impl Fn(T, T) -> bool) {
-    if held.is_none_or(|held| better(new, held)) {
-        *held = Some(new);
-    }
-}
-
-fn counts(count: Option<&Column>) -> PolarsResult<&UInt64Chunked> {
-    count.ok_or_else(|| polars_err!(ComputeError: "a mean without its count"))?.u64()
-}
-
 /// A sum of integers in the type Polars gives it, wrapped as Polars wraps it.
-fn wrapped(name: PlSmallStr, sums: impl Iterator<Item = i64>, dtype: &DataType) -> PolarsResult<Column> {
+fn wrapped(name: PlSmallStr, sums: Vec<i64>, dtype: &DataType) -> PolarsResult<Column> {
+    let sums = sums.into_iter();
     let series = match dtype {
         DataType::Int32 => Series::new(name, sums.map(|n| n as i32).collect::<Vec<_>>()),
         DataType::UInt32 => Series::new(name, sums.map(|n| n as u32).collect::<Vec<_>>()),

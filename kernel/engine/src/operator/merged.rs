@@ -1,17 +1,27 @@
-//! Aggregation by merging: Polars computes a batch's partial results, and the state merges them by window and key. The work
-//! grows with the batch, not with the state. Its input is rows that never change.
+//! Aggregation by merging: each row of a batch is merged into its group, whose values are kept. The work grows with the batch,
+//! not with the state. Its input is rows that never change.
 
 use std::collections::BTreeMap;
+use std::hash::BuildHasher as _;
+use std::hint::black_box;
 
 use plan::{Accumulator, Aggregate};
 use polars::prelude::*;
-use smallvec::SmallVec;
 
 use super::accumulator::Cells;
-use super::columns::{Bounds, COUNT, END, GROUP, KEY, START, decoded, encoded, integers, key, keys_of, named_keys};
+use super::columns::{COUNT, END, GROUP, KEY, START, decoded, encoded, integers, keys_of, named_keys};
 use super::windows::Windows;
-use super::{Executed, GROUPS, Kept, Operator, Tables, Touched, dropped, never_changing};
+use super::{Executed, GROUPS, Kept, Operator, Tables, Touched, never_changing};
 use crate::change::Delta;
+use groups::{Groups, Key, KeyBytes, TOUCHED};
+use index::Index;
+use placed::Placed;
+use words::Layout;
+
+pub(super) mod groups;
+mod index;
+mod placed;
+pub(super) mod words;
 
 /// The state and its parameters.
 pub(crate) struct Merged {
@@ -21,37 +31,47 @@ pub(crate) struct Merged {
     schema: SchemaRef,
     cut: Option<Windows>,
     cells: Vec<Cells>,
+    groups: Groups,
     /// By start; without windows there is one.
     windows: BTreeMap<i64, Window>,
-    /// The identity of the group in each slot.
-    ids: Vec<u64>,
-    free: Vec<usize>,
+    hasher: PlRandomState,
     next_id: u64,
 }
 
 struct Window {
     /// Without windows it never ends.
     end: i64,
-    slots: PlHashMap<Key, usize>,
+    index: Index,
 }
 
-/// A group's window, the window's end, its key and its slot.
-type Place = (i64, i64, Key, usize);
-/// A group's keys. Short ones are in the table itself, where they are compared without another look into memory.
-type Key = SmallVec<[u8; 16]>;
+/// The groups that a batch touches.
+#[derive(Default)]
+struct Found {
+    /// The slot of each row's group.
+    slots: Vec<u32>,
+    /// The slot of each group.
+    touched: Vec<u32>,
+    /// Where each group comes first.
+    firsts: Vec<IdxSize>,
+}
+
+/// Rows whose groups are looked for together, so that memory answers for one while the others are asked for.
+const TOGETHER: usize = 256;
 
 impl Merged {
     /// `schema` is the result's.
     pub(crate) fn new(plan: &Aggregate, accumulators: &[Accumulator], outputs: &[Expr], schema: SchemaRef) -> Merged {
+        let mut layout = Layout::new();
+        let cells = accumulators.iter().map(|spec| Cells::new(spec.clone(), &mut layout)).collect();
         Merged {
             cut: Windows::of(plan, &schema),
             plan: plan.clone(),
             outputs: outputs.to_vec(),
             schema,
-            cells: accumulators.iter().cloned().map(Cells::new).collect(),
+            cells,
+            groups: Groups::new(&layout),
             windows: BTreeMap::new(),
-            ids: Vec::new(),
-            free: Vec::new(),
+            hasher: PlRandomState::default(),
             next_id: 0,
         }
     }
@@ -59,33 +79,36 @@ impl Merged {
 
 impl Operator for Merged {
     fn execute(&mut self, delta: Delta, watermark: Option<i64>) -> PolarsResult<Executed> {
-        let partials = self.partials(never_changing(delta)?)?;
-        let (partials, late, timeless) = match &self.cut {
-            Some(windows) => dropped(windows.with_ends(partials)?, watermark)?,
-            None => (partials, 0, 0),
+        let mut rows = self.inputs(never_changing(delta)?)?;
+        let placed = match &self.cut {
+            Some(windows) => Placed::new(windows, &mut rows, watermark)?,
+            None => Placed::together(rows.height()),
         };
-        let slots = self.slots(&partials)?;
+        let keys = keys_of(&rows, self.plan.keys.len())?;
+        let Found { slots, touched, firsts } = self.find(&encoded(&keys, rows.height())?, &placed)?;
         for (number, cells) in self.cells.iter_mut().enumerate() {
-            let count = partials.column(&format!("partial {number} count")).ok();
-            let third = partials.column(&format!("partial {number} squares")).ok();
-            cells.merge(&slots, partials.column(&format!("partial {number}"))?, count, third)?;
+            cells.merge(&mut self.groups, &slots, rows.column(&input(number))?)?;
         }
-        let ids = slots.iter().map(|slot| self.ids[*slot]).collect();
-        let keys = keys_of(&partials, self.plan.keys.len())?;
-        let rows = self.rows(keys, self.named(&partials)?, &slots)?;
-        Ok(Touched { ids, rows, deletes: Vec::new(), late, timeless }.into())
+        touched.iter().for_each(|slot| self.groups.unmark(*slot, TOUCHED));
+        let starts = firsts.iter().map(|row| placed.start(*row as usize)).collect();
+        let firsts = IdxCa::from_vec(PlSmallStr::EMPTY, firsts);
+        let mut columns = keys.iter().map(|column| column.take(&firsts)).collect::<PolarsResult<Vec<_>>>()?;
+        columns.extend(self.named(starts)?);
+        let ids = touched.iter().map(|slot| self.groups.id(*slot)).collect();
+        let Placed { late, timeless, .. } = placed;
+        Ok(Touched { ids, rows: self.rows(columns, &touched)?, deletes: Vec::new(), late, timeless }.into())
     }
 
     fn close(&mut self, watermark: i64, wanted: bool) -> PolarsResult<Option<DataFrame>> {
-        let mut closed: Vec<Place> = Vec::new();
+        let mut closed: Vec<(i64, u32)> = Vec::new();
         while let Some(window) = self.windows.first_entry().filter(|window| window.get().end <= watermark) {
             let (start, window) = window.remove_entry();
-            closed.extend(window.slots.into_iter().map(|(key, slot)| (start, window.end, key, slot)));
+            closed.extend(window.index.slots().map(|slot| (start, slot)));
         }
         let rows = if wanted && !closed.is_empty() { Some(self.rows_of(&mut closed)?) } else { None };
-        for (_, _, _, slot) in closed {
+        for (_, slot) in closed {
             self.cells.iter_mut().for_each(|cells| cells.clear(slot));
-            self.free.push(slot);
+            self.groups.remove(slot);
         }
         Ok(rows)
     }
@@ -99,125 +122,133 @@ impl Operator for Merged {
     }
 
     fn save(&self) -> PolarsResult<Kept> {
-        let groups = self.groups();
-        let slots: Vec<usize> = groups.iter().map(|(_, _, _, slot)| *slot).collect();
+        let of = |(start, window): (&i64, &Window)| {
+            window.index.slots().map(|slot| (*start, window.end, slot)).collect::<Vec<_>>()
+        };
+        let groups: Vec<(i64, i64, u32)> = self.windows.iter().flat_map(of).collect();
+        let slots: Vec<u32> = groups.iter().map(|(_, _, slot)| *slot).collect();
+        let keys: Vec<KeyBytes> = slots.iter().map(|slot| self.groups.key(*slot)).collect();
         let mut columns: Vec<Column> = vec![
             Series::new(START.into(), groups.iter().map(|(start, ..)| *start).collect::<Vec<_>>()).into(),
-            Series::new(END.into(), groups.iter().map(|(_, end, ..)| *end).collect::<Vec<_>>()).into(),
-            Series::new(KEY.into(), groups.iter().map(|(_, _, key, _)| key.as_ref()).collect::<Vec<_>>()).into(),
-            Series::new(GROUP.into(), slots.iter().map(|slot| self.ids[*slot]).collect::<Vec<_>>()).into(),
+            Series::new(END.into(), groups.iter().map(|(_, end, _)| *end).collect::<Vec<_>>()).into(),
+            Series::new(KEY.into(), keys.iter().map(|key| key.as_ref()).collect::<Vec<&[u8]>>()).into(),
+            Series::new(GROUP.into(), slots.iter().map(|slot| self.groups.id(*slot)).collect::<Vec<_>>()).into(),
         ];
         for (number, cells) in self.cells.iter().enumerate() {
-            columns.extend(cells.save(&slots, &format!("cells {number}")));
+            columns.extend(cells.save(&self.groups, &slots, &format!("cells {number}")));
         }
         Ok(Kept::new(self.next_id, [(GROUPS, DataFrame::new(slots.len(), columns)?)]))
     }
 
     fn restore(&mut self, number: u64, tables: Tables<'_>) -> PolarsResult<()> {
         let saved = tables(GROUPS)?;
-        self.windows.clear();
-        self.free.clear();
         self.next_id = number;
-        self.ids = saved.column(GROUP)?.u64()?.iter().map(Option::unwrap_or_default).collect();
-        let rows = integers(&saved, START)?;
-        let (ends, keys) = (integers(&saved, END)?, saved.column(KEY)?.binary()?.clone());
-        for (slot, ((start, end), key)) in rows.iter().zip(ends.iter()).zip(keys.iter()).enumerate() {
-            let end = end.unwrap_or_default();
+        self.groups.expect(saved.height())?;
+        let (starts, ends) = (integers(&saved, START)?, integers(&saved, END)?);
+        let keys = saved.column(KEY)?.binary()?;
+        let ids = saved.column(GROUP)?.u64()?;
+        let mut slots = Vec::with_capacity(saved.height());
+        for (((start, end), key), id) in starts.iter().zip(ends.iter()).zip(keys.iter()).zip(ids.iter()) {
+            let key = key.unwrap_or_default();
+            let slot = self.groups.add(id.unwrap_or_default(), &Key::new(key));
             let window = self.windows.entry(start.unwrap_or_default());
-            let window = window.or_insert_with(|| Window { end, slots: PlHashMap::default() });
-            window.slots.insert(Key::from_slice(key.unwrap_or_default()), slot);
+            let window = window.or_insert_with(|| Window { end: end.unwrap_or_default(), index: Index::default() });
+            window.index.insert(hash(&self.hasher, key), slot);
+            slots.push(slot);
         }
         for (number, cells) in self.cells.iter_mut().enumerate() {
-            cells.restore(&saved, &format!("cells {number}"))?;
+            cells.grow(self.groups.slots());
+            cells.restore(&mut self.groups, &slots, &saved, &format!("cells {number}"))?;
         }
         Ok(())
     }
 }
 
 impl Merged {
-    fn groups(&self) -> Vec<Place> {
-        let of = |(start, window): (&i64, &Window)| {
-            window.slots.iter().map(|(key, slot)| (*start, window.end, key.clone(), *slot)).collect::<Vec<_>>()
-        };
-        self.windows.iter().flat_map(of).collect()
-    }
-
     /// Rows of groups, in the order of window and age.
-    fn rows_of(&self, groups: &mut [Place]) -> PolarsResult<DataFrame> {
-        groups.sort_unstable_by_key(|(start, _, _, slot)| (*start, self.ids[*slot]));
+    fn rows_of(&self, groups: &mut [(i64, u32)]) -> PolarsResult<DataFrame> {
+        groups.sort_by_cached_key(|(start, slot)| (*start, self.groups.id(*slot)));
         let fields: Vec<Field> = self.schema.iter_fields().take(self.plan.keys.len()).collect();
-        let keys: Vec<&[u8]> = groups.iter().map(|(_, _, key, _)| key.as_ref()).collect();
-        let slots: Vec<usize> = groups.iter().map(|(_, _, _, slot)| *slot).collect();
-        let starts: Vec<i64> = groups.iter().map(|(start, ..)| *start).collect();
-        let named = self.cut.as_ref().map(|windows| windows.named(starts)).transpose()?.unwrap_or_default();
-        self.rows(decoded(&keys, &fields)?, named, &slots)
+        let keys: Vec<KeyBytes> = groups.iter().map(|(_, slot)| self.groups.key(*slot)).collect();
+        let mut columns = decoded(&keys.iter().map(|key| key.as_ref()).collect::<Vec<_>>(), &fields)?;
+        let starts: Vec<i64> = groups.iter().map(|(start, _)| *start).collect();
+        columns.extend(self.named(starts)?);
+        self.rows(columns, &groups.iter().map(|(_, slot)| *slot).collect::<Vec<_>>())
     }
 
-    fn partials(&self, rows: DataFrame) -> PolarsResult<DataFrame> {
+    /// The rows' windows and keys, and what is aggregated of them.
+    fn inputs(&self, rows: DataFrame) -> PolarsResult<DataFrame> {
         let rows = match &self.cut {
             Some(windows) => windows.assigned(rows)?,
             None => rows.lazy(),
         };
         let start = self.plan.over.iter().map(|_| col(START));
-        let keys = named_keys(&self.plan.keys);
-        let inputs = self.cells.iter().enumerate().map(|(n, cells)| cells.input().alias(format!("input {n}")));
+        let inputs = self.cells.iter().enumerate().map(|(number, cells)| cells.input().alias(input(number)));
         // A column that is there for every row: where only rows are counted, nothing else is selected.
-        let one = lit(true).alias(COUNT);
-        let rows =
-            rows.with_columns([one]).select(start.chain(keys).chain(inputs).chain([col(COUNT)]).collect::<Vec<_>>());
-        let partials =
-            self.cells.iter().enumerate().flat_map(|(n, cells)| cells.partials(n)).chain([len().alias(COUNT)]);
-        let group: Vec<Expr> =
-            self.plan.over.iter().map(|_| col(START)).chain((0..self.plan.keys.len()).map(|n| col(key(n)))).collect();
-        if group.is_empty() {
-            let partials = rows.select(partials.collect::<Vec<_>>()).collect()?;
-            let empty = partials.column(COUNT)?.as_materialized_series().sum::<u64>()? == 0;
-            return Ok(if empty { partials.clear() } else { partials });
+        let rows = rows.with_columns([lit(true).alias(COUNT)]);
+        rows.select(start.chain(named_keys(&self.plan.keys)).chain(inputs).chain([col(COUNT)]).collect::<Vec<_>>())
+            .collect()
+    }
+
+    /// The groups of rows; new ones get a slot.
+    fn find(&mut self, keys: &BinaryOffsetChunked, placed: &Placed) -> PolarsResult<Found> {
+        self.groups.expect(keys.len())?;
+        // Taken out while rows go from one to another.
+        let open = |(start, end): &(i64, i64)| {
+            self.windows.remove(start).unwrap_or_else(|| Window { end: *end, index: Index::default() })
+        };
+        let mut windows: Vec<Window> = placed.windows.iter().map(open).collect();
+        let mut found = Found { slots: Vec::with_capacity(keys.len()), ..Found::default() };
+        let mut rows = keys.iter().map(Option::unwrap_or_default).zip(&placed.of);
+        loop {
+            let some: Vec<(Key<'_>, u32, u32)> = rows
+                .by_ref()
+                .take(TOGETHER)
+                .map(|(key, window)| (Key::new(key), hash(&self.hasher, key), *window))
+                .collect();
+            if some.is_empty() {
+                break;
+            }
+            let likely: Vec<Option<u32>> =
+                some.iter().map(|(_, hash, window)| windows[*window as usize].index.likely(*hash)).collect();
+            black_box(likely.into_iter().flatten().fold(0, |all, slot| all ^ self.groups.touch(slot)));
+            for (key, hash, window) in &some {
+                self.find_one(key, *hash, &mut windows[*window as usize].index, &mut found);
+            }
         }
-        rows.group_by_stable(group).agg(partials.collect::<Vec<_>>()).collect()
+        let starts = placed.windows.iter().map(|(start, _)| *start);
+        self.windows.extend(starts.zip(windows).filter(|(_, window)| !window.index.is_empty()));
+        self.cells.iter_mut().for_each(|cells| cells.grow(self.groups.slots()));
+        Ok(found)
     }
 
-    /// The slot of each group of the batch; new groups get one.
-    fn slots(&mut self, groups: &DataFrame) -> PolarsResult<Vec<usize>> {
-        let bounds = Bounds::of(groups, self.plan.over.is_some())?;
-        let keys = encoded(&keys_of(groups, self.plan.keys.len())?, groups.height())?;
-        let mut slots = Vec::with_capacity(groups.height());
-        for (row, key) in keys.iter().enumerate() {
-            let key = key.unwrap_or_default();
-            let (start, end) = bounds.at(row);
-            let window = self.windows.entry(start).or_insert_with(|| Window { end, slots: PlHashMap::default() });
-            let slot = match window.slots.get(key) {
-                Some(slot) => *slot,
-                None => {
-                    let slot = self.free.pop().unwrap_or(self.ids.len());
-                    if slot == self.ids.len() {
-                        self.ids.push(0);
-                    }
-                    self.ids[slot] = self.next_id;
-                    self.next_id += 1;
-                    window.slots.insert(Key::from_slice(key), slot);
-                    slot
-                }
-            };
-            slots.push(slot);
+    #[inline]
+    fn find_one(&mut self, key: &Key<'_>, hash: u32, index: &mut Index, found: &mut Found) {
+        let slot = index.find(hash, |slot| self.groups.is(slot, key)).unwrap_or_else(|| {
+            let slot = self.groups.add(self.next_id, key);
+            self.next_id += 1;
+            index.insert(hash, slot);
+            slot
+        });
+        if !self.groups.mark(slot, TOUCHED) {
+            found.firsts.push(found.slots.len() as IdxSize);
+            found.touched.push(slot);
         }
-        self.cells.iter_mut().for_each(|cells| cells.grow(self.ids.len()));
-        Ok(slots)
+        found.slots.push(slot);
     }
 
-    /// The columns that come of the windows of some groups.
-    fn named(&self, groups: &DataFrame) -> PolarsResult<Vec<Column>> {
-        let Some(windows) = &self.cut else { return Ok(Vec::new()) };
-        windows.named(integers(groups, START)?.iter().map(Option::unwrap_or_default).collect())
+    /// The columns that come of windows with these starts.
+    fn named(&self, starts: Vec<i64>) -> PolarsResult<Vec<Column>> {
+        self.cut.as_ref().map_or(Ok(Vec::new()), |windows| windows.named(starts))
     }
 
-    /// The rows of groups as they are now.
-    fn rows(&self, keys: Vec<Column>, windows: Vec<Column>, slots: &[usize]) -> PolarsResult<DataFrame> {
-        let names: Vec<PlSmallStr> = self.schema.iter_names().take(keys.len() + windows.len()).cloned().collect();
-        let named = keys.into_iter().chain(windows).zip(&names).map(|(column, name)| column.with_name(name.clone()));
-        let mut columns: Vec<Column> = named.collect();
+    /// The rows of groups as they are now, from the columns that come first: of keys, and of windows.
+    fn rows(&self, first: Vec<Column>, slots: &[u32]) -> PolarsResult<DataFrame> {
+        let names: Vec<PlSmallStr> = self.schema.iter_names().take(first.len()).cloned().collect();
+        let mut columns: Vec<Column> =
+            first.into_iter().zip(&names).map(|(column, name)| column.with_name(name.clone())).collect();
         for cells in &self.cells {
-            columns.push(cells.column(slots)?);
+            columns.push(cells.column(&self.groups, slots)?);
         }
         let frame = DataFrame::new(slots.len(), columns)?;
         let outputs: Vec<Expr> = names.into_iter().map(col).chain(self.outputs.iter().cloned()).collect();
@@ -225,4 +256,13 @@ impl Merged {
         // Aggregates that are all literals give one row, whatever the groups.
         Ok(if rows.height() == slots.len() { rows } else { rows.new_from_index(0, slots.len()) })
     }
+}
+
+/// The name of what is aggregated by an accumulator.
+fn input(number: usize) -> PlSmallStr {
+    PlSmallStr::from_string(format!("input {number}"))
+}
+
+fn hash(hasher: &PlRandomState, key: &[u8]) -> u32 {
+    (hasher.hash_one(key) >> 32) as u32
 }

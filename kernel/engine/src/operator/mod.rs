@@ -23,7 +23,7 @@ use plan::Aggregate;
 use polars::prelude::*;
 
 pub(crate) use choice::{Before, operator};
-use columns::{COUNT, END, POSITION, START, integers};
+use columns::{END, POSITION, START, integers};
 
 use crate::change::{Changes, Delta};
 
@@ -128,19 +128,16 @@ pub(crate) struct Touched {
     pub(crate) timeless: usize,
 }
 
-/// Rows with windows, less those that are late or without a time; and how many these are. A row may stand for several, as
-/// the column [`COUNT`] says where it is there.
+/// Rows with windows, less those that are late or without a time; and how many these are.
 fn dropped(rows: DataFrame, watermark: Option<i64>) -> PolarsResult<(DataFrame, usize, usize)> {
     let (starts, ends) = (integers(&rows, START)?, integers(&rows, END)?);
     let is_late = |end: i64| watermark.is_some_and(|watermark| end <= watermark);
-    let counts = rows.column(COUNT).ok().map(|counts| counts.idx().cloned()).transpose()?;
-    let count = |row: usize| counts.as_ref().and_then(|counts| counts.get(row)).map_or(1, |count| count as usize);
     let (mut late, mut timeless) = (0, 0);
     let mut keep = Vec::with_capacity(rows.height());
-    for (row, (start, end)) in starts.iter().zip(ends.iter()).enumerate() {
+    for (start, end) in starts.iter().zip(ends.iter()) {
         let (is_timeless, is_late) = (start.is_none(), end.is_some_and(is_late));
-        timeless += if is_timeless { count(row) } else { 0 };
-        late += if is_late { count(row) } else { 0 };
+        timeless += usize::from(is_timeless);
+        late += usize::from(is_late);
         keep.push(!is_timeless && !is_late);
     }
     if late + timeless == 0 {

@@ -2,41 +2,56 @@
 
 use polars::prelude::*;
 
+use super::super::merged::groups::Groups;
+use super::super::merged::words::Packed;
 use super::super::sum::CompensatedSum;
-use super::{Cells, NO_DECIMAL, Spread, Values, known};
+use super::{Cells, Spread, Values};
 
 impl Cells {
     /// The values of some slots, in columns whose names begin with `name`.
-    pub(crate) fn save(&self, slots: &[usize], name: &str) -> Vec<Column> {
+    pub(crate) fn save(&self, groups: &Groups, slots: &[u32], name: &str) -> Vec<Column> {
         let name = |part: usize| PlSmallStr::from_string(format!("{name} {part}"));
         match &self.values {
-            Values::Count(v) => vec![column(name(0), slots.iter().map(|s| v[*s]).collect::<Vec<u64>>())],
-            Values::Sum(v) => vec![column(name(0), slots.iter().map(|s| v[*s]).collect::<Vec<i64>>())],
-            Values::DecimalSum(v) => halves(name, slots.iter().map(|s| Some(v[*s]))),
-            Values::FloatSum(v) => floats(name, slots.iter().map(|s| v[*s].parts())),
-            Values::Mean(v) => floats(name, slots.iter().map(|s| with(v[*s].0.parts(), f64::from_bits(v[*s].1)))),
-            Values::DecimalMean(v) => {
-                let mut columns = halves(name, slots.iter().map(|s| Some(v[*s].0)));
-                columns.push(column(name(2), slots.iter().map(|s| v[*s].1).collect::<Vec<u64>>()));
+            Values::Len | Values::Count => vec![column(name(0), self.all::<u64>(groups, slots))],
+            Values::Sum => vec![column(name(0), self.all::<i64>(groups, slots))],
+            Values::DecimalSum => halves(name, self.each(groups, slots).map(Some)),
+            Values::FloatSum => floats(name, self.each(groups, slots).map(|sum: CompensatedSum| sum.parts())),
+            Values::Mean => {
+                let parts = |(sum, n): (CompensatedSum, u64)| with(sum.parts(), f64::from_bits(n));
+                floats(name, self.each(groups, slots).map(parts))
+            }
+            Values::DecimalMean => {
+                let of = self.all::<(i128, u64)>(groups, slots);
+                let mut columns = halves(name, of.iter().map(|(sum, _)| Some(*sum)));
+                columns.push(column(name(2), of.iter().map(|(_, n)| *n).collect::<Vec<u64>>()));
                 columns
             }
-            Values::Extreme(v) => vec![column(name(0), slots.iter().map(|s| v[*s]).collect::<Vec<Option<i64>>>())],
-            Values::UnsignedExtreme(v) => {
-                vec![column(name(0), slots.iter().map(|s| v[*s]).collect::<Vec<Option<u64>>>())]
-            }
-            Values::DecimalExtreme(v) => halves(name, slots.iter().map(|s| known(v[*s]))),
-            Values::FloatExtreme(v) => {
-                vec![column(name(0), slots.iter().map(|s| v[*s].map(f64::to_bits)).collect::<Vec<Option<u64>>>())]
+            Values::Extreme(flag) => vec![column(name(0), self.known::<i64>(groups, slots, *flag))],
+            Values::UnsignedExtreme(flag) => vec![column(name(0), self.known::<u64>(groups, slots, *flag))],
+            Values::DecimalExtreme(flag) => halves(name, self.known::<i128>(groups, slots, *flag).into_iter()),
+            Values::FloatExtreme(flag) => {
+                let bits = self.known::<f64>(groups, slots, *flag).into_iter().map(|value| value.map(f64::to_bits));
+                vec![column(name(0), bits.collect::<Vec<Option<u64>>>())]
             }
             Values::TextExtreme(v) => {
-                vec![column(name(0), slots.iter().map(|s| v[*s].as_deref()).collect::<Vec<Option<&str>>>())]
+                let texts = slots.iter().map(|slot| v[*slot as usize].as_deref());
+                vec![column(name(0), texts.collect::<Vec<Option<&str>>>())]
             }
-            Values::Spread(v) => floats(name, slots.iter().map(|s| [v[*s].count, v[*s].mean, v[*s].squares])),
+            Values::Spread => {
+                let parts = |spread: Spread| [spread.count, spread.mean, spread.squares];
+                floats(name, self.each(groups, slots).map(parts))
+            }
         }
     }
 
-    /// Puts the columns that [`Cells::save`] gave into the first slots.
-    pub(crate) fn restore(&mut self, frame: &DataFrame, name: &str) -> PolarsResult<()> {
+    /// Puts the columns that [`Cells::save`] gave into slots, one a row.
+    pub(crate) fn restore(
+        &mut self,
+        groups: &mut Groups,
+        slots: &[u32],
+        frame: &DataFrame,
+        name: &str,
+    ) -> PolarsResult<()> {
         let at = |part: usize| frame.column(&format!("{name} {part}"));
         let unsigned = |part: usize| PolarsResult::Ok(at(part)?.u64()?.iter());
         let float =
@@ -46,32 +61,57 @@ impl Cells {
             let of = |(high, low): (Option<i64>, Option<u64>)| Some((i128::from(high?) << 64) | i128::from(low?));
             Ok(high.zip(unsigned(1)?).map(of).collect())
         };
+        let sums =
+            || PolarsResult::Ok(float(0)?.zip(float(1)?).map(|(sum, lost)| CompensatedSum::from_parts([sum, lost])));
+        let first = self.at;
         match &mut self.values {
-            Values::Count(v) => *v = unsigned(0)?.map(Option::unwrap_or_default).collect(),
-            Values::Sum(v) => *v = at(0)?.i64()?.iter().map(Option::unwrap_or_default).collect(),
-            Values::DecimalSum(v) => *v = whole()?.into_iter().map(Option::unwrap_or_default).collect(),
-            Values::FloatSum(v) => {
-                *v = float(0)?.zip(float(1)?).map(|(sum, lost)| CompensatedSum::from_parts([sum, lost])).collect();
+            Values::Len | Values::Count => put(groups, slots, first, unsigned(0)?.map(Option::unwrap_or_default)),
+            Values::Sum => put(groups, slots, first, at(0)?.i64()?.iter().map(Option::unwrap_or_default)),
+            Values::DecimalSum => put(groups, slots, first, whole()?.into_iter().map(Option::unwrap_or_default)),
+            Values::FloatSum => put(groups, slots, first, sums()?),
+            Values::Mean => {
+                put(groups, slots, first, sums()?.zip(unsigned(2)?.map(Option::unwrap_or_default)));
             }
-            Values::Mean(v) => {
-                let sums = float(0)?.zip(float(1)?).map(|(sum, lost)| CompensatedSum::from_parts([sum, lost]));
-                *v = sums.zip(unsigned(2)?.map(Option::unwrap_or_default)).collect();
-            }
-            Values::DecimalMean(v) => {
+            Values::DecimalMean => {
                 let sums = whole()?.into_iter().map(Option::unwrap_or_default);
-                *v = sums.zip(unsigned(2)?.map(Option::unwrap_or_default)).collect();
+                put(groups, slots, first, sums.zip(unsigned(2)?.map(Option::unwrap_or_default)));
             }
-            Values::Extreme(v) => *v = at(0)?.i64()?.iter().collect(),
-            Values::UnsignedExtreme(v) => *v = unsigned(0)?.collect(),
-            Values::DecimalExtreme(v) => *v = whole()?.into_iter().map(|value| value.unwrap_or(NO_DECIMAL)).collect(),
-            Values::FloatExtreme(v) => *v = unsigned(0)?.map(|bits| bits.map(f64::from_bits)).collect(),
-            Values::TextExtreme(v) => *v = at(0)?.str()?.iter().map(|text| text.map(str::to_owned)).collect(),
-            Values::Spread(v) => {
+            Values::Extreme(flag) => each_known(slots, at(0)?.i64()?.iter(), |slot, value| {
+                groups.keep(slot, first, *flag, value, |_, _| true);
+            }),
+            Values::UnsignedExtreme(flag) => each_known(slots, unsigned(0)?, |slot, value| {
+                groups.keep(slot, first, *flag, value, |_, _| true);
+            }),
+            Values::DecimalExtreme(flag) => each_known(slots, whole()?.into_iter(), |slot, value| {
+                groups.keep(slot, first, *flag, value, |_, _| true);
+            }),
+            Values::FloatExtreme(flag) => each_known(slots, unsigned(0)?, |slot, bits| {
+                groups.keep(slot, first, *flag, f64::from_bits(bits), |_, _| true);
+            }),
+            Values::TextExtreme(v) => {
+                for (slot, text) in slots.iter().zip(at(0)?.str()?.iter()) {
+                    v[*slot as usize] = text.map(str::to_owned);
+                }
+            }
+            Values::Spread => {
                 let parts = float(0)?.zip(float(1)?).zip(float(2)?);
-                *v = parts.map(|((count, mean), squares)| Spread { count, mean, squares }).collect();
+                let spreads = parts.map(|((count, mean), squares)| Spread { count, mean, squares });
+                put(groups, slots, first, spreads);
             }
         }
         Ok(())
+    }
+}
+
+fn put<T: Packed>(groups: &mut Groups, slots: &[u32], at: usize, values: impl Iterator<Item = T>) {
+    slots.iter().zip(values).for_each(|(slot, value)| groups.set(*slot, at, value));
+}
+
+fn each_known<T>(slots: &[u32], values: impl Iterator<Item = Option<T>>, mut put: impl FnMut(u32, T)) {
+    for (slot, value) in slots.iter().zip(values) {
+        if let Some(value) = value {
+            put(*slot, value);
+        }
     }
 }
 
