@@ -22,7 +22,7 @@ use std::collections::HashMap;
 
 use polars::prelude::{DataType, Schema, SchemaRef, TimeUnit, TimeZone};
 
-use crate::format::json::scan::{self, Fields, Number, Text, Value};
+use crate::format::json::scan::{self, Fields, Number, Span, Text, Value};
 use crate::format::json::{unescape, whole};
 use crate::format::{InstantText, Malformed};
 
@@ -119,7 +119,7 @@ impl Collected<'_> {
 }
 
 impl Fields for Collected<'_> {
-    fn key(&mut self, _position: usize, key: Text) {
+    fn key(&mut self, _position: usize, key: Text, _before: Span) {
         let mut name = String::new();
         unescape(key.span.of(self.text), &mut name);
         self.fields.push((name, Value::Null));

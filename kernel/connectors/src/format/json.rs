@@ -2,17 +2,16 @@
 //! column wants are turned into its type as they pass.
 
 pub(crate) mod scan;
+mod shape;
 mod text;
 mod value;
-
-#[cfg(test)]
-mod tests;
 
 use polars::prelude::{PolarsResult, Schema, SchemaRef};
 
 use crate::format::rows::{Cell, Kind};
 use crate::format::{Format, Malformed, Rows};
-use scan::{Fields, Number, Text, Value};
+use scan::{Fields, Number, Span, Text, Value};
+use shape::Shape;
 
 pub(crate) use text::unescape;
 pub(crate) use value::integer as whole;
@@ -35,9 +34,7 @@ pub(crate) use value::integer as whole;
 pub struct Json {
     schema: SchemaRef,
     kinds: Vec<Kind>,
-    /// The keys in the order of the last records, and the column each goes to: records of one writer look alike, so a
-    /// key is nearly always where it was the last time.
-    shape: Vec<(String, Option<usize>)>,
+    shape: Shape,
     cells: Vec<Cell>,
     scratch: String,
 }
@@ -51,7 +48,7 @@ impl Json {
         let schema = project(schema, columns)?;
         let kinds = Rows::new(schema.clone())?.kinds().to_vec();
         let cells = vec![Cell::Null; kinds.len()];
-        Ok(Json { schema, kinds, shape: Vec::new(), cells, scratch: String::new() })
+        Ok(Json { schema, kinds, shape: Shape::default(), cells, scratch: String::new() })
     }
 }
 
@@ -65,7 +62,7 @@ impl Format for Json {
         let Json { schema, kinds, shape, cells, scratch } = self;
         cells.fill(Cell::Null);
         scratch.clear();
-        let mut row = Row { record, schema, kinds, shape, cells, scratch, key: "", column: None };
+        let mut row = Row { record, schema, kinds, shape, cells, scratch, key: None, position: 0, column: None };
         scan::object(record, &mut row)?;
         rows.push(&self.cells, record, &self.scratch);
         Ok(())
@@ -77,23 +74,37 @@ struct Row<'a> {
     record: &'a str,
     schema: &'a Schema,
     kinds: &'a [Kind],
-    shape: &'a mut Vec<(String, Option<usize>)>,
+    shape: &'a mut Shape,
     cells: &'a mut [Cell],
     scratch: &'a mut String,
-    /// The field that passes, as its key is written, and the column it goes to.
-    key: &'a str,
+    /// The field that passes: its key as it is written, if it was read; its place among the fields; the column it goes to.
+    key: Option<&'a str>,
+    position: usize,
     column: Option<usize>,
 }
 
 impl Fields for Row<'_> {
     #[inline(always)]
-    fn key(&mut self, position: usize, key: Text) {
-        self.key = key.span.of(self.record);
-        self.column = match self.shape.get(position) {
-            // A key with an escape is learnt as it is written, so it is found here too.
-            Some((known, column)) if known == self.key => *column,
-            _ => learn(self.shape, self.schema, position, key, self.key),
-        };
+    fn ahead(&mut self, position: usize, at: usize) -> Option<usize> {
+        let (length, column) = self.shape.ahead(position, self.record.as_bytes(), at)?;
+        (self.key, self.position, self.column) = (None, position, column);
+        Some(length)
+    }
+
+    #[inline(never)]
+    fn key(&mut self, position: usize, key: Text, before: Span) {
+        let written = key.span.of(self.record);
+        self.key = Some(written);
+        // A key with an escape is learnt as it is written, so it is found here too.
+        self.column = self.shape.column(position, written).unwrap_or_else(|| {
+            if !key.escaped {
+                return self.schema.index_of(written);
+            }
+            let mut name = String::new();
+            unescape(written, &mut name);
+            self.schema.index_of(&name)
+        });
+        self.shape.learn(position, written, self.column, before.of(self.record).as_bytes());
     }
 
     #[inline(always)]
@@ -115,36 +126,8 @@ impl Fields for Row<'_> {
 
     fn refuse(&self, value: Value) -> Malformed {
         let kind = self.column.map_or(Kind::Text, |column| self.kinds[column]);
-        value::wrong_type(self.key, kind, value, self.record)
+        value::wrong_type(self.key.unwrap_or_else(|| self.shape.key(self.position)), kind, value, self.record)
     }
-}
-
-/// Past this many fields a record's shape is not remembered.
-const SHAPE_FIELDS: usize = 1_000;
-
-#[cold]
-fn learn(
-    shape: &mut Vec<(String, Option<usize>)>,
-    schema: &Schema,
-    position: usize,
-    key: Text,
-    written: &str,
-) -> Option<usize> {
-    let column = if key.escaped {
-        let mut name = String::new();
-        unescape(written, &mut name);
-        schema.index_of(&name)
-    } else {
-        schema.index_of(written)
-    };
-    if let Some(known) = shape.get_mut(position) {
-        known.0.clear();
-        known.0.push_str(written);
-        known.1 = column;
-    } else if position == shape.len() && position < SHAPE_FIELDS {
-        shape.push((written.to_owned(), column));
-    }
-    column
 }
 
 /// The part of `schema` that `columns` names, in the schema's order.

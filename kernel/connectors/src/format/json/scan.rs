@@ -5,7 +5,7 @@
 //! This is the hottest code of a stream. Its functions return an `Option` and leave the fault, which is large and rare,
 //! in the scan: handing it through every `Result` took more than half of the time.
 
-use super::text::{StringEnd, end_of_string, fault_of_string, skip_space};
+use super::text::{StringEnd, TENS, digits_of, end_of_string, fault_of_string, skip_space};
 use crate::format::Malformed;
 
 /// Objects and arrays within one another; a deeper record is an attack or a mistake.
@@ -72,8 +72,14 @@ pub(crate) enum Value {
 /// Who takes the fields of an object as they pass. Three ways in for values rather than one, so that the common ones
 /// stay in registers on their way.
 pub(crate) trait Fields {
-    /// A field begins: its place among the fields, and its key.
-    fn key(&mut self, position: usize, key: Text);
+    /// Whether what comes at `at` is known: how long what stands before the value of the field at `position` is, if it was
+    /// checked before, key and all. The field begins then; [`Fields::key`] is not called for it.
+    fn ahead(&mut self, _position: usize, _at: usize) -> Option<usize> {
+        None
+    }
+
+    /// A field begins: its place among the fields, its key, and all that stands between the value before it and its own.
+    fn key(&mut self, position: usize, key: Text, before: Span);
 
     /// Its value is text; says whether that will do.
     fn text(&mut self, text: Text) -> bool;
@@ -116,20 +122,40 @@ impl Scan<'_> {
             return None;
         }
         self.at += 1;
-        self.space();
-        if self.peek() == Some(b'}') {
-            self.at += 1;
-        } else {
-            for position in 0.. {
-                fields.key(position, self.key()?);
-                self.field(fields)?;
-                if self.next_or_close(b'}', "\",\" or \"}\" after a field")? {
-                    break;
+        for position in 0.. {
+            match fields.ahead(position, self.at) {
+                Some(length) => {
+                    self.at += length;
+                    self.space();
+                }
+                None => {
+                    if !self.next_field(position, fields)? {
+                        break;
+                    }
                 }
             }
+            self.field(fields)?;
         }
         self.space();
         if self.at < self.text.len() { self.wrong("nothing after the object") } else { Some(()) }
+    }
+
+    /// Goes to the value of the next field, if there is one.
+    #[inline(never)]
+    fn next_field(&mut self, position: usize, fields: &mut impl Fields) -> Option<bool> {
+        let from = self.at;
+        if position == 0 {
+            self.space();
+            if self.peek() == Some(b'}') {
+                self.at += 1;
+                return Some(false);
+            }
+        } else if self.next_or_close(b'}', "\",\" or \"}\" after a field")? {
+            return Some(false);
+        }
+        let key = self.key()?;
+        fields.key(position, key, Span { from, to: self.at });
+        Some(true)
     }
 
     /// The value of a field.
@@ -306,6 +332,14 @@ impl Scan<'_> {
     #[inline(always)]
     fn digits(&mut self, number: &mut u64) -> Option<usize> {
         let from = self.at;
+        while let Some(eight) = self.text.get(self.at..self.at + 8).and_then(|eight| <[u8; 8]>::try_from(eight).ok()) {
+            let (value, count) = digits_of(u64::from_le_bytes(eight));
+            *number = number.wrapping_mul(TENS[count]).wrapping_add(value);
+            self.at += count;
+            if count < 8 {
+                return if self.at == from { self.wrong("a digit") } else { Some(self.at - from) };
+            }
+        }
         while let Some(byte @ b'0'..=b'9') = self.peek() {
             *number = number.wrapping_mul(10).wrapping_add(u64::from(byte - b'0'));
             self.at += 1;

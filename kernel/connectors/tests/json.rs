@@ -1,10 +1,9 @@
 //! The decoder against serde_json, which reads the same text in another way, and against bytes that are none.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, missing_docs)]
 
+use connectors::{Format as _, Json, Malformed, Rows};
 use polars::prelude::*;
 use proptest::prelude::*;
-
-use super::*;
 
 fn utc() -> DataType {
     DataType::Datetime(TimeUnit::Milliseconds, Some(TimeZone::UTC))
@@ -189,10 +188,12 @@ fn a_key_may_be_escaped_may_move_and_may_come_twice() {
         "{\"b\":2,\"\\u00e9\":1}",
         "{\"x\":0,\"\\u00e9\":1,\"b\":9,\"b\":2}",
         " { \"b\" : 2 , \"é\" : 1 } ",
+        " { \"b\" : 2 , \"é\" :   1 } ",
+        " { \"b\" : 2 , \"é\" :1 } ",
     ] {
         json.decode(record.as_bytes(), &mut rows).unwrap();
     }
-    assert!(rows.take().unwrap().equals(&df!("é" => [1i64; 4], "b" => [2i64; 4]).unwrap()));
+    assert!(rows.take().unwrap().equals(&df!("é" => [1i64; 6], "b" => [2i64; 6]).unwrap()));
 }
 
 #[test]
