@@ -13,3 +13,11 @@ pub(crate) fn append(to: &mut DataFrame, rows: &DataFrame) -> PolarsResult<()> {
     }
     Ok(())
 }
+
+/// Pieces below one another in one; they have the columns of `empty`.
+pub(crate) fn stacked(empty: &DataFrame, pieces: &[DataFrame]) -> PolarsResult<DataFrame> {
+    let mut all = empty.clone();
+    pieces.iter().try_for_each(|piece| all.vstack_mut(piece).map(drop))?;
+    all.rechunk_mut();
+    Ok(all)
+}

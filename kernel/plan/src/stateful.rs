@@ -129,12 +129,12 @@ where
             self.states.insert(key.into(), S::default());
         }
         let Some(state) = self.states.get_mut(key) else { return Ok(rows) };
-        let first = rows.head(Some(1));
+        let kept = rows.clone();
         let called = catch_unwind(AssertUnwindSafe(|| (self.function)(state, rows, moment)));
         if moment.forget {
             self.states.remove(key);
         }
-        called.unwrap_or_else(|panic| Err(panicked(&message(panic.as_ref()), &first)))
+        called.unwrap_or_else(|panic| Err(panicked(&message(panic.as_ref()), &kept.head(Some(1)))))
     }
 
     fn save(&self) -> PolarsResult<Vec<(Box<[u8]>, String)>> {

@@ -1,6 +1,6 @@
 //! A person's own function with a state for each key, called with the key's new rows and when its time is up.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use plan::{Moment, StateFunction, States};
 use polars::prelude::*;
@@ -8,7 +8,7 @@ use polars::prelude::*;
 use super::columns::{KEY, START, encoded, keys_of, named_keys};
 use super::{Executed, GROUPS, Kept, Operator, Tables, never_changing};
 use crate::change::Delta;
-use crate::rows::append;
+use crate::rows::stacked;
 
 /// The states and what the function is called with.
 pub(crate) struct Stateful {
@@ -50,22 +50,17 @@ impl Operator for Stateful {
         let (rows, watermark_ms) = (never_changing(delta)?, watermark.map(|at| at.div_euclid(self.per_ms)));
         let keyed = rows.clone().lazy().select(named_keys(&self.keys)).collect()?;
         let keys = encoded(&keys_of(&keyed, self.keys.len())?, rows.height())?;
-        let mut order: Vec<&[u8]> = Vec::new();
-        let mut found: BTreeMap<&[u8], Vec<IdxSize>> = BTreeMap::new();
-        for (row, key) in keys.iter().enumerate() {
-            let key = key.unwrap_or_default();
-            let rows = found.entry(key).or_default();
-            if rows.is_empty() {
-                order.push(key);
-            }
-            rows.push(row as IdxSize);
+        let by_key = ByKey::new(&keys);
+        // Cut from one frame in the order of keys, a key's rows cost no copy.
+        let sorted = rows.take(&IdxCa::from_vec(PlSmallStr::EMPTY, by_key.order))?;
+        let mut all = Vec::new();
+        let mut from = 0;
+        for (key, count) in by_key.keys {
+            let mine = sorted.slice(from, count);
+            from += count as i64;
+            all.extend(self.call(key, mine, watermark_ms, false)?);
         }
-        let mut all = self.empty.clone();
-        for key in order {
-            let mine = rows.take(&IdxCa::from_slice(PlSmallStr::EMPTY, &found[key]))?;
-            self.call(key, mine, watermark_ms, false, &mut all)?;
-        }
-        Ok(Executed::of(Delta::Append(all)))
+        Ok(Executed::of(Delta::Append(stacked(&self.empty, &all)?)))
     }
 
     fn close(&mut self, watermark: i64, _: bool) -> PolarsResult<Option<DataFrame>> {
@@ -74,12 +69,12 @@ impl Operator for Stateful {
         while self.times.first().is_some_and(|(time, _)| *time <= watermark_ms) {
             due.extend(self.times.pop_first().map(|(_, key)| key));
         }
-        let mut all = self.empty.clone();
+        let mut all = Vec::new();
         for key in due {
             self.timeouts.remove(&key);
-            self.call(&key, self.none.clone(), Some(watermark_ms), true, &mut all)?;
+            all.extend(self.call(&key, self.none.clone(), Some(watermark_ms), true)?);
         }
-        Ok((all.height() > 0).then_some(all))
+        if all.is_empty() { Ok(None) } else { stacked(&self.empty, &all).map(Some) }
     }
 
     fn due(&self, _: bool) -> Option<i64> {
@@ -115,22 +110,21 @@ impl Operator for Stateful {
 }
 
 impl Stateful {
+    /// Calls the function; gives its rows if there are any.
     fn call(
         &mut self,
         key: &[u8],
         rows: DataFrame,
         watermark_ms: Option<i64>,
         timed_out: bool,
-        all: &mut DataFrame,
-    ) -> PolarsResult<()> {
+    ) -> PolarsResult<Option<DataFrame>> {
         let mut moment = Moment::new(watermark_ms, self.timeouts.get(key).copied(), timed_out);
         let given = self.states.call(key, rows, &mut moment)?;
         polars_ensure!(
-            given.schema() == self.empty.schema(),
+            is_like(&given, &self.empty),
             SchemaMismatch: "the function of with_state gave other columns than it gave for no rows: {:?} and not {:?}",
             given.schema(), self.empty.schema()
         );
-        append(all, &given)?;
         if let Some(before) = self.timeouts.remove(key) {
             self.times.remove(&(before, key.into()));
         }
@@ -138,6 +132,49 @@ impl Stateful {
             self.timeouts.insert(key.into(), time);
             self.times.insert((time, key.into()));
         }
-        Ok(())
+        Ok((given.height() > 0).then_some(given))
     }
+}
+
+/// The rows of a batch by their keys.
+struct ByKey<'a> {
+    /// The keys in the order in which they come, and how many rows each has.
+    keys: Vec<(&'a [u8], usize)>,
+    /// The rows, key after key.
+    order: Vec<IdxSize>,
+}
+
+impl<'a> ByKey<'a> {
+    fn new(all: &'a BinaryOffsetChunked) -> ByKey<'a> {
+        let mut numbers: PlHashMap<&[u8], usize> = PlHashMap::default();
+        let mut keys: Vec<(&[u8], usize)> = Vec::new();
+        let mut of = Vec::with_capacity(all.len());
+        for key in all.iter().map(Option::unwrap_or_default) {
+            let number = *numbers.entry(key).or_insert(keys.len());
+            match keys.get_mut(number) {
+                Some((_, count)) => *count += 1,
+                None => keys.push((key, 1)),
+            }
+            of.push(number);
+        }
+        let mut places: Vec<usize> = keys
+            .iter()
+            .scan(0, |next, (_, count)| {
+                *next += count;
+                Some(*next - count)
+            })
+            .collect();
+        let mut order = vec![0; of.len()];
+        for (row, number) in of.into_iter().enumerate() {
+            order[places[number]] = row as IdxSize;
+            places[number] += 1;
+        }
+        ByKey { keys, order }
+    }
+}
+
+/// Whether two frames have the same columns.
+fn is_like(one: &DataFrame, other: &DataFrame) -> bool {
+    let same = |(one, other): (&Column, &Column)| one.name() == other.name() && one.dtype() == other.dtype();
+    one.width() == other.width() && one.columns().iter().zip(other.columns()).all(same)
 }
