@@ -1,5 +1,5 @@
 """Rows a second of Corriente's query on a topic of transactions, beside a hand-written loop over the same topic; what a record
-takes to become a row, beside serde_json; what a batch costs by the keys that are held, beside few keys.
+takes to become a row, beside a loop with serde_json; what a batch costs by the keys that are held, beside few keys.
 """
 
 import json
@@ -15,6 +15,8 @@ KEYS = (10_000, 1_000_000, 10_000_000)
 # Threads of the hand-written loop and of Polars, and the cores that a side may use (None: all). A loop of one thread is no
 # limit where there are two cores, for a query fetches on a thread of its own: only with one core for all do both have the same.
 CASES = ((1, 1), (1, None), (2, None))
+# What decoding may come to at least, as a part of what the hand-written loop does.
+DECODING = 0.8
 # What a case may take for each row, and at least.
 SECONDS_A_ROW, SECONDS = 60e-6, 170
 
@@ -53,12 +55,10 @@ def fill(bootstrap, which, rows):
 
 
 def decoding(program):
-    """The example's lines, each with its ratio to the first: serde_json into a struct of all fields."""
+    """The example's lines, each with its ratio to a hand-written loop over the same fields."""
     answer = subprocess.run([program], stdout=subprocess.PIPE, text=True, check=True, timeout=SECONDS)
-    limit, *ours = (json.loads(line) for line in answer.stdout.splitlines())
-    for line in ours:
-        ratio = round(line["ns_a_row"] / limit["ns_a_row"], 3)
-        facts = {**line, "case": f"decode {line['case']}", "serde_json_11_fields_ns_a_row": limit["ns_a_row"], "ratio": ratio}
+    for line in map(json.loads, answer.stdout.splitlines()):
+        facts = {**line, "case": f"decode {line['case']}", "wanted_ratio": DECODING}
         print(json.dumps(facts), flush=True)
 
 
