@@ -5,6 +5,7 @@ pub mod cell;
 pub mod demo;
 mod exprs;
 mod frame;
+mod graph;
 pub mod prelude;
 mod read;
 mod shown;
@@ -14,6 +15,7 @@ mod write;
 
 pub use exprs::{Exprs, Predicate};
 pub use frame::{StreamFrame, StreamGroupBy};
+pub use graph::PlanGraph;
 pub use polars;
 pub use read::{KafkaReader, read_kafka};
 pub use serde_json;

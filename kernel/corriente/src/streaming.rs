@@ -91,6 +91,11 @@ impl StreamingQuery {
         self.exception().map_or(Ok(()), Err)
     }
 
+    /// The plan that runs.
+    pub(crate) fn plan(&self) -> plan::Plan {
+        self.query().plan().clone()
+    }
+
     fn query(&self) -> MutexGuard<'_, Query> {
         self.query.lock().unwrap_or_else(PoisonError::into_inner)
     }

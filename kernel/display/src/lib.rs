@@ -7,6 +7,7 @@
 mod bundle;
 mod cells;
 pub mod chart;
+mod graph;
 mod html;
 pub mod live;
 mod numbers;
@@ -14,5 +15,6 @@ mod table;
 
 pub use bundle::{Bundle, HTML_MIME, LIVE_MIME, TEXT_MIME};
 pub use chart::{Chart, ChartError, area, bar, line, points};
+pub use graph::{GraphNode, graph_bundle, graph_svg};
 pub use live::{Port, Views};
 pub use table::table_bundle;

@@ -39,6 +39,8 @@ pub enum OutputMode {
 
 /// A running plan.
 pub struct Pipeline {
+    /// The columns that are used, where the source gives more.
+    wanted: Option<Vec<PlSmallStr>>,
     /// Row-wise steps up to the watermark, run partition by partition.
     front: RowWise,
     watermark: Option<WatermarkTracker>,
@@ -79,11 +81,13 @@ pub struct Output {
 }
 
 impl Pipeline {
-    /// Makes a plan ready, with an empty state. `source` are the columns that its batches will have.
+    /// Makes a plan ready, as it is [optimized](Plan::optimized), with an empty state. `source` are the columns that its
+    /// batches will have.
     ///
     /// # Errors
     /// Never for a plan that was checked when it was made; what Polars says otherwise.
     pub fn new(plan: &Plan, source: &SchemaRef, mode: Mode, clock: &Arc<dyn Clock>) -> PolarsResult<Pipeline> {
+        let plan = plan.optimized();
         let steps = plan.steps_with_schemas();
         let first = steps.iter().find_map(|(step, _)| match step {
             Step::Aggregate(aggregate) => Some(keeps_rows(&aggregate.method)),
@@ -92,7 +96,11 @@ impl Pipeline {
             _ => None,
         });
         let mut ordered = first.unwrap_or(false);
+        let wanted: Vec<PlSmallStr> = plan.steps().1.iter_names().cloned().collect();
+        let narrows = wanted.len() < source.len() && !wanted.is_empty();
+        let mut input = if narrows { plan.steps().1.clone() } else { source.clone() };
         let mut pipeline = Pipeline {
+            wanted: narrows.then_some(wanted),
             front: RowWise::default(),
             watermark: None,
             stages: Vec::new(),
@@ -100,9 +108,8 @@ impl Pipeline {
             positions: ordered.then(BTreeMap::new),
             next_id: 0,
             moment_ms: 0,
-            none: DataFrame::empty_with_schema(&with_position(source, ordered)),
+            none: DataFrame::empty_with_schema(&with_position(&input, ordered)),
         };
-        let mut input = source.clone();
         let marked = steps.iter().position(|(step, _)| matches!(step, Step::Watermark(_)));
         let mut row_wise = RowWise::default();
         for (number, ((step, schema), times)) in steps.into_iter().zip(plan.times_before()).enumerate() {
@@ -303,7 +310,10 @@ impl Pipeline {
     fn rows(&mut self, parts: Vec<PartitionRows>) -> PolarsResult<DataFrame> {
         let mut all: Option<DataFrame> = None;
         for part in parts {
-            let mut rows = part.rows;
+            let mut rows = match &self.wanted {
+                Some(wanted) => part.rows.select(wanted.iter().cloned())?,
+                None => part.rows,
+            };
             if let Some(positions) = &mut self.positions {
                 let seen = positions.entry(part.partition).or_default();
                 rows.with_column(position(part.partition, *seen, rows.height()))?;

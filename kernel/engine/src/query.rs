@@ -228,6 +228,12 @@ impl Query {
         }
     }
 
+    /// The plan, as it was written.
+    #[must_use]
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
     /// The plan in words.
     #[must_use]
     pub fn explain(&self) -> String {

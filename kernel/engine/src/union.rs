@@ -51,18 +51,22 @@ pub fn union(frames: &[Frame]) -> Result<Frame, PlanError> {
     let words = inputs.iter().map(|(plan, _)| plan.explain().replace('\n', " ")).collect::<Vec<_>>().join(" + ");
     let name = format!("union {} at ({})", names.join(" + "), words.trim());
     let whole = schema.clone();
+    let parts = inputs.iter().map(|(plan, _)| plan.clone()).collect();
     let open: OpenSource = Arc::new(move |columns: &[PlSmallStr]| {
-        let wanted: Vec<Expr> = columns.iter().cloned().map(col).collect();
-        let schema: SchemaRef = Arc::new(whole.iter_fields().filter(|field| columns.contains(field.name())).collect());
+        // Rows without a column could not be counted.
+        let is_wanted = |(n, field): &(usize, Field)| columns.contains(field.name()) || (columns.is_empty() && *n == 0);
+        let schema: SchemaRef =
+            Arc::new(whole.iter_fields().enumerate().filter(is_wanted).map(|(_, field)| field).collect());
+        let wanted: Vec<Expr> = schema.iter_names().cloned().map(col).collect();
         let mut opened = Vec::with_capacity(inputs.len());
         for (plan, open) in &inputs {
-            let narrow = plan.select(&wanted).map_err(|error| broken(&error))?;
+            let narrow = plan.select(&wanted).map_err(|error| broken(&error))?.optimized();
             let steps = narrow.steps().2.into_iter().cloned().collect();
             opened.push(Input { source: open(&narrow.source_columns())?, steps });
         }
         Ok(Box::new(UnionSource { inputs: opened, schema }) as Box<dyn Source>)
     });
-    Ok((Plan::source(name, schema), open))
+    Ok((Plan::source_of(name, schema, parts), open))
 }
 
 /// The join of two streams, as one source and a step that joins its rows.

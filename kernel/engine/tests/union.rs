@@ -93,3 +93,10 @@ fn what_does_not_fit_is_refused_with_the_way_to_do_it() {
     assert!(refused(other).contains("the columns differ"));
     assert!(union(&[]).is_err());
 }
+
+#[test]
+fn rows_are_counted_although_nothing_of_them_is_read() {
+    let (plan, open) = union(&[numbers("a", 30), numbers("b", 12)]).unwrap();
+    let collected = collect(&plan.group_by(&[], &[len().alias("n")]).unwrap(), &open, |_| true).unwrap();
+    assert_eq!(collected.frame, df!["n" => [42u32]].unwrap());
+}

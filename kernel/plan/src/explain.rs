@@ -45,7 +45,7 @@ fn in_words(over: &Over) -> String {
     }
 }
 
-fn line(step: &Step) -> String {
+pub(crate) fn line(step: &Step) -> String {
     match step {
         Step::Filter(predicate) => format!("FILTER {predicate:?}"),
         Step::Select(exprs) => format!("SELECT {exprs:?}"),

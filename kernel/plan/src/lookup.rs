@@ -57,6 +57,17 @@ impl Lookup {
         &self.left_on
     }
 
+    /// What the frame's columns are called in the frame.
+    pub(crate) fn names(&self) -> impl Iterator<Item = PlSmallStr> + '_ {
+        self.right.schema().iter_names().cloned()
+    }
+
+    /// The frame in words.
+    pub(crate) fn right(&self) -> Vec<String> {
+        let columns: Vec<String> = self.right.schema().iter().map(|(name, dtype)| format!("{name}: {dtype}")).collect();
+        vec![format!("{} rows that stand still", self.right.height()), columns.join(", ")]
+    }
+
     /// In words.
     #[must_use]
     pub fn explain(&self) -> String {

@@ -29,6 +29,8 @@ pub enum Node {
     Source {
         /// As in `kafka transactions`.
         name: String,
+        /// The frames that it is made of, where it is made of several.
+        inputs: Vec<Plan>,
     },
     /// A step over a plan.
     Step {
@@ -110,7 +112,13 @@ impl Plan {
     /// A plan that is a source alone.
     #[must_use]
     pub fn source(name: impl Into<String>, schema: SchemaRef) -> Plan {
-        Plan { node: Arc::new(Node::Source { name: name.into() }), schema }
+        Plan::source_of(name, schema, Vec::new())
+    }
+
+    /// A plan that is a source alone, made of the rows of several frames.
+    #[must_use]
+    pub fn source_of(name: impl Into<String>, schema: SchemaRef, inputs: Vec<Plan>) -> Plan {
+        Plan { node: Arc::new(Node::Source { name: name.into(), inputs }), schema }
     }
 
     /// The columns of the result.
@@ -132,7 +140,7 @@ impl Plan {
         let mut plan = self;
         loop {
             match plan.node() {
-                Node::Source { name } => {
+                Node::Source { name, .. } => {
                     steps.reverse();
                     return (name, &plan.schema, steps);
                 }
@@ -450,6 +458,17 @@ impl Plan {
         let columns: Vec<Expr> = join.left.iter().chain(&join.right).cloned().map(col).collect();
         let schema = schema_after("join_stream", &self.schema, &columns, |frame| frame.select(&columns))?;
         Ok(self.step(Step::JoinSides(join), schema))
+    }
+
+    /// The frames that the source is made of, where it is made of several.
+    pub(crate) fn inputs(&self) -> &[Plan] {
+        let mut plan = self;
+        loop {
+            match plan.node() {
+                Node::Source { inputs, .. } => return inputs,
+                Node::Step { input, .. } => plan = input,
+            }
+        }
     }
 
     /// The plan that is the source alone.

@@ -1,73 +1,171 @@
-//! Which of the source's columns a plan needs: the others are not even decoded.
+//! What of a plan nobody looks at: columns that no step above uses are neither computed nor decoded. A plan is written as a
+//! person thinks; it runs as the equal one that does the least. The person's words stay what the query is known by.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use polars::prelude::*;
+use polars_plan::frame::OptFlags;
+use polars_plan::plans::prepare_projection;
 use polars_plan::utils::expr_to_leaf_column_names;
 
 use crate::node::{Plan, Step};
+use crate::times::Times;
+
+type Names = BTreeSet<PlSmallStr>;
 
 impl Plan {
+    /// The plan as it runs: the same result from fewer columns. Its source has only those that the result depends on.
+    ///
+    /// Expressions that nobody uses are left out, so one that would have failed on some row does not fail, as in Polars.
+    #[must_use]
+    pub fn optimized(&self) -> Plan {
+        let steps = self.steps_with_schemas();
+        let root = self.root();
+        let times = self.times_before();
+        let mut needed: Names = self.schema().iter_names().cloned().collect();
+        let mut narrowed = Vec::with_capacity(steps.len());
+        for (number, (step, _)) in steps.iter().enumerate().rev() {
+            let input = number.checked_sub(1).map_or(root.schema(), |before| steps[before].1);
+            let (step, before) = narrow(step, input, needed, &times[number]);
+            narrowed.push(step);
+            needed = before;
+        }
+        let (name, source, _) = self.steps();
+        let source = source.iter_fields().filter(|field| needed.contains(field.name())).collect::<Schema>();
+        let mut plan = Plan::source_of(name, Arc::new(source), self.inputs().to_vec());
+        let mut input = root.schema();
+        for ((_, schema), step) in steps.iter().zip(narrowed.into_iter().rev()) {
+            if let Some(step) = step {
+                let after = after(&step, plan.schema(), input, schema);
+                plan = plan.step(step, Arc::new(after));
+            }
+            input = schema;
+        }
+        plan
+    }
+
     /// The source's columns that the result depends on, in the source's order.
     #[must_use]
     pub fn source_columns(&self) -> Vec<PlSmallStr> {
-        let (_, schema, steps) = self.steps();
-        // `None` stands for all of them.
-        let mut needed: Option<BTreeSet<PlSmallStr>> = None;
-        for step in steps.into_iter().rev() {
-            needed = before(step, needed);
-        }
-        schema.iter_names().filter(|name| needed.as_ref().is_none_or(|set| set.contains(*name))).cloned().collect()
+        self.optimized().root().schema().iter_names().cloned().collect()
     }
 }
 
-fn before(step: &Step, after: Option<BTreeSet<PlSmallStr>>) -> Option<BTreeSet<PlSmallStr>> {
+/// The step for who wants only the columns `after` of its result, and the columns of its input that it needs then; no step
+/// where it would do nothing. `times` are the columns by which a step with a state may forget.
+fn narrow(step: &Step, input: &SchemaRef, mut after: Names, times: &Times) -> (Option<Step>, Names) {
+    let all = || input.iter_names().cloned().collect::<Names>();
+    let with = |after: &Names, more: Option<Names>| more.map_or_else(all, |more| &inputs(after, input) | &more);
+    let before = match step {
+        Step::Select(exprs) => return selected(exprs, input, &after),
+        Step::WithColumns(exprs) => return added(exprs, input, &after),
+        Step::Filter(predicate) => with(&after, columns_of([predicate])),
+        Step::Sort(order) => with(&after, columns_of(&order.by)),
+        Step::Watermark(watermark) => with(&after, Some([watermark.column.clone()].into())),
+        Step::Explode(columns) => with(&after, Some(columns.iter().cloned().collect())),
+        Step::Unique(columns) => {
+            after.extend(times.nearest().cloned());
+            with(&after, Some(columns.iter().cloned().collect()))
+        }
+        Step::LateRows(of) => match of.as_ref() {
+            Step::Aggregate(a) => with(&after, Some(a.over.iter().map(|over| over.time.clone()).collect())),
+            Step::Unique(_) => with(&after, Some(times.nearest().into_iter().cloned().collect())),
+            _ => all(),
+        },
+        Step::ProcessingTime(column) if !after.contains(column) => return (None, inputs(&after, input)),
+        Step::ProcessingTime(_) | Step::Limit(_) => inputs(&after, input),
+        Step::Unnest(columns) => with(&after, Some(columns.iter().cloned().collect())),
+        Step::Join(lookup) => {
+            // A column of the frame is called otherwise where the stream has one of its name, so that one must stay.
+            after.extend(lookup.names());
+            with(&after, columns_of(lookup.left_on()))
+        }
+        Step::Aggregate(a) => match columns_of(a.keys.iter().chain(&a.written)) {
+            Some(names) => &names | &a.over.iter().map(|over| over.time.clone()).collect(),
+            None => all(),
+        },
+        // What a function reads is not known.
+        Step::MapBatches(_) | Step::WithState(..) | Step::JoinSides(_) => all(),
+    };
+    (Some(step.clone()), before)
+}
+
+fn inputs(names: &Names, input: &Schema) -> Names {
+    names.iter().filter(|name| input.contains(name)).cloned().collect()
+}
+
+fn selected(exprs: &[Expr], input: &SchemaRef, after: &Names) -> (Option<Step>, Names) {
+    let all = || input.iter_names().cloned().collect::<Names>();
+    let Some((exprs, mut keeps)) = expanded(exprs, input, after) else {
+        return (Some(Step::Select(exprs.to_vec())), columns_of(exprs).unwrap_or_else(all));
+    };
+    let reads = |expr: &Expr| !expr_to_leaf_column_names(expr).is_empty();
+    // Literals alone are one row, however many there were.
+    if !exprs.iter().zip(&keeps).any(|(expr, keep)| *keep && reads(expr)) {
+        let plain = exprs.iter().position(|expr| matches!(expr, Expr::Column(_)));
+        if let Some(first) = plain.or_else(|| exprs.iter().position(reads)) {
+            keeps[first] = true;
+        }
+    }
+    let kept: Vec<Expr> = exprs.into_iter().zip(keeps).filter(|(_, keep)| *keep).map(|(expr, _)| expr).collect();
+    let before = columns_of(&kept).unwrap_or_else(all);
+    (Some(Step::Select(kept)), before)
+}
+
+fn added(exprs: &[Expr], input: &SchemaRef, after: &Names) -> (Option<Step>, Names) {
+    let all = || input.iter_names().cloned().collect::<Names>();
+    let Some((exprs, keeps)) = expanded(exprs, input, after) else {
+        return (Some(Step::WithColumns(exprs.to_vec())), all());
+    };
+    let kept: Vec<Expr> = exprs.into_iter().zip(keeps).filter(|(_, keep)| *keep).map(|(expr, _)| expr).collect();
+    // A column that is replaced is needed all the same: it says where in the frame the new one stands.
+    let before = columns_of(&kept).map_or_else(all, |names| &inputs(after, input) | &names);
+    ((!kept.is_empty()).then_some(Step::WithColumns(kept)), before)
+}
+
+/// The expressions one for each column, and which of them are in `after`.
+fn expanded(exprs: &[Expr], input: &SchemaRef, after: &Names) -> Option<(Vec<Expr>, Vec<bool>)> {
+    let (exprs, schema) = prepare_projection(exprs.to_vec(), input, &mut OptFlags::default()).ok()?;
+    let keeps: Vec<bool> = schema.iter_names().map(|name| after.contains(name)).collect();
+    (keeps.len() == exprs.len()).then_some((exprs, keeps))
+}
+
+/// The schema after a step that was narrowed; `input` and `schema` are those before and after it as it was written.
+fn after(step: &Step, narrowed: &Schema, input: &Schema, schema: &Schema) -> Schema {
     match step {
-        Step::Filter(predicate) => Some(&after? | &columns_of([predicate])?),
-        Step::WithColumns(exprs) => Some(&after? | &columns_of(exprs)?),
-        Step::Select(exprs) => columns_of(exprs),
-        Step::Watermark(watermark) => {
-            let mut names = after?;
-            names.insert(watermark.column.clone());
-            Some(names)
+        Step::Select(exprs) | Step::WithColumns(exprs) => {
+            let known = prepare_projection(exprs.clone(), narrowed, &mut OptFlags::default());
+            let Ok((_, made)) = known else { return schema.clone() };
+            let mut after = if matches!(step, Step::Select(_)) { Schema::default() } else { narrowed.clone() };
+            for (name, dtype) in made.iter() {
+                after.with_column(name.clone(), schema.get(name).unwrap_or(dtype).clone());
+            }
+            after
+        }
+        Step::Aggregate(_) | Step::MapBatches(_) | Step::WithState(..) | Step::JoinSides(_) => schema.clone(),
+        Step::Explode(columns) => {
+            let mut after = narrowed.clone();
+            for name in columns {
+                if let Some(dtype) = schema.get(name) {
+                    after.with_column(name.clone(), dtype.clone());
+                }
+            }
+            after
+        }
+        Step::Unnest(_) | Step::Join(_) => {
+            let is_there = |name: &PlSmallStr| narrowed.contains(name) || !input.contains(name);
+            schema.iter_fields().filter(|field| is_there(field.name())).collect()
         }
         Step::ProcessingTime(column) => {
-            let mut names = after?;
-            names.remove(column);
-            Some(names)
-        }
-        Step::LateRows(of) => {
-            let mut names = after?;
-            match of.as_ref() {
-                Step::Aggregate(a) => names.extend(a.over.iter().map(|over| over.time.clone())),
-                Step::Unique(_) => {}
-                _ => return None,
+            let mut after = narrowed.clone();
+            if let Some(dtype) = schema.get(column) {
+                after.with_column(column.clone(), dtype.clone());
             }
-            Some(names)
+            after
         }
-        Step::Explode(columns) => {
-            let mut names = after?;
-            names.extend(columns.iter().cloned());
-            Some(names)
-        }
-        Step::Join(lookup) => {
-            // Names that come from the frame are no columns of the source.
-            Some(&after? | &columns_of(lookup.left_on())?)
-        }
-        // What the fields are called is only known from the column itself, and what a function reads is not known at all.
-        Step::Unnest(_) | Step::MapBatches(_) | Step::WithState(..) | Step::JoinSides(_) => None,
-        Step::Unique(columns) => {
-            let mut names = after?;
-            names.extend(columns.iter().cloned());
-            Some(names)
-        }
-        Step::Sort(order) => Some(&after? | &columns_of(&order.by)?),
-        Step::Limit(_) => after,
-        Step::Aggregate(a) => {
-            let mut names = columns_of(a.keys.iter().chain(&a.written))?;
-            names.extend(a.over.iter().map(|over| over.time.clone()));
-            Some(names)
-        }
+        Step::Filter(_) | Step::Watermark(_) | Step::Unique(_) => narrowed.clone(),
+        Step::Limit(_) | Step::Sort(_) | Step::LateRows(_) => narrowed.clone(),
     }
 }
 
