@@ -79,11 +79,11 @@ impl StreamFrame {
     /// Says how late rows may come by the time in `column`, as Spark's `withWatermark`: once event time has come a
     /// window's end and `delay` further in every partition, the window is closed, and later rows of it are counted as
     /// late, and to be seen with [`StreamFrame::late_rows`]. Without a watermark nothing is late, and every window is kept.
-    /// A partition that gives no rows for half a minute holds the watermark back no longer; where all of them are silent, event
-    /// time stands still.
+    /// A partition that gives no rows for half a minute holds the watermark back no longer, and windows that waited for it alone
+    /// close without new rows; what it gives afterwards may be late. Where all partitions are silent, event time stands still.
     ///
-    /// The watermark holds for this column, whatever it is renamed to, and for the times of windows over it. Windows of another
-    /// column have no late rows and no end.
+    /// The watermark holds for this column, whatever it is renamed to, and for the times of tumbling and hopping windows over
+    /// it. Windows of another column, or of one computed from it, have no late rows and no end.
     #[must_use]
     #[track_caller]
     pub fn with_watermark(&self, column: &str, delay: &str) -> StreamFrame {

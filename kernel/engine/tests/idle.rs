@@ -11,8 +11,9 @@ use engine::{
     Clock, Crash, ManualClock, Mode, Offsets, OpenSource, Options, OutputMode, PartitionRows, Pipeline, Query,
     QueryOutput, Sink, SinkError, Source, SourceBatch, SourceError, Step, Trigger, collect,
 };
-use plan::{Plan, tumbling};
+use plan::{Plan, session, tumbling};
 use polars::prelude::*;
+use proptest::prelude::*;
 
 const DEADLINE: Duration = Duration::from_secs(20);
 const STEPS: [Step; 6] = [Step::Planned, Step::Read, Step::Ran, Step::Written, Step::Saved, Step::Committed];
@@ -41,7 +42,7 @@ impl Log {
 
     fn open(self: &Arc<Log>) -> OpenSource {
         let log = Arc::clone(self);
-        Arc::new(move |_| Ok(Box::new(Reader(Arc::clone(&log))) as Box<dyn Source>))
+        Arc::new(move |columns| Ok(Box::new(Reader(Arc::clone(&log), columns.to_vec())) as Box<dyn Source>))
     }
 
     fn end(&self) -> Offsets {
@@ -49,16 +50,24 @@ impl Log {
     }
 }
 
-struct Reader(Arc<Log>);
+struct Reader(Arc<Log>, Vec<PlSmallStr>);
 
 fn frame(times: &[i64]) -> DataFrame {
     let time = col("time").cast(DataType::Datetime(TimeUnit::Milliseconds, None));
     df!["time" => times].unwrap().lazy().with_columns([time]).collect().unwrap()
 }
 
+impl Reader {
+    /// The columns that are wanted, which may be none.
+    fn wanted(&self, times: &[i64]) -> DataFrame {
+        let rows = frame(times).select(self.1.iter().cloned()).unwrap();
+        DataFrame::new(times.len(), rows.columns().to_vec()).unwrap()
+    }
+}
+
 impl Source for Reader {
     fn schema(&self) -> SchemaRef {
-        frame(&[]).schema().clone()
+        frame(&[]).select(self.1.iter().cloned()).unwrap().schema().clone()
     }
 
     fn start(&mut self) -> Result<Offsets, SourceError> {
@@ -82,7 +91,7 @@ impl Source for Reader {
         let rows = self.0.rows.lock().unwrap();
         let part = |(partition, end): (&i32, &i64)| PartitionRows {
             partition: *partition,
-            rows: frame(&rows[partition][from.0[partition] as usize..*end as usize]),
+            rows: self.wanted(&rows[partition][from.0[partition] as usize..*end as usize]),
             newest_ms: None,
         };
         let parts = to.0.iter().filter(|(p, end)| from.0[p] < **end).map(part).collect();
@@ -240,6 +249,80 @@ fn event_time_stands_still_where_all_partitions_are_idle() {
     assert_eq!(take(&mut pipeline, &[]), 0);
     assert_eq!(take(&mut pipeline, &[(0, &[101])]), 1, "one partition goes on without the other");
     assert!(!pipeline.is_due(0), "nothing waits any more");
+}
+
+/// A batch: seconds on the clock before it, and the times of each partition's rows.
+type Turn = (u64, Vec<(i32, i64)>);
+
+fn parts(rows: &[(i32, i64)]) -> Vec<PartitionRows> {
+    let mut parts: BTreeMap<i32, Vec<i64>> = BTreeMap::new();
+    rows.iter().for_each(|(partition, time)| parts.entry(*partition).or_default().push(*time));
+    parts
+        .into_iter()
+        .map(|(partition, times)| PartitionRows { partition, rows: frame(&times), newest_ms: None })
+        .collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever fell idle and whenever: each window comes out once, with the rows that were not late, and a query that repeats the
+    /// batches from any of them on, at another time of day, gives the same.
+    #[test]
+    fn windows_come_out_once_and_are_repeated_as_they_were(
+        turns in prop::collection::vec((0..25u64, prop::collection::vec((0..3i32, 0..400i64), 0..6)), 1..25),
+        from in 0..25usize,
+        sessions: bool,
+    ) {
+        let window = if sessions { session("15ms") } else { tumbling("10ms") };
+        let marked = source().with_watermark("time", "1ms").unwrap();
+        let plan = marked.group_by_dynamic(&col("time"), &[], &window, &[len().alias("n")]).unwrap();
+        let clock = Arc::<ManualClock>::default();
+        let begin = |clock: Arc<dyn Clock>| {
+            let mut pipeline = Pipeline::new(&plan, frame(&[]).schema(), Mode::Stream, &clock).unwrap();
+            pipeline.append();
+            pipeline
+        };
+        let mut pipeline = begin(clock.clone());
+        pipeline.expect(0..3);
+        let mut batches: Vec<(Vec<(i32, i64)>, Option<i64>, DataFrame)> = Vec::new();
+        let (mut saved, mut late, mut empty) = (None, 0, 0);
+        let turns: Vec<Turn> = turns;
+        for (seconds, rows) in &turns {
+            clock.advance(Duration::from_secs(*seconds));
+            let due = pipeline.is_due(0);
+            for (rows, alone) in due.then(|| (Vec::new(), true)).into_iter().chain([(rows.clone(), false)]) {
+                if batches.len() == from {
+                    saved = Some(pipeline.save().unwrap());
+                }
+                let output = pipeline.execute(parts(&rows)).unwrap();
+                prop_assert!(!alone || output.changes.rows.height() > 0, "it was due");
+                late += output.late;
+                empty += usize::from(alone);
+                batches.push((rows, pipeline.watermark(), output.changes.rows));
+            }
+            prop_assert!(!pipeline.is_due(0), "what waited has come out");
+        }
+        let far = pipeline.execute(parts(&[(0, 9_000), (1, 9_000), (2, 9_000)])).unwrap();
+        let all = batches.iter().fold(far.changes.rows.clone(), |all, (_, _, rows)| all.vstack(rows).unwrap());
+        let given = all.column("n").unwrap().u32().unwrap().iter().flatten().sum::<u32>() as usize;
+        let rows: usize = turns.iter().map(|(_, rows)| rows.len()).sum();
+        prop_assert_eq!(given + late, rows, "after {} batches without rows", empty);
+        if !sessions {
+            let starts = all.column("time").unwrap().n_unique().unwrap();
+            prop_assert_eq!(starts, all.height(), "a window comes out once");
+        }
+        if let Some(saved) = saved {
+            let later = Arc::<ManualClock>::default();
+            later.advance(Duration::from_secs(1_000_000));
+            let mut again = begin(later);
+            again.restore(saved).unwrap();
+            for (rows, watermark, before) in &batches[from..] {
+                let output = again.repeat(parts(rows), *watermark).unwrap();
+                prop_assert!(output.changes.rows.equals_missing(before));
+            }
+        }
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use engine::{Clock, ManualClock, Mode, OutputMode, PartitionRows, Pipeline, natural_mode};
 use plan::{Plan, SIDE_TIME, Step, Window, hopping, session, tumbling, within};
 use polars::prelude::*;
+use polars::series::IsSorted;
 use proptest::prelude::*;
 
 /// Partition, time, and a number of its own.
@@ -165,6 +166,102 @@ proptest! {
         let mut all = [ids(&late.rows), ids(&unique.rows)].concat();
         all.sort_unstable();
         prop_assert_eq!(all, (0..rows.len() as i64).collect::<Vec<_>>());
+    }
+}
+
+/// The final windows of a plan once event time has come far beyond all rows.
+fn finals(plan: &Plan, batches: &[Vec<Row>], restarts: &[usize]) -> (DataFrame, usize) {
+    let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
+    let begin = || {
+        let mut pipeline = Pipeline::new(plan, frame(&[]).schema(), Mode::Stream, &clock).unwrap();
+        pipeline.append();
+        pipeline
+    };
+    let mut pipeline = begin();
+    pipeline.expect(0..2);
+    let (mut all, mut late) = (DataFrame::empty_with_schema(plan.schema()), 0);
+    for (number, batch) in batches.iter().chain([&vec![(0, FAR, -1), (1, FAR, -1)]]).enumerate() {
+        if restarts.contains(&number) {
+            let saved = pipeline.save().unwrap();
+            pipeline = begin();
+            pipeline.restore(saved).unwrap();
+        }
+        let output = pipeline.execute(parts(batch)).unwrap();
+        late += output.late;
+        all.vstack_mut(&output.changes.rows).unwrap();
+    }
+    (all, late)
+}
+
+/// Later than every other row.
+const FAR: i64 = 100_000;
+
+/// The rows that are not late for windows of 50 ms, by the definition and nothing else.
+fn in_time(batches: &[Vec<Row>], delay: i64) -> Vec<Row> {
+    let (mut newest, mut watermark) = (BTreeMap::<i32, i64>::new(), i64::MIN);
+    let mut kept = Vec::new();
+    for batch in batches {
+        kept.extend(batch.iter().filter(|row| row.1.div_euclid(50) * 50 + 50 > watermark).copied());
+        for row in batch {
+            newest.entry(row.0).and_modify(|time| *time = row.1.max(*time)).or_insert(row.1);
+        }
+        if newest.len() == 2 {
+            watermark = watermark.max(newest.values().min().unwrap() - delay);
+        }
+    }
+    kept
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// The times that windows are named by are behind the watermark by as much as a window is long.
+    #[test]
+    fn final_windows_of_windows_are_those_of_the_rows_in_time(
+        rows in rows(),
+        cuts in prop::collection::vec(0..30usize, 0..12),
+        restarts in prop::collection::vec(0..12usize, 0..3),
+        delay in 1..200i64,
+        label in prop::sample::select(vec![Label::Left, Label::Right, Label::DataPoint]),
+        of in prop::sample::select(vec!["time", "_lower_boundary", "_upper_boundary", "newest"]),
+        every in prop::sample::select(vec!["7ms", "50ms", "120ms"]),
+        closed in prop::sample::select(vec![ClosedWindow::Left, ClosedWindow::Right]),
+    ) {
+        let batches = batches(&rows, &cuts);
+        let inner = tumbling("50ms").label(label).include_boundaries();
+        let aggs = [len().alias("n"), col("time").max().alias("newest")];
+        let again = [len().alias("windows"), col("n").sum(), col("n").max().alias("most")];
+        let outer = tumbling(every).closed(closed);
+        let plan = marked(delay).group_by_dynamic(&col("time"), &[col("key")], &inner, &aggs).unwrap();
+        let plan = plan.group_by_dynamic(&col(of), &[], &outer, &again).unwrap();
+        let (ours, late) = finals(&plan, &batches, &restarts);
+        let kept = in_time(&batches, delay);
+        prop_assert_eq!(late, rows.len() - kept.len(), "a row of a window that is open is not late");
+        let options = |every: &str, label, closed_window, include_boundaries| DynamicGroupOptions {
+            every: Duration::parse(every),
+            period: Duration::parse(every),
+            offset: Duration::parse("0ns"),
+            label,
+            include_boundaries,
+            closed_window,
+            ..Default::default()
+        };
+        let mut theirs = DataFrame::empty_with_schema(plan.schema());
+        if !kept.is_empty() {
+            let rows = frame(&kept).sort(["time"], SortMultipleOptions::default().with_maintain_order(true)).unwrap();
+            let inner = options("50ms", label, ClosedWindow::Left, true);
+            let mut inner = rows.lazy().group_by_dynamic(col("time"), [col("key")], inner).agg(aggs).collect().unwrap();
+            let mut times = inner.column(of).unwrap().clone();
+            // Polars says that the times of first rows are sorted, where they are so for each key.
+            times.set_sorted_flag(IsSorted::Not);
+            inner.with_column(times).unwrap();
+            let inner = inner.sort([of], SortMultipleOptions::default()).unwrap().lazy();
+            let outer = options(every, Label::Left, closed, false);
+            theirs = inner.group_by_dynamic(col(of), [], outer).agg(again).collect().unwrap();
+        }
+        let ours = ours.lazy().filter(col(of).cast(DataType::Int64).lt(lit(FAR / 2)));
+        let ours = ours.sort([of], SortMultipleOptions::default()).collect().unwrap();
+        prop_assert!(ours.equals_missing(&theirs), "ours {ours}\npolars {theirs}");
     }
 }
 
