@@ -74,6 +74,9 @@ impl Stage {
 pub struct Output {
     /// The changes of the result.
     pub changes: Changes,
+    /// Identities whose rows no later batch changes, for their windows have closed; those that are in no row do not count.
+    /// Rows that never change are not among them.
+    pub closed: Vec<u64>,
     /// Rows dropped because they came after the watermark: once for each window that a row would have been in.
     pub late: usize,
     /// Rows dropped because they have no event time.
@@ -215,7 +218,7 @@ impl Pipeline {
             }
             None => self.watermark.as_mut().and_then(|watermark| watermark.advance(self.moment_ms)),
         };
-        let (mut delta, mut late, mut timeless) = (Delta::Append(rows), 0, 0);
+        let (mut delta, mut settled, mut late, mut timeless) = (Delta::Append(rows), Vec::new(), 0, 0);
         for (number, stage) in self.stages.iter_mut().enumerate() {
             let (before, after) = (stage.own(before), stage.own(after));
             stage.operator.at(self.moment_ms);
@@ -227,6 +230,7 @@ impl Pipeline {
                 Some(after) => stage.operator.close(after, wanted)?,
                 None => None,
             };
+            settled = stage.operator.settled(settled);
             delta = match (executed.delta, closed) {
                 (Delta::Append(mut rows), Some(closed)) => {
                     rows.vstack_mut(&closed)?;
@@ -241,7 +245,7 @@ impl Pipeline {
             Delta::Append(rows) => self.appended(rows),
             Delta::Change(changes) => changes,
         };
-        Ok(Output { changes, late, timeless })
+        Ok(Output { changes, closed: settled, late, timeless })
     }
 
     /// Has the last aggregation give only rows that are final.

@@ -1,6 +1,8 @@
 //! A running query: a thread of its own that reads a source, runs a pipeline and writes a result, batch by batch, until
 //! it is stopped. The handle only sends it wishes and reads the result.
 
+mod facts;
+mod known;
 mod run;
 
 use std::collections::VecDeque;

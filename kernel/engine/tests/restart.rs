@@ -14,6 +14,9 @@ use engine::{
 use plan::{Moment, Plan, StateFunction, hopping, session, tumbling};
 use polars::prelude::*;
 
+#[path = "restart/keys.rs"]
+mod keys;
+
 const DEADLINE: Duration = Duration::from_secs(30);
 const STEPS: [Step; 6] = [Step::Planned, Step::Read, Step::Ran, Step::Written, Step::Saved, Step::Committed];
 const PARTITIONS: i32 = 2;
@@ -103,16 +106,23 @@ fn run(
     snapshot_rows: usize,
     crash: Option<Crash>,
 ) -> Option<String> {
+    ended(plan, mode, folder, Box::new(sink.clone()), snapshot_rows, crash).exception()
+}
+
+/// A query that has run over everything that is there, or failed.
+fn ended(
+    plan: &Plan,
+    mode: OutputMode,
+    folder: &Path,
+    sink: Box<dyn Sink>,
+    snapshot_rows: usize,
+    crash: Option<Crash>,
+) -> Query {
     let options = Options { max_rows: 20, trigger: Trigger::AvailableNow, snapshot_rows, crash, ..Options::default() };
-    let output = QueryOutput {
-        sink: Box::new(sink.clone()),
-        mode,
-        checkpoint: Some(folder.to_owned()),
-        use_newest_good_state: false,
-    };
+    let output = QueryOutput { sink, mode, checkpoint: Some(folder.to_owned()), use_newest_good_state: false };
     let query = Query::write("test", plan, open(), options, output).unwrap();
     assert!(query.await_termination(DEADLINE), "the query has not ended: {:?}", query.status());
-    query.exception()
+    query
 }
 
 fn source() -> Plan {

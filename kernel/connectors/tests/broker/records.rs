@@ -1,8 +1,13 @@
 //! What records are made of: keys, values, headers, times and partitions; and what is written of a row that left. On the
 //! embedded broker, or on CORRIENTE_TEST_KAFKA.
 
-use connectors::{KafkaSink, KafkaSinkOptions, RecordForm, ValueForm, create_topic};
-use engine::Sink as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use connectors::{KafkaSink, KafkaSinkOptions, KafkaSource, RecordForm, ValueForm, create_topic};
+use engine::{Crash, OpenSource, Options, OutputMode, Query, QueryOutput, Sink as _, Source, Step, Trigger};
+use plan::{Plan, session};
 use polars::prelude::*;
 
 use crate::place::*;
@@ -119,4 +124,88 @@ fn rows_that_left_are_keys_without_values_in_the_same_transaction() {
     assert!(committed_in(&topic, 1).iter().skip(1).all(|found| found.headers.is_empty()));
     let far = df!("k" => ["b"], "p" => [9i32]).unwrap();
     assert!(sink.write_changes(2, &rows, &far).unwrap_err().fact.contains("partition 9"));
+}
+
+fn input() -> SchemaRef {
+    let fields = [
+        Field::new("k".into(), DataType::String),
+        Field::new("n".into(), DataType::Int64),
+        Field::new("at".into(), DataType::Datetime(TimeUnit::Milliseconds, None)),
+    ];
+    Arc::new(Schema::from_iter(fields))
+}
+
+/// Runs a query to the end of `from`, with its rows in `to` by `key`; gives its exception.
+fn run(plan: &Plan, from: &str, (to, key): (&str, &str), folder: &Path, crash: Option<Crash>) -> Option<String> {
+    let source = from.to_owned();
+    let open: OpenSource = Arc::new(move |columns| {
+        let columns = columns.iter().map(ToString::to_string).collect();
+        Ok(Box::new(KafkaSource::open(options(&source), input(), Some(columns))?) as Box<dyn Source>)
+    });
+    let output = QueryOutput {
+        sink: Box::new(sink(to, RecordForm { key: names(&[key]), ..RecordForm::default() })),
+        mode: OutputMode::Update,
+        checkpoint: Some(folder.to_owned()),
+        use_newest_good_state: false,
+    };
+    let options = Options { trigger: Trigger::AvailableNow, crash, ..Options::default() };
+    let query = Query::write("test", plan, open, options, output).unwrap();
+    assert!(query.await_termination(Duration::from_secs(60)), "{:?}", query.status());
+    query.exception()
+}
+
+#[test]
+fn a_group_that_no_longer_passes_leaves_a_key_without_a_value_once_whatever_crashes() {
+    let plan = Plan::source("kafka rows", input()).group_by(&[col("k")], &[col("n").sum()]).unwrap();
+    let plan = plan.filter(col("n").gt(lit(0))).unwrap();
+    let steps =
+        [None, Some(Step::Planned), Some(Step::Ran), Some(Step::Written), Some(Step::Saved), Some(Step::Committed)];
+    for step in steps {
+        let (from, to, folder) = (single("groups"), single("positive"), tempfile::tempdir().unwrap());
+        send(&from, &[r#"{"k":"a","n":1}"#, r#"{"k":"b","n":2}"#, r#"{"k":"c","n":-1}"#]);
+        assert_eq!(run(&plan, &from, (&to, "k"), folder.path(), None), None);
+        send(&from, &[r#"{"k":"a","n":-1}"#, r#"{"k":"b","n":1}"#]);
+        if let Some(step) = step {
+            let crash: Crash = Arc::new(move |_, after| after == step);
+            assert!(run(&plan, &from, (&to, "k"), folder.path(), Some(crash)).is_some(), "{step:?}");
+        }
+        assert_eq!(run(&plan, &from, (&to, "k"), folder.path(), None), None);
+        send(&from, &[r#"{"k":"c","n":-1}"#, r#"{"k":"a","n":5}"#]);
+        assert_eq!(run(&plan, &from, (&to, "k"), folder.path(), None), None);
+        let mut found = pairs(&to);
+        // How rows that came at once were cut into batches decides which comes first.
+        found[..2].sort();
+        found[2..4].sort();
+        let expect = ["a={\"k\":\"a\",\"n\":1}", "b={\"k\":\"b\",\"n\":2}", "a=-", "b={\"k\":\"b\",\"n\":3}"];
+        assert_eq!(found[..4], expect, "{step:?}");
+        assert_eq!(found[4..], ["a={\"k\":\"a\",\"n\":5}"], "{step:?}: what never was there does not leave");
+    }
+}
+
+#[test]
+fn a_session_that_became_part_of_another_leaves_its_key_to_it() {
+    let marked = Plan::source("kafka rows", input()).with_watermark("at", "1h").unwrap();
+    let sessions = marked.group_by_dynamic(&col("at"), &[col("k")], &session("10s"), &[col("n").sum()]).unwrap();
+    // The key is the session's start: what two rows of the same key would be is another session.
+    let plan = sessions.select(&[col("at").alias("k"), col("n")]).unwrap();
+    let (from, to, folder) = (single("sessions"), single("starts"), tempfile::tempdir().unwrap());
+    send(&from, &[r#"{"k":"a","n":1,"at":"2026-01-01T00:00:00Z"}"#, r#"{"k":"a","n":2,"at":"2026-01-01T00:00:15Z"}"#]);
+    assert_eq!(run(&plan, &from, (&to, "k"), folder.path(), None), None);
+    send(&from, &[r#"{"k":"a","n":4,"at":"2026-01-01T00:00:08Z"}"#]);
+    assert_eq!(run(&plan, &from, (&to, "k"), folder.path(), None), None);
+    let (first, second) = ("2026-01-01T00:00:00.000Z", "2026-01-01T00:00:15.000Z");
+    let value = |at: &str, n: i64| format!("{at}={{\"k\":\"{at}\",\"n\":{n}}}");
+    assert_eq!(pairs(&to), [value(first, 1), value(second, 2), value(first, 7), format!("{second}=-")]);
+}
+
+#[test]
+fn another_key_after_a_restart_is_refused() {
+    let plan = Plan::source("kafka rows", input()).group_by(&[col("k")], &[col("n").sum()]).unwrap();
+    let plan = plan.filter(col("n").gt(lit(0))).unwrap();
+    let plan = plan.select(&[col("k").alias("x"), col("n").alias("k")]).unwrap();
+    let (from, to, folder) = (single("renamed"), single("others"), tempfile::tempdir().unwrap());
+    send(&from, &[r#"{"k":"a","n":1}"#]);
+    assert_eq!(run(&plan, &from, (&to, "k"), folder.path(), None), None);
+    let refused = run(&plan, &from, (&to, "x"), folder.path(), None).unwrap();
+    assert!(refused.contains("knows rows by k, and the sink by x"), "{refused}");
 }

@@ -36,6 +36,8 @@ pub(crate) struct Merged {
     windows: BTreeMap<i64, Window>,
     hasher: PlRandomState,
     next_id: u64,
+    /// The identities of groups that were closed, until they are asked for.
+    closed: Vec<u64>,
 }
 
 struct Window {
@@ -73,6 +75,7 @@ impl Merged {
             windows: BTreeMap::new(),
             hasher: PlRandomState::default(),
             next_id: 0,
+            closed: Vec::new(),
         }
     }
 }
@@ -108,6 +111,7 @@ impl Operator for Merged {
         let rows = if wanted && !closed.is_empty() { Some(self.rows_of(&mut closed)?) } else { None };
         for (_, slot) in closed {
             self.cells.iter_mut().for_each(|cells| cells.clear(slot));
+            self.closed.push(self.groups.id(slot));
             self.groups.remove(slot);
         }
         Ok(rows)
@@ -115,6 +119,10 @@ impl Operator for Merged {
 
     fn due(&self, wanted: bool) -> Option<i64> {
         self.windows.values().next().map(|window| window.end).filter(|end| wanted && *end < i64::MAX)
+    }
+
+    fn settled(&mut self, _: Vec<u64>) -> Vec<u64> {
+        std::mem::take(&mut self.closed)
     }
 
     fn aggregates(&self) -> bool {

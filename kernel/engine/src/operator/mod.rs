@@ -47,6 +47,12 @@ pub(crate) trait Operator: Send {
         None
     }
 
+    /// The identities of rows that nothing changes any more, and that it has not given before; `input` are those of the rows it
+    /// was given.
+    fn settled(&mut self, _input: Vec<u64>) -> Vec<u64> {
+        Vec::new()
+    }
+
     /// Whether its rows change until they are final.
     fn aggregates(&self) -> bool {
         false

@@ -29,6 +29,8 @@ pub(crate) struct Regrouped {
     /// The groups that a row which may change is in.
     places: PlHashMap<u64, Vec<Place>>,
     next_id: u64,
+    /// The identities of groups that were closed, until they are asked for.
+    closed: Vec<u64>,
     bytes: usize,
 }
 
@@ -68,6 +70,7 @@ impl Regrouped {
             windows: BTreeMap::new(),
             places: PlHashMap::default(),
             next_id: 0,
+            closed: Vec::new(),
             bytes: 0,
         }
     }
@@ -109,6 +112,7 @@ impl Operator for Regrouped {
                         }
                     }
                 }
+                self.closed.push(group.id);
                 closed.push((start, group));
             }
         }
@@ -117,6 +121,10 @@ impl Operator for Regrouped {
 
     fn due(&self, wanted: bool) -> Option<i64> {
         self.windows.values().next().map(|window| window.end).filter(|end| wanted && *end < i64::MAX)
+    }
+
+    fn settled(&mut self, _: Vec<u64>) -> Vec<u64> {
+        std::mem::take(&mut self.closed)
     }
 
     fn aggregates(&self) -> bool {

@@ -27,6 +27,8 @@ pub(crate) struct Sessions {
     /// The key of a row that may change.
     places: PlHashMap<u64, Box<[u8]>>,
     next_id: u64,
+    /// The identities of groups that were closed, until they are asked for.
+    closed: Vec<u64>,
 }
 
 /// The sessions of a key that may still change.
@@ -53,6 +55,7 @@ impl Sessions {
             ends: BTreeSet::new(),
             places: PlHashMap::default(),
             next_id: 0,
+            closed: Vec::new(),
         }
     }
 }
@@ -90,6 +93,7 @@ impl Operator for Sessions {
             let Some(open) = self.keys.get_mut(&key) else { continue };
             let ended = open.sessions.partition_point(|(_, end, _)| *end <= watermark);
             let times = integers(&open.group.rows, &self.time)?;
+            self.closed.extend(open.sessions[..ended].iter().map(|(_, _, id)| *id));
             for (start, end, id) in open.sessions.drain(..ended).filter(|_| wanted) {
                 let mine = between(&times, start, end);
                 closed.push((start, Group { id, rows: open.group.rows.filter(&mine)?, ids: Vec::new() }));
@@ -111,6 +115,10 @@ impl Operator for Sessions {
 
     fn due(&self, wanted: bool) -> Option<i64> {
         self.ends.first().map(|(end, _)| *end).filter(|_| wanted)
+    }
+
+    fn settled(&mut self, _: Vec<u64>) -> Vec<u64> {
+        std::mem::take(&mut self.closed)
     }
 
     fn aggregates(&self) -> bool {

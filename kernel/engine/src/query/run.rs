@@ -10,14 +10,16 @@ use std::time::Duration;
 use plan::Plan;
 use polars::prelude::DataFrame;
 
+use super::facts::BatchFacts;
+use super::known::Known;
 use super::{OpenSource, Options, Output, RECENT, Step, Trigger};
 use crate::change::Changes;
 use crate::checkpoint::{Checkpoint, CheckpointError, Identity, Planned};
 use crate::clock::Clock;
 use crate::operator::columns::ROW;
-use crate::pipeline::{self, Mode, OutputMode, Pipeline};
+use crate::pipeline::{Mode, OutputMode, Pipeline};
 use crate::progress::Progress;
-use crate::result::{LiveResult, State, Status};
+use crate::result::{LiveResult, State};
 use crate::saved::Saved;
 use crate::sink::{Sink, SinkError};
 use crate::source::{Offsets, Source, SourceBatch, SourceError};
@@ -28,6 +30,8 @@ const PAUSES_PER_BATCH: u32 = 10;
 const A_FRAME: Duration = Duration::from_millis(33);
 /// The table of a saved state that has the result, where all of it is wanted.
 const RESULT: &str = "result";
+/// The table that has the keys of rows, where the sink is told of those that leave.
+const KEYS: &str = "keys";
 
 /// What the thread is given.
 pub(super) struct Run {
@@ -76,6 +80,8 @@ impl From<Halt> for State {
 /// How far a query has come; it outlives a source that was away.
 struct Reached {
     pipeline: Pipeline,
+    /// What the sink has, where rows may leave it.
+    known: Option<Known>,
     /// Where the next batch begins.
     from: Offsets,
     /// The number of the next batch.
@@ -206,8 +212,9 @@ impl Run {
             Trigger::AvailableNow | Trigger::Once => Some(source.latest().map_err(Halt::Source)?),
             _ => None,
         };
-        let (mut batch, mut again) = (0, VecDeque::new());
+        let (mut batch, mut again, mut known) = (0, VecDeque::new(), None);
         if let Some(out) = out {
+            known = Known::new(&self.plan, out.mode, &out.sink.keys())?;
             if out.mode == OutputMode::Append {
                 pipeline.append();
             }
@@ -217,6 +224,10 @@ impl Run {
                     from = saved.facts.offsets.clone();
                     if let Some(rows) = saved.frames.remove(RESULT) {
                         self.refill(rows)?;
+                    }
+                    let keys = saved.frames.remove(KEYS);
+                    if let Some(known) = &mut known {
+                        known.restore(keys).map_err(Halt::Failed)?;
                     }
                     pipeline.restore(saved)?;
                 }
@@ -228,7 +239,7 @@ impl Run {
             }
         }
         self.result.set_status(|status| status.offsets = from.0.iter().map(|(p, at)| (*p, (*at, *at))).collect());
-        Ok(Reached { pipeline, from, batch, again, end, unsaved: (0, self.clock.now()), within: false })
+        Ok(Reached { pipeline, known, from, batch, again, end, unsaved: (0, self.clock.now()), within: false })
     }
 
     /// Runs one batch, if there is one; gives the time to rest after it.
@@ -275,8 +286,9 @@ impl Run {
             offsets: (from, to.clone()),
         };
         self.result.apply(&output.changes, |status| facts.write(status, &output, progress.watermark_ms, &to))?;
+        let gone = reached.known.as_mut().map(|known| known.change(&output.changes, &output.closed)).transpose()?;
         if let Some(out) = out.as_deref_mut().filter(|_| !committed) {
-            self.write(out, batch, output.changes, &mut progress)?;
+            self.write(out, batch, output.changes, &gone.unwrap_or_default(), &mut progress)?;
         }
         reached.from = to;
         reached.batch = batch + 1;
@@ -330,14 +342,21 @@ impl Run {
     }
 
     /// Gives a batch to the sink, unless that has it.
-    fn write(&self, out: &mut Out, batch: u64, changes: Changes, progress: &mut Progress) -> Result<(), Halt> {
+    fn write(
+        &self,
+        out: &mut Out,
+        batch: u64,
+        changes: Changes,
+        gone: &DataFrame,
+        progress: &mut Progress,
+    ) -> Result<(), Halt> {
         let rows: DataFrame = match out.mode {
             OutputMode::Append | OutputMode::Update => changes.rows,
             OutputMode::Complete => self.result.frame(),
         };
         progress.output_rows = rows.height();
         if out.reached.is_none_or(|reached| batch > reached) {
-            self.insist(|| out.sink.write(batch, &rows))?;
+            self.insist(|| out.sink.write_changes(batch, &rows, gone))?;
         }
         Ok(())
     }
@@ -374,6 +393,9 @@ impl Run {
             let (ids, mut rows) = self.result.identified();
             rows.with_column(polars::prelude::Column::new(ROW.into(), ids))?;
             saved.frames.insert(RESULT.to_owned(), rows);
+        }
+        if let Some(known) = &reached.known {
+            saved.frames.insert(KEYS.to_owned(), known.save()?);
         }
         if let Some(checkpoint) = &mut out.checkpoint {
             checkpoint.snapshot(after, &mut saved)?;
@@ -449,38 +471,4 @@ fn unknown_batches(reached: u64, has_checkpoint: bool) -> String {
 
 fn checkpoint<'a>(out: &'a mut Option<&mut Out>) -> Option<&'a mut Checkpoint> {
     out.as_deref_mut().and_then(|out| out.checkpoint.as_mut())
-}
-
-/// What the status takes from a batch.
-struct BatchFacts {
-    rows: usize,
-    dead: usize,
-    last_dead: Option<String>,
-    newest_ms: Option<i64>,
-}
-
-impl BatchFacts {
-    fn of(batch: &SourceBatch) -> BatchFacts {
-        BatchFacts {
-            rows: batch.parts.iter().map(|part| part.rows.height()).sum(),
-            dead: batch.dead_letters.len(),
-            last_dead: batch
-                .dead_letters
-                .last()
-                .map(|d| format!("{} [{}] offset {}: {}", d.topic, d.partition, d.offset, d.reason)),
-            newest_ms: batch.parts.iter().filter_map(|part| part.newest_ms).max(),
-        }
-    }
-
-    fn write(self, status: &mut Status, output: &pipeline::Output, watermark_ms: Option<i64>, to: &Offsets) {
-        status.rows_read += self.rows as u64;
-        status.dead_letters += (self.dead + output.timeless) as u64;
-        status.last_dead_letter = self.last_dead.or_else(|| status.last_dead_letter.take());
-        status.late_rows += output.late as u64;
-        status.watermark_ms = watermark_ms;
-        status.newest_ms = status.newest_ms.max(self.newest_ms);
-        for (partition, end) in &to.0 {
-            status.offsets.entry(*partition).or_insert((0, 0)).1 = *end;
-        }
-    }
 }

@@ -1,0 +1,190 @@
+//! Which rows a sink has, by their keys: so that it can be told of those that leave the result. A row is known from when it
+//! comes until nothing can change it any more. Part of a query's state; used by its thread.
+
+use std::sync::Arc;
+
+use plan::{Cut, Node, Plan, Step};
+use polars::prelude::*;
+
+use crate::change::Changes;
+use crate::operator::columns::{ROW, decoded, encoded};
+use crate::pipeline::OutputMode;
+
+/// The keys of rows that may leave.
+#[derive(Debug)]
+pub(super) struct Known {
+    fields: Vec<Field>,
+    /// By the rows' identities.
+    keys: PlHashMap<u64, Arc<[u8]>>,
+    /// How many rows have a key.
+    counts: PlHashMap<Arc<[u8]>, usize>,
+}
+
+impl Known {
+    /// Nothing known yet, for a sink that knows rows by `keys`. `None` where no row can leave it.
+    pub(super) fn new(plan: &Plan, mode: OutputMode, keys: &[PlSmallStr]) -> PolarsResult<Option<Known>> {
+        if keys.is_empty() || mode == OutputMode::Append || plan.appends() || stays(plan, keys) {
+            return Ok(None);
+        }
+        let field = |name: &PlSmallStr| Ok(Field::new(name.clone(), plan.schema().try_get(name)?.clone()));
+        let fields = keys.iter().map(field).collect::<PolarsResult<_>>()?;
+        Ok(Some(Known { fields, keys: PlHashMap::default(), counts: PlHashMap::default() }))
+    }
+
+    /// Takes in what a batch changed, and which rows nothing changes any more; gives the keys that rows had and none has now.
+    pub(super) fn change(&mut self, changes: &Changes, closed: &[u64]) -> PolarsResult<DataFrame> {
+        let mut left = Vec::new();
+        for id in &changes.deletes {
+            left.extend(self.forget(*id));
+        }
+        let columns = self.fields.iter().map(|field| changes.rows.column(field.name()).cloned());
+        let keys = encoded(&columns.collect::<PolarsResult<Vec<_>>>()?, changes.rows.height())?;
+        for (id, key) in changes.ids.iter().zip(keys.iter()) {
+            let key = key.unwrap_or_default();
+            if self.keys.get(id).is_none_or(|before| before.as_ref() != key) {
+                left.extend(self.forget(*id));
+                self.learn(*id, key);
+            }
+        }
+        left.retain(|key| !self.counts.contains_key(key));
+        // A key may have been given back more than once.
+        let mut told = PlHashSet::default();
+        left.retain(|key| told.insert(key.clone()));
+        for id in closed {
+            self.forget(*id);
+        }
+        self.frame(left.iter().map(AsRef::as_ref).collect())
+    }
+
+    /// The rows as a table.
+    pub(super) fn save(&self) -> PolarsResult<DataFrame> {
+        let (ids, keys): (Vec<u64>, Vec<&[u8]>) = self.keys.iter().map(|(id, key)| (*id, key.as_ref())).unzip();
+        let mut saved = self.frame(keys)?;
+        saved.with_column(Column::from(Series::new(ROW.into(), ids)))?;
+        Ok(saved)
+    }
+
+    /// Takes over what [`Known::save`] gave, or says why it cannot.
+    pub(super) fn restore(&mut self, saved: Option<DataFrame>) -> Result<(), String> {
+        let names = |names: Vec<&str>| names.join(", ");
+        let ours = names(self.fields.iter().map(|field| field.name().as_str()).collect());
+        let hint = "Choose another checkpoint and another place to write to";
+        let Some(mut saved) = saved else {
+            return Err(format!(
+                "the checkpoint does not say which rows have which {ours}, for it had no such key. {hint}"
+            ));
+        };
+        let failed = |error: PolarsError| error.to_string();
+        let ids = saved.drop_in_place(ROW).map_err(failed)?.u64().map_err(failed)?.clone();
+        let schema: Vec<Field> = saved.schema().iter_fields().collect();
+        if schema != self.fields {
+            let theirs = names(schema.iter().map(|field| field.name().as_str()).collect());
+            return Err(format!(
+                "the checkpoint knows rows by {theirs}, and the sink by {ours}. {hint}, or give it the key it had"
+            ));
+        }
+        let keys = encoded(saved.columns(), saved.height()).map_err(failed)?;
+        for (id, key) in ids.iter().zip(keys.iter()) {
+            self.learn(id.unwrap_or_default(), key.unwrap_or_default());
+        }
+        Ok(())
+    }
+
+    fn learn(&mut self, id: u64, key: &[u8]) {
+        let key = match self.counts.get_key_value(key) {
+            Some((known, _)) => known.clone(),
+            None => key.into(),
+        };
+        *self.counts.entry(key.clone()).or_default() += 1;
+        self.keys.insert(id, key);
+    }
+
+    /// Forgets a row; gives its key where no other row has it.
+    fn forget(&mut self, id: u64) -> Option<Arc<[u8]>> {
+        let key = self.keys.remove(&id)?;
+        let count = self.counts.get_mut(&key)?;
+        *count -= 1;
+        if *count > 0 {
+            return None;
+        }
+        self.counts.remove(&key);
+        Some(key)
+    }
+
+    fn frame(&self, keys: Vec<&[u8]>) -> PolarsResult<DataFrame> {
+        DataFrame::new(keys.len(), decoded(&keys, &self.fields)?)
+    }
+}
+
+/// Whether every row of the result stays, and keeps these columns: groups of rows that never change, by their own keys.
+fn stays(plan: &Plan, keys: &[PlSmallStr]) -> bool {
+    let Node::Step { input, step: Step::Aggregate(aggregate) } = plan.node() else { return false };
+    let is_session = aggregate.over.as_ref().is_some_and(|over| matches!(over.cut, Cut::Session { .. }));
+    let own = aggregate.keys.len() + usize::from(aggregate.over.is_some());
+    input.appends()
+        && !is_session
+        && keys.iter().all(|key| plan.schema().iter_names().take(own).any(|name| name == key))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn known() -> Known {
+        let schema = df!["k" => ["a"], "n" => [1i64]].unwrap().schema().clone();
+        let totals = Plan::source("memory rows", schema).group_by(&[col("k")], &[col("n").sum()]).unwrap();
+        let plan = totals.filter(col("n").gt(lit(0))).unwrap();
+        Known::new(&plan, OutputMode::Update, &["k".into()]).unwrap().unwrap()
+    }
+
+    /// The keys that left after rows came (identity and key), and identities went or were closed.
+    fn change(known: &mut Known, rows: &[(u64, &str)], deletes: &[u64], closed: &[u64]) -> Vec<String> {
+        let keys: Vec<&str> = rows.iter().map(|(_, key)| *key).collect();
+        let ids = rows.iter().map(|(id, _)| *id).collect();
+        let changes = Changes { ids, rows: df!["k" => keys].unwrap(), deletes: deletes.to_vec() };
+        let gone = known.change(&changes, closed).unwrap();
+        gone.column("k").unwrap().str().unwrap().iter().flatten().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn a_key_leaves_with_its_last_row() {
+        let mut known = known();
+        assert!(change(&mut known, &[(1, "a"), (2, "b"), (3, "a")], &[9], &[]).is_empty());
+        assert!(change(&mut known, &[], &[1, 7], &[]).is_empty(), "another row has it");
+        assert_eq!(change(&mut known, &[], &[3], &[]), ["a"]);
+        assert!(change(&mut known, &[], &[3], &[]).is_empty(), "once");
+        assert_eq!(change(&mut known, &[(2, "c")], &[], &[]), ["b"], "a row that has another key now");
+        assert!(change(&mut known, &[(4, "c")], &[2], &[]).is_empty(), "a row that takes it over");
+        assert!(change(&mut known, &[(5, "d")], &[], &[4, 5]).is_empty());
+        assert!(change(&mut known, &[], &[4, 5], &[]).is_empty(), "what is closed stays");
+        assert!(known.keys.is_empty() && known.counts.is_empty());
+    }
+
+    #[test]
+    fn what_is_saved_is_known_again_under_the_same_key_only() {
+        let mut before = known();
+        change(&mut before, &[(1, "a"), (2, "b"), (3, "a")], &[], &[]);
+        let saved = before.save().unwrap();
+        let mut after = known();
+        after.restore(Some(saved.clone())).unwrap();
+        assert_eq!(change(&mut after, &[], &[1, 2, 3], &[]), ["b", "a"]);
+        assert!(known().restore(None).unwrap_err().contains("had no such key"));
+        let mut other = known();
+        other.fields = vec![Field::new("n".into(), DataType::Int64)];
+        assert!(other.restore(Some(saved)).unwrap_err().contains("knows rows by k, and the sink by n"));
+    }
+
+    #[test]
+    fn nothing_is_kept_where_no_row_can_leave() {
+        let schema = df!["k" => ["a"], "n" => [1i64]].unwrap().schema().clone();
+        let source = Plan::source("memory rows", schema);
+        let totals = source.group_by(&[col("k")], &[col("n").sum()]).unwrap();
+        let is_kept = |plan: &Plan, mode, key: &str| Known::new(plan, mode, &[key.into()]).unwrap().is_some();
+        assert!(!is_kept(&source, OutputMode::Update, "k"));
+        assert!(!is_kept(&totals, OutputMode::Update, "k"));
+        assert!(is_kept(&totals, OutputMode::Update, "n"));
+        assert!(is_kept(&totals.filter(col("n").gt(lit(0))).unwrap(), OutputMode::Complete, "k"));
+        assert!(Known::new(&totals, OutputMode::Update, &[]).unwrap().is_none());
+    }
+}
