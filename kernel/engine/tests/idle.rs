@@ -11,7 +11,7 @@ use engine::{
     Clock, Crash, ManualClock, Mode, Offsets, OpenSource, Options, OutputMode, PartitionRows, Pipeline, Query,
     QueryOutput, Sink, SinkError, Source, SourceBatch, SourceError, Step, Trigger, collect,
 };
-use plan::{Plan, session, tumbling};
+use plan::{Moment, Plan, StateFunction, session, tumbling};
 use polars::prelude::*;
 use proptest::prelude::*;
 
@@ -386,6 +386,30 @@ fn a_batch_that_is_repeated_has_the_time_of_processing_that_it_had() {
         let values = driven.kept.values("arrived", "time");
         assert_eq!(values, [(0, 1), (7, 2), (60_007, 3)], "after {step:?}");
     }
+}
+
+#[test]
+fn a_function_with_a_state_is_called_as_the_clock_goes_on() {
+    let function = StateFunction::new(|seen: &mut u32, rows: DataFrame, moment: &mut Moment| {
+        *seen += rows.height() as u32;
+        if moment.timed_out() {
+            moment.forget();
+            return df!["n" => [*seen]];
+        }
+        moment.set_timeout_ms(moment.watermark_ms().unwrap_or(0) + 5_000);
+        df!["n" => Vec::<u32>::new()]
+    });
+    let marked = stamped().with_watermark("arrived", "0s").unwrap();
+    let plan = marked.with_state(&[], function).unwrap();
+    let (log, folder) = (Log::of(&[(0, &[1, 2]), (1, &[3])]), tempfile::tempdir().unwrap());
+    let mut driven = Driven::start(&plan, &log, folder.path(), None);
+    driven.until("the first batch", |driven| driven.kept.batches() >= 1);
+    driven.clock.advance(Duration::from_secs(6));
+    driven.until("the call", |driven| !driven.kept.values("n", "n").is_empty());
+    driven.query.stop();
+    assert_eq!(driven.kept.values("n", "n"), [(3, 3)]);
+    let progress = driven.query.last_progress().unwrap();
+    assert_eq!((progress.input_rows, progress.output_rows), (0, 1));
 }
 
 #[test]

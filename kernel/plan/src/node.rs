@@ -528,7 +528,7 @@ impl Plan {
                 found: other.map_or_else(|| "unknown".to_owned(), ToString::to_string),
                 expected: "a datetime",
                 hint: format!(
-                    "Milliseconds since the epoch become one with with_columns([col(\"{name}\").cast(DataType::Datetime(TimeUnit::Milliseconds, None))])."
+                    "Dates and milliseconds since the epoch become one with with_columns([col(\"{name}\").cast(DataType::Datetime(TimeUnit::Milliseconds, None))])."
                 ),
             }),
         }
