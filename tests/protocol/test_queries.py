@@ -119,6 +119,43 @@ def test_streams_are_united_and_joined(kernel, broker):
     assert "union: a frame has a watermark already" in said.error
 
 
+def test_sql_gives_the_frame_that_the_words_give(kernel, broker):
+    produce(broker, "asked", payments(60), partitions=1)
+    kernel.ok(f'let asked = {frame(broker, "asked")};\nregister("asked", &asked);')
+    kernel.ok("let by_sql = sql(\"SELECT shop, tumbling(event_time, '10s') AS start, COUNT(*) AS n FROM asked GROUP BY shop, start\")?;")
+    words = 'asked.group_by_dynamic(col("event_time"), [col("shop")], tumbling("10s")).agg([len().alias("n")]).rename(["event_time"], ["start"])'
+    assert kernel.ok(f"by_sql.explain() == {words}.explain()").plain == "true"
+    assert kernel.ok('by_sql.collect()?.column("n")?.u32()?.sum()').plain == "Some(60)"
+    kernel.ok('register("owners", &df!["shop" => ["shop 0", "shop 1"], "owner" => ["Ada", "Ben"]]?);')
+    kernel.ok('let owned = asked.sql("SELECT o.owner, COUNT(*) AS n FROM self s JOIN owners o ON s.shop = o.shop GROUP BY o.owner ORDER BY o.owner LIMIT 5")?;')
+    assert kernel.ok("owned.collect()?.height()").plain == "2"
+    for query, word in [
+        ("SELECT * FROM askd", 'did you mean "asked"'),
+        ("SELECT * FROM asked ORDER BY amount", "LIMIT 10"),
+        ("SELECT shop, SUM(amount) FROM asked", "GROUP BY"),
+        ("SELEC * FROM asked", "sql: "),
+    ]:
+        said = kernel.run(f'sql("{query}")?')
+        assert said.reply["status"] == "error" and word in said.error, f"{query}:\n{said.error}"
+    said = kernel.run('register("number", &7)')
+    assert "cannot be registered for SQL" in said.error and "a stream or a DataFrame is wanted here" in said.error
+
+
+def test_a_function_sees_every_row_and_names_the_one_it_fails_on(kernel, broker):
+    produce(broker, "each", payments(20), partitions=1)
+    kernel.ok(f"let each = {frame(broker, 'each')};")
+    kernel.ok('let twice = each.map_rows(["twice", "what"], |row| Ok((row.get::<i64>("amount")? * 2, row.get::<String>("shop")?)));')
+    assert kernel.ok('twice.collect()?.column("twice")?.i64()?.sum()').plain == "Some(380)"
+    fails = 'each.map_rows(["same"], |row| { let n = row.get::<i64>("amount")?; assert!(n != 7, "seven is too much"); Ok(n) })'
+    said = kernel.run(f"{fails}.collect()?")
+    assert "map_rows panicked: seven is too much" in said.error and "amount: 7" in said.error, said.error
+    kernel.ok(f'let falls = {fails}.memory("falls").start()?;')
+    said = kernel.run("falls.await_termination()?;")
+    assert "map_rows panicked: seven is too much" in said.error and 'shop: "shop 1", amount: 7' in said.error, said.error
+    said = kernel.run('each.map_rows(["when"], |row| Ok(std::time::Instant::now()))')
+    assert "a number, bool, String or &str" in said.error, said.error
+
+
 @pytest.mark.parametrize(
     ("query", "words"),
     [

@@ -1,7 +1,6 @@
 //! A sink that is a person's own function, as Spark's `foreachBatch`.
 
 use std::error::Error;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use polars::prelude::DataFrame;
 
@@ -25,17 +24,16 @@ where
     F: FnMut(DataFrame, u64) -> Result<(), Box<dyn Error>> + Send,
 {
     fn write(&mut self, batch: u64, rows: &DataFrame) -> Result<(), SinkError> {
-        let failed = |detail: String| SinkError {
+        let called = plan::result_of(|| (self.0)(rows.clone(), batch));
+        called.map_err(|failure| SinkError {
             fact: format!("the function of foreach_batch failed in batch {batch}"),
-            detail,
-            hint: format!("The batch has {} rows and begins with {}", rows.height(), rows.head(Some(1))),
+            detail: format!("it {failure}"),
+            hint: match rows.height() {
+                0 => "The batch has no rows".to_owned(),
+                height => format!("The batch has {height} rows and begins with {}", plan::row_in_words(rows, 0)),
+            },
             retry: false,
-        };
-        match catch_unwind(AssertUnwindSafe(|| (self.0)(rows.clone(), batch))) {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(failed(error.to_string())),
-            Err(panic) => Err(failed(format!("it panicked: {}", plan::panic_message(panic.as_ref())))),
-        }
+        })
     }
 }
 

@@ -40,6 +40,12 @@ pub fn union(frames: &[Frame]) -> Result<Frame, PlanError> {
         }
         let same = plan.schema().len() == schema.len()
             && schema.iter().all(|(name, dtype)| plan.schema().get(name) == Some(dtype));
+        let mixed = schema.iter().find_map(|(name, dtype)| {
+            Some(format!("column \"{name}\" is of two zones: {}", plan::mixed_zones(dtype, plan.schema().get(name)?)?))
+        });
+        if let Some(detail) = mixed {
+            return refused(detail, plan::ONE_ZONE);
+        }
         if !same {
             let detail = format!("the columns differ: {:?} and {:?}", schema, plan.schema());
             return refused(detail, "Give them the same names and types with select(…).");

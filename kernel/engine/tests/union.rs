@@ -91,6 +91,12 @@ fn what_does_not_fit_is_refused_with_the_way_to_do_it() {
     assert!(refused(marked).contains("a watermark already. Union the rows first"));
     let other = a.with_columns(&[col("value").cast(DataType::String)]).unwrap();
     assert!(refused(other).contains("the columns differ"));
+    let zoned = a.with_columns(&[col("time").dt().convert_time_zone(TimeZone::UTC)]);
+    let zoned = zoned.or_else(|_| {
+        a.with_columns(&[col("time").cast(DataType::Datetime(TimeUnit::Milliseconds, Some(TimeZone::UTC)))])
+    });
+    let mixed = refused(zoned.unwrap());
+    assert!(mixed.contains("\"time\" is of two zones") && mixed.contains("convert_time_zone"), "{mixed}");
     assert!(union(&[]).is_err());
 }
 

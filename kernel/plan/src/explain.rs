@@ -2,6 +2,9 @@
 
 use std::fmt::Write as _;
 
+use polars::prelude::{AnyValue, Expr};
+use polars_plan::plans::LiteralValue;
+
 use crate::aggregate::{Method, Over};
 use crate::node::{Plan, Step};
 use crate::window::Cut;
@@ -45,22 +48,58 @@ fn in_words(over: &Over) -> String {
     }
 }
 
+/// How many of a literal's values the words show.
+const MOST_VALUES: usize = 12;
+
+/// Expressions in words. Of a literal with many values Polars prints none or a few, and two plans that differ in them would look alike.
+fn words<'a>(exprs: impl IntoIterator<Item = &'a Expr>, printed: &str) -> String {
+    let mut text = printed.to_owned();
+    for part in exprs.into_iter().flatten() {
+        let Expr::Literal(literal) = part else { continue };
+        let values = match literal {
+            LiteralValue::Series(series) => (**series).clone(),
+            LiteralValue::Scalar(scalar) => match scalar.value() {
+                AnyValue::List(series) => series.clone(),
+                _ => continue,
+            },
+            _ => continue,
+        };
+        let all: Vec<String> = values.iter().map(|value| value.to_string()).collect();
+        let shown = all.iter().take(MOST_VALUES).cloned().collect::<Vec<_>>().join(", ");
+        let more = match all.len() {
+            0..=MOST_VALUES => String::new(),
+            // FNV-1a: a hash that is the same in every version.
+            count => {
+                let hash = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
+                let whole = all.join("\u{1f}").bytes().fold(0xcbf2_9ce4_8422_2325, hash);
+                format!(", … {count} in all, {whole:016x}")
+            }
+        };
+        let _ = write!(text, " WITH [{shown}{more}]");
+    }
+    text
+}
+
 pub(crate) fn line(step: &Step) -> String {
     match step {
-        Step::Filter(predicate) => format!("FILTER {predicate:?}"),
-        Step::Select(exprs) => format!("SELECT {exprs:?}"),
-        Step::WithColumns(exprs) => format!("WITH_COLUMNS {exprs:?}"),
+        Step::Filter(predicate) => format!("FILTER {}", words([predicate], &format!("{predicate:?}"))),
+        Step::Select(exprs) => format!("SELECT {}", words(exprs, &format!("{exprs:?}"))),
+        Step::WithColumns(exprs) => format!("WITH_COLUMNS {}", words(exprs, &format!("{exprs:?}"))),
         Step::Watermark(watermark) => format!("WATERMARK \"{}\" {} late", watermark.column, watermark.delay),
         Step::ProcessingTime(column) => format!("PROCESSING TIME AS \"{column}\""),
         Step::LateRows(of) => format!("LATE ROWS OF {}", line(of)),
         Step::Explode(columns) => format!("EXPLODE {columns:?}"),
         Step::Unnest(columns) => format!("UNNEST {columns:?}"),
-        Step::MapBatches(closure) => format!("MAP_BATCHES {closure:?}"),
+        Step::MapBatches(closure) => closure.explain(),
         Step::Join(lookup) => lookup.explain(),
         Step::Unique(columns) => format!("UNIQUE {columns:?}, THE FIRST TO COME"),
         Step::JoinSides(join) => join.explain().to_owned(),
         Step::Sort(order) => {
-            format!("FIRST {} ROWS BY {:?}, DESCENDING {:?}", order.k, order.by, order.options.descending)
+            let each = |said: &[bool]| {
+                (0..order.by.len()).map(|n| said.get(n).or(said.first()) == Some(&true)).collect::<Vec<_>>()
+            };
+            let (descending, last) = (each(&order.options.descending), each(&order.options.nulls_last));
+            format!("FIRST {} ROWS BY {:?}, DESCENDING {descending:?}, NULLS LAST {last:?}", order.k, order.by)
         }
         Step::WithState(keys, function) => format!("WITH_STATE {function:?} BY {keys:?}"),
         Step::Limit(n) => format!("LIMIT {n}"),
@@ -70,7 +109,12 @@ pub(crate) fn line(step: &Step) -> String {
                 Method::Merge { .. } => String::new(),
                 Method::Regroup { because } => format!(", KEEPING ROWS BECAUSE {because}"),
             };
-            format!("AGGREGATE {:?} BY {:?}{}{rows}", a.written, a.keys, over.unwrap_or_default())
+            format!(
+                "AGGREGATE {} BY {}{}{rows}",
+                words(&a.written, &format!("{:?}", a.written)),
+                words(&a.keys, &format!("{:?}", a.keys)),
+                over.unwrap_or_default()
+            )
         }
     }
 }

@@ -5,7 +5,7 @@ use polars_plan::plans::{AExpr, ExprToIRContext, is_elementwise_rec, to_expr_ir}
 use polars_plan::prelude::Arena;
 use polars_plan::utils::{expr_to_leaf_column_names, has_expr};
 
-use crate::PlanError;
+use crate::{PlanError, zones};
 
 /// The schema after a step, as Polars sees it on an empty frame.
 pub(crate) fn schema_after(
@@ -15,7 +15,10 @@ pub(crate) fn schema_after(
     step: impl FnOnce(LazyFrame) -> LazyFrame,
 ) -> Result<SchemaRef, PlanError> {
     check_columns(operation, schema, exprs)?;
-    let refused = |error: PolarsError| PlanError::Polars { operation, detail: error.to_string() };
+    let refused = |error: PolarsError| {
+        zones::refused(operation, schema, exprs)
+            .unwrap_or_else(|| PlanError::Polars { operation, detail: error.to_string() })
+    };
     let empty = step(DataFrame::empty_with_schema(schema).lazy());
     // Running it on no rows finds what the schema alone does not, such as a filter that is not boolean.
     let frame = empty.collect().map_err(refused)?;
@@ -30,7 +33,11 @@ pub(crate) fn check_row_wise(operation: &'static str, schema: &SchemaRef, exprs:
             return Err(PlanError::NotRowWise {
                 operation,
                 expression: format!("{expr:?}"),
-                hint: "Aggregate over windows with group_by_dynamic(…).agg(…), or collect() the frame and use Polars on the result.",
+                hint: if has_expr(expr, |e| matches!(e, Expr::Over { .. } | Expr::Rolling { .. })) {
+                    "Compare a row with the others of its key by with_state(…), or aggregate with group_by(…) or group_by_dynamic(…).agg(…)."
+                } else {
+                    "Aggregate over windows with group_by_dynamic(…).agg(…), or collect() the frame and use Polars on the result."
+                },
             });
         }
     }
@@ -43,6 +50,11 @@ pub(crate) fn is_row_wise(schema: &SchemaRef, expr: &Expr) -> bool {
     if matches!(expr, Expr::Selector(_)) {
         return true;
     }
+    // A list of given values, as is_in takes it, is one value.
+    let expr = &expr.clone().map_expr(|part| match &part {
+        Expr::Agg(AggExpr::Implode { input, .. }) if matches!(input.as_ref(), Expr::Literal(_)) => lit(NULL),
+        _ => part,
+    });
     if has_expr(expr, |e| {
         matches!(
             e,

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use polars::prelude::*;
+use polars_plan::utils::has_expr;
 
 use crate::aggregate::{Aggregate, Over};
 use crate::closure::Closure;
@@ -13,7 +14,7 @@ use crate::sides::SideJoin;
 use crate::stateful::{Moment, StateFunction};
 use crate::times::Watermark;
 use crate::window::{Cut, Hops, Window};
-use crate::{PlanError, explain};
+use crate::{PlanError, explain, zones};
 
 /// What a frame says.
 #[derive(Clone, Debug)]
@@ -212,6 +213,14 @@ impl Plan {
     /// An unknown column, two columns of one name, or an expression that looks beyond its row.
     pub fn select(&self, exprs: &[Expr]) -> Result<Plan, PlanError> {
         check_row_wise("select", &self.schema, exprs)?;
+        let reads = |expr: &Expr| has_expr(expr, |part| matches!(part, Expr::Column(_) | Expr::Selector(_)));
+        if !exprs.is_empty() && !exprs.iter().any(reads) {
+            return Err(PlanError::Refused {
+                operation: "select",
+                detail: format!("{exprs:?} reads no column, and a value alone has no rows"),
+                hint: "Add it to the rows with with_columns([…]), and select it by its name.",
+            });
+        }
         let schema = schema_after("select", &self.schema, exprs, |frame| frame.select(exprs))?;
         Ok(self.step(Step::Select(exprs.to_vec()), schema))
     }
@@ -361,6 +370,7 @@ impl Plan {
     ) -> Result<Plan, PlanError> {
         check_row_wise("join", &self.schema, left_on)?;
         check_row_wise("join", right.schema(), right_on)?;
+        zones::check_equal("join", (&self.schema, left_on), (right.schema(), right_on))?;
         let lookup = Lookup::new(right, left_on, right_on, how, self.appends())?;
         let schema = schema_after("join", &self.schema, &[], |frame| lookup.join(frame))?;
         Ok(self.step(Step::Join(lookup), schema))
@@ -430,7 +440,7 @@ impl Plan {
         self.ordered("top_k", by, &largest, k)
     }
 
-    fn ordered(
+    pub(crate) fn ordered(
         &self,
         operation: &'static str,
         by: &[Expr],

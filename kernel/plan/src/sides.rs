@@ -3,9 +3,10 @@
 
 use polars::prelude::*;
 
-use crate::PlanError;
 use crate::node::{Plan, Step};
+use crate::times::Watermark;
 use crate::window::parse_duration;
+use crate::{PlanError, zones};
 
 /// Which side a row is of: true on the right.
 pub const SIDE: &str = "__corriente_side";
@@ -82,9 +83,9 @@ pub fn sides(
             "Name the same number on both sides, one at the least.",
         );
     }
-    let (left, left_delay) = without_watermark(left)?;
-    let (right, right_delay) = without_watermark(right)?;
-    let Some(delay_ms) = left_delay.max(right_delay) else {
+    let (left, left_mark) = without_watermark(operation, left)?;
+    let (right, right_mark) = without_watermark(operation, right)?;
+    let Some(delay_ms) = left_mark.iter().chain(&right_mark).map(|mark| mark.delay_ms).max() else {
         return refused(
             "without a watermark every row of both streams is kept for ever".to_owned(),
             "Say how late rows may come with with_watermark(\"event_time\", \"30s\"), before the join.",
@@ -93,6 +94,12 @@ pub fn sides(
     let bound = parse_duration(operation, &within.bound)?;
     let times = [left.time_column(operation, &col(&within.left))?, right.time_column(operation, &col(&within.right))?];
     let dtypes = [left.schema().get(&times[0]), right.schema().get(&times[1])];
+    if let [Some(one), Some(other)] = dtypes
+        && let Some(mixed) = zones::mixed_zones(one, other)
+    {
+        return refused(format!("the times are of two zones: {mixed}"), zones::ONE_ZONE);
+    }
+    zones::check_equal(operation, (left.schema(), left_on), (right.schema(), right_on))?;
     let (Some(DataType::Datetime(unit, _)), true) = (dtypes[0], dtypes[0] == dtypes[1]) else {
         return refused(format!("the times are {dtypes:?}"), "Give them one type with cast(…).");
     };
@@ -156,22 +163,22 @@ pub struct Sides {
     pub join: SideJoin,
 }
 
-/// The frame without its watermark, and the watermark's delay.
-fn without_watermark(plan: &Plan) -> Result<(Plan, Option<i64>), PlanError> {
-    let mut delay = None;
+/// The frame without its watermark, and the watermark.
+pub(crate) fn without_watermark(operation: &'static str, plan: &Plan) -> Result<(Plan, Option<Watermark>), PlanError> {
+    let mut watermark = None;
     let mut bare = plan.root();
     for (step, schema) in plan.steps_with_schemas() {
         match step {
-            Step::Watermark(watermark) => delay = Some(watermark.delay_ms),
+            Step::Watermark(found) => watermark = Some(found.clone()),
             step if step.has_state() => {
                 return Err(PlanError::Refused {
-                    operation: "join_stream",
+                    operation,
                     detail: "a frame has a state already".to_owned(),
-                    hint: "Join the rows first, and say the rest of the result.",
+                    hint: "Join or unite the rows first, and say the rest of the result.",
                 });
             }
             step => bare = bare.step(step.clone(), schema.clone()),
         }
     }
-    Ok((bare, delay))
+    Ok((bare, watermark))
 }

@@ -3,14 +3,13 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use polars::prelude::{DataFrame, PolarsResult, polars_err};
+use polars::prelude::{DataFrame, PolarsError, PolarsResult, polars_err};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::closure::message;
+use crate::closure::{result_of, row_in_words};
 
 /// What a function is told of the moment, and what it can ask for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -130,11 +129,11 @@ where
         }
         let Some(state) = self.states.get_mut(key) else { return Ok(rows) };
         let kept = rows.clone();
-        let called = catch_unwind(AssertUnwindSafe(|| (self.function)(state, rows, moment)));
+        let called = result_of(|| (self.function)(state, rows, moment));
         if moment.forget {
             self.states.remove(key);
         }
-        called.unwrap_or_else(|panic| Err(panicked(&message(panic.as_ref()), &kept.head(Some(1)))))
+        called.map_err(|failure| failed(&failure, &kept.head(Some(1))))
     }
 
     fn save(&self) -> PolarsResult<Vec<(Box<[u8]>, String)>> {
@@ -153,10 +152,14 @@ where
 
 // Not generic, so that a cell does not compile it.
 
-fn panicked(message: &str, first: &DataFrame) -> polars::prelude::PolarsError {
-    polars_err!(ComputeError: "the function of with_state panicked: {message}. The key's rows began with {first}")
+fn failed(failure: &str, first: &DataFrame) -> PolarsError {
+    let rows = match first.height() {
+        0 => "It was called without rows, for the key's time was up".to_owned(),
+        _ => format!("The key's new rows begin with {}", row_in_words(first, 0)),
+    };
+    polars_err!(ComputeError: "the function of with_state {failure}. {rows}")
 }
 
-fn not_json(error: &serde_json::Error) -> polars::prelude::PolarsError {
+fn not_json(error: &serde_json::Error) -> PolarsError {
     polars_err!(ComputeError: "a state of with_state does not go with the checkpoint: {error}")
 }

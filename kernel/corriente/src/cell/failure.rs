@@ -33,6 +33,10 @@ pub fn fail(name: &'static str, message: &str) -> ! {
 pub(super) fn install_hook() {
     CELLS.get_or_init(|| std::thread::current().id());
     std::panic::set_hook(Box::new(|info| {
+        // A person's function in a query: its error tells the row too.
+        if plan::panic_is_told() {
+            return;
+        }
         let (name, message) = said(info.payload());
         let place = info.location();
         if is_cells_thread() {

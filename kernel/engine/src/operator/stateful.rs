@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use plan::{Moment, StateFunction, States};
 use polars::prelude::*;
 
-use super::columns::{KEY, START, encoded, keys_of, named_keys};
+use super::columns::{KEY, START, decoded, encoded, keys_of, named_keys};
 use super::{Executed, GROUPS, Kept, Operator, Tables, never_changing};
 use crate::change::Delta;
 use crate::rows::stacked;
@@ -119,7 +119,8 @@ impl Stateful {
         timed_out: bool,
     ) -> PolarsResult<Option<DataFrame>> {
         let mut moment = Moment::new(watermark_ms, self.timeouts.get(key).copied(), timed_out);
-        let given = self.states.call(key, rows, &mut moment)?;
+        let called = self.states.call(key, rows, &mut moment);
+        let given = called.map_err(|error| polars_err!(ComputeError: "{error}. The key is {}", self.in_words(key)))?;
         polars_ensure!(
             is_like(&given, &self.empty),
             SchemaMismatch: "the function of with_state gave other columns than it gave for no rows: {:?} and not {:?}",
@@ -133,6 +134,17 @@ impl Stateful {
             self.times.insert((time, key.into()));
         }
         Ok((given.height() > 0).then_some(given))
+    }
+
+    /// A key as a person writes it.
+    fn in_words(&self, key: &[u8]) -> String {
+        let keys = self.none.clone().lazy().select(&self.keys).collect();
+        let fields = keys.map(|keys| keys.schema().iter_fields().collect::<Vec<_>>());
+        let columns = fields.and_then(|fields| decoded(&[key], &fields));
+        match columns.and_then(|columns| DataFrame::new(1, columns)) {
+            Ok(key) => plan::row_in_words(&key, 0),
+            Err(_) => "not known".to_owned(),
+        }
     }
 }
 

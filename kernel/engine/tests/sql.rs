@@ -1,0 +1,189 @@
+//! SQL over a stream gives what Polars' own SQL gives over the same rows at rest.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use engine::{Offsets, OpenSource, PartitionRows, Source, SourceBatch, SourceError, collect, union};
+use plan::{Plan, SqlTable, sql};
+use polars::prelude::*;
+use polars::sql::SQLContext;
+
+/// Rows that are handed out at a time, so that a query sees several batches.
+const BATCH: i64 = 17;
+
+/// A log of one partition.
+struct Log(DataFrame);
+
+impl Source for Log {
+    fn schema(&self) -> SchemaRef {
+        self.0.schema().clone()
+    }
+
+    fn start(&mut self) -> Result<Offsets, SourceError> {
+        Ok(Offsets([(0, 0)].into()))
+    }
+
+    fn latest(&mut self) -> Result<Offsets, SourceError> {
+        Ok(Offsets([(0, self.0.height() as i64)].into()))
+    }
+
+    fn available(&mut self, from: &Offsets, _: usize, _: Duration) -> Result<Offsets, SourceError> {
+        Ok(Offsets([(0, (from.0[&0] + BATCH).min(self.0.height() as i64))].into()))
+    }
+
+    fn read(&mut self, from: &Offsets, to: &Offsets) -> Result<SourceBatch, SourceError> {
+        let rows = self.0.slice(from.0[&0], (to.0[&0] - from.0[&0]) as usize);
+        Ok(SourceBatch { parts: vec![PartitionRows { partition: 0, rows, newest_ms: None }], dead_letters: Vec::new() })
+    }
+}
+
+/// Rows with nulls, empty texts and the same values often. The amounts are quarters, so that sums are exact.
+fn rows(count: i64) -> DataFrame {
+    let at = |n: i64, of: i64| (n * 7 + n * n) % of;
+    let frame = df![
+        "event_time" => (0..count).map(|n| 1_700_000_000_000 + n * 700 - at(n, 5) * 300).collect::<Vec<_>>(),
+        "card" => (0..count).map(|n| (at(n, 9) != 8).then(|| format!("card {}", at(n, 9)))).collect::<Vec<_>>(),
+        "account_id" => (0..count).map(|n| n % 6).collect::<Vec<_>>(),
+        "category" => (0..count).map(|n| ["food", "fuel", ""][(n % 3) as usize]).collect::<Vec<_>>(),
+        "amount" => (0..count).map(|n| (at(n, 11) != 0).then(|| at(n, 400) as f64 / 4.0)).collect::<Vec<_>>(),
+    ];
+    let time = col("event_time").cast(DataType::Datetime(TimeUnit::Milliseconds, None));
+    frame.unwrap().lazy().with_columns([time]).collect().unwrap()
+}
+
+fn customers() -> DataFrame {
+    df!["id" => [Some(1i64), Some(2), Some(3), None], "name" => ["Ada", "Ben", "Cy", "Nobody"], "category" => ["a", "b", "c", "d"]].unwrap()
+}
+
+fn stream(name: &str, rows: DataFrame) -> SqlTable<OpenSource> {
+    let plan = Plan::source(format!("memory {name}"), rows.schema().clone());
+    let open: OpenSource = Arc::new(move |columns: &[PlSmallStr]| {
+        Ok(Box::new(Log(rows.select(columns.iter().cloned()).unwrap())) as Box<dyn Source>)
+    });
+    SqlTable::Stream(plan.with_watermark("event_time", "1s").unwrap(), open)
+}
+
+/// The rows sorted by all columns, for a result of a stream has no order of its own.
+fn sorted(frame: &DataFrame) -> DataFrame {
+    let names: Vec<PlSmallStr> = frame.schema().iter_names().cloned().collect();
+    frame.sort(names, SortMultipleOptions::default()).unwrap()
+}
+
+fn streamed(query: &str) -> DataFrame {
+    let tables = [
+        ("txns".to_owned(), stream("txns", rows(200))),
+        ("refunds".to_owned(), stream("refunds", rows(30))),
+        ("customers".to_owned(), SqlTable::Still(customers())),
+    ];
+    let (plan, open) = sql(query, &tables, union).unwrap_or_else(|error| panic!("{query}: {error}"));
+    collect(&plan, &open, |_| true).unwrap_or_else(|error| panic!("{query}: {error}")).frame
+}
+
+#[track_caller]
+fn same(query: &str) {
+    let mut context = SQLContext::new();
+    context.register("txns", rows(200).lazy());
+    context.register("refunds", rows(30).lazy());
+    context.register("customers", customers().lazy());
+    let expected = context.execute(query).unwrap().collect().unwrap();
+    let found = streamed(query);
+    assert_eq!(found.schema(), expected.schema(), "{query}");
+    assert!(sorted(&found).equals_missing(&sorted(&expected)), "{query}:\n{found}\nand not\n{expected}");
+    assert!(expected.height() > 0, "{query} asks for nothing");
+}
+
+#[test]
+fn queries_on_rows_are_those_of_polars() {
+    same("SELECT * FROM txns");
+    same("SELECT card, amount * 2 AS double, UPPER(category) AS loud FROM txns WHERE amount > 20 OR amount IS NULL");
+    same("SELECT 1 AS one, 'x' AS x FROM txns");
+    same("SELECT CASE WHEN amount > 50 THEN 'large' ELSE 'small' END AS size, COALESCE(card, '?') AS card FROM txns");
+    same("SELECT DISTINCT category, account_id FROM txns");
+    same("SELECT EXTRACT(minute FROM event_time) AS minute FROM txns WHERE card LIKE 'card _' AND category <> ''");
+    same(
+        "WITH big AS (SELECT * FROM txns WHERE amount > 50) SELECT b.card, b.amount / 2 AS half FROM big b WHERE b.account_id IN (1, 2)",
+    );
+    same("SELECT card FROM txns UNION ALL SELECT card FROM refunds");
+    same("SELECT account_id FROM txns UNION SELECT account_id FROM refunds");
+}
+
+#[test]
+fn aggregations_are_those_of_polars() {
+    same(
+        "SELECT category, COUNT(*) AS n, COUNT(amount) AS known, SUM(amount) AS total, AVG(amount) AS mean, MIN(card) AS first FROM txns GROUP BY category",
+    );
+    same("SELECT COUNT(*) AS n, MAX(amount) AS most, COUNT(DISTINCT card) AS cards FROM txns WHERE account_id > 1");
+    same(
+        "SELECT category, account_id % 2 AS odd, SUM(amount) AS total FROM txns GROUP BY category, account_id % 2 HAVING SUM(amount) > 500",
+    );
+    same("SELECT card FROM txns GROUP BY card HAVING COUNT(*) > 20");
+    same("SELECT SUM(CASE WHEN amount > 50 THEN 1 ELSE 0 END) AS large, category FROM txns GROUP BY category");
+    same(
+        "SELECT MAX(total) AS most, COUNT(*) AS groups FROM (SELECT card, SUM(amount) AS total FROM txns GROUP BY card)",
+    );
+    same("SELECT account_id FROM txns GROUP BY account_id");
+}
+
+#[test]
+fn orders_are_those_of_polars() {
+    let ordered = |query: &str| {
+        let mut context = SQLContext::new();
+        context.register("txns", rows(200).lazy());
+        let expected = context.execute(query).unwrap().collect().unwrap();
+        let found = streamed(query);
+        assert!(found.equals_missing(&expected), "{query}:\n{found}\nand not\n{expected}");
+    };
+    ordered("SELECT event_time, amount FROM txns ORDER BY amount DESC NULLS LAST, event_time LIMIT 7");
+    ordered("SELECT event_time, amount AS spent FROM txns WHERE amount < 30 ORDER BY amount, event_time DESC LIMIT 7");
+    ordered("SELECT category, COUNT(*) AS n FROM txns GROUP BY category ORDER BY category DESC");
+    ordered(
+        "SELECT category, account_id, SUM(amount) AS total FROM txns GROUP BY category, account_id ORDER BY total DESC NULLS LAST, account_id, category LIMIT 4",
+    );
+    ordered("SELECT DISTINCT account_id FROM txns ORDER BY account_id LIMIT 3");
+}
+
+#[test]
+fn joins_with_a_frame_are_those_of_polars() {
+    same("SELECT t.card, c.name, c.category AS class, t.category FROM txns t JOIN customers c ON t.account_id = c.id");
+    same("SELECT t.card, c.name, c.id FROM txns t LEFT JOIN customers c ON t.account_id = c.id");
+    same("SELECT * FROM txns t JOIN customers c ON t.account_id = c.id");
+    same("SELECT * FROM txns LEFT JOIN customers ON txns.account_id = customers.id");
+    same("SELECT c.name, t.category, c.category AS class FROM customers c JOIN txns t ON c.id = t.account_id");
+    same(
+        "SELECT t.card, c.name FROM txns t JOIN customers c ON t.account_id = c.id AND t.amount > CAST(c.id AS DOUBLE) * 10",
+    );
+    same("SELECT t.card FROM txns t, customers c WHERE t.account_id = c.id AND c.name = 'Ben'");
+    same("SELECT c.name, SUM(t.amount) AS total FROM txns t JOIN customers c ON t.account_id = c.id GROUP BY c.name");
+    same("SELECT card FROM txns WHERE account_id IN (SELECT id FROM customers WHERE name <> 'Ben')");
+    same("SELECT card FROM txns WHERE account_id NOT IN (SELECT id FROM customers WHERE id IS NOT NULL)");
+    same("SELECT card FROM txns t WHERE EXISTS (SELECT 1 FROM customers c WHERE c.id = t.account_id)");
+    same("SELECT card FROM txns t CROSS JOIN (SELECT MAX(id) AS most FROM customers) m WHERE t.account_id = m.most");
+}
+
+#[test]
+fn windows_are_those_of_group_by_dynamic() {
+    let found = streamed(
+        "SELECT category, tumbling(event_time, '10s') AS start, COUNT(*) AS n, SUM(amount) AS total FROM txns GROUP BY category, start HAVING COUNT(*) > 2",
+    );
+    let options = DynamicGroupOptions {
+        every: polars::prelude::Duration::parse("10s"),
+        period: polars::prelude::Duration::parse("10s"),
+        offset: polars::prelude::Duration::parse("0s"),
+        ..Default::default()
+    };
+    let expected = rows(200)
+        .lazy()
+        .sort(["event_time"], Default::default())
+        .group_by_dynamic(col("event_time"), [col("category")], options)
+        .agg([len().alias("n"), col("amount").sum().alias("total")])
+        .filter(col("n").gt(lit(2)))
+        .rename(["event_time"], ["start"], true)
+        .collect()
+        .unwrap();
+    assert!(sorted(&found).equals_missing(&sorted(&expected)), "{found}\nand not\n{expected}");
+    let minutes =
+        streamed("SELECT DATE_TRUNC('minute', event_time) AS minute, COUNT(*) AS n FROM txns GROUP BY minute");
+    assert_eq!(minutes.column("n").unwrap().as_materialized_series().sum::<u32>().unwrap(), 200);
+    assert!(minutes.height() > 1);
+}

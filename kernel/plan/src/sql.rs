@@ -1,0 +1,135 @@
+//! SQL in Polars' dialect, as a plan. Polars itself reads the text and plans it over empty frames that stand for the streams; that
+//! plan is walked here and said again in a stream's words, so that SQL and words give one plan, with one set of refusals.
+
+mod functions;
+mod group;
+mod join;
+mod normal;
+mod stream;
+mod walk;
+
+use std::sync::Arc;
+
+use polars::prelude::*;
+use polars::sql::SQLContext;
+use polars_plan::prelude::DslPlan;
+
+use crate::expr::near_matches;
+use crate::{Plan, PlanError};
+use functions::Functions;
+use walk::{Walk, Walked};
+
+/// What a name in a query stands for.
+#[derive(Clone)]
+pub enum SqlTable<S> {
+    /// A stream: what is said of it, and the way to its source.
+    Stream(Plan, S),
+    /// A frame that stands still.
+    Still(DataFrame),
+}
+
+/// Reads a query over `tables`. Beside the functions of Polars' SQL there are `tumbling(time, '10s')`, `hopping(time, '1m', '10s')` and
+/// `session(time, '5m')`, which as a key of GROUP BY cut the event time into windows, and `DATE_TRUNC('minute', time)`, which is
+/// `tumbling(time, '1m')`. `unite` makes the union of several streams.
+///
+/// # Errors
+/// A text that Polars does not read, a name that is no table, a query that reads no stream, or one that cannot be streamed.
+pub fn sql<S: Clone>(
+    query: &str,
+    tables: &[(String, SqlTable<S>)],
+    unite: impl Fn(&[(Plan, S)]) -> Result<(Plan, S), PlanError>,
+) -> Result<(Plan, S), PlanError> {
+    let mut sources = Vec::new();
+    let mut named: Vec<(&str, Named<'_>)> = Vec::with_capacity(tables.len());
+    for (name, table) in tables {
+        named.push(match table {
+            SqlTable::Still(frame) => (name, Named::Still(frame)),
+            SqlTable::Stream(plan, source) => {
+                sources.push(source.clone());
+                (name, Named::Stream(plan, sources.len() - 1))
+            }
+        });
+    }
+    let mut union = |frames: &[(Plan, usize)]| {
+        let frames: Vec<(Plan, S)> = frames.iter().map(|(plan, at)| (plan.clone(), sources[*at].clone())).collect();
+        let (plan, source) = unite(&frames)?;
+        sources.push(source);
+        Ok((plan, sources.len() - 1))
+    };
+    let (plan, source) = read(query, &named, &mut union)?;
+    Ok((plan, sources[source].clone()))
+}
+
+/// A table whose source is a number.
+enum Named<'a> {
+    Stream(&'a Plan, usize),
+    Still(&'a DataFrame),
+}
+
+/// The union of frames.
+type Union<'a> = &'a mut dyn FnMut(&[(Plan, usize)]) -> Result<(Plan, usize), PlanError>;
+
+fn read(query: &str, tables: &[(&str, Named<'_>)], union: Union<'_>) -> Result<(Plan, usize), PlanError> {
+    let functions = Arc::new(Functions::new());
+    let mut context = SQLContext::new().with_function_registry(functions.clone());
+    let mut streams = Vec::new();
+    for (name, table) in tables {
+        match table {
+            Named::Still(frame) => context.register(name, (*frame).clone().lazy()),
+            Named::Stream(plan, source) => {
+                let empty = DataFrame::empty_with_schema(plan.schema()).lazy();
+                if let DslPlan::DataFrameScan { df, .. } = &empty.logical_plan {
+                    streams.push((Arc::clone(df), (*plan).clone(), *source));
+                }
+                context.register(name, empty);
+            }
+        }
+    }
+    let asked = context.execute(query).map_err(|error| not_read(&error, tables))?;
+    let mut walk = Walk { streams, functions: &functions, union };
+    match walk.walk(&asked.logical_plan).and_then(Walked::settled).map_err(in_sql)? {
+        Walked::Stream(stream) => Ok((stream.plan, stream.source)),
+        Walked::Still(_) => refused(
+            "the query reads no stream, so there is nothing to wait for",
+            "Name a registered stream after FROM; what stands still Polars' own SQLContext reads.",
+        ),
+    }
+}
+
+/// What Polars says of the text; a table that is not there with those that are.
+fn not_read(error: &PolarsError, tables: &[(&str, Named<'_>)]) -> PlanError {
+    let detail = error.to_string();
+    let missing = detail.split_once("relation '").and_then(|(_, rest)| rest.split_once("' was not found"));
+    let Some((missing, _)) = missing else { return PlanError::Polars { operation: "sql", detail } };
+    let names: Vec<&str> = tables.iter().map(|(name, _)| *name).collect();
+    let near = match near_matches(missing, names.iter().copied()).first() {
+        Some(near) => format!("; did you mean \"{near}\"?"),
+        None if names.is_empty() => ", for none is registered".to_owned(),
+        None => format!(", among {}", names.join(", ")),
+    };
+    PlanError::Refused {
+        operation: "sql",
+        detail: format!("there is no table \"{missing}\"{near}").trim_end_matches('?').to_owned(),
+        hint: "Register a frame under its name with register(\"…\", &frame).",
+    }
+}
+
+/// The same refusal with SQL's way to do it.
+fn in_sql(error: PlanError) -> PlanError {
+    match error {
+        PlanError::NotRowWise { expression, .. } => PlanError::NotRowWise {
+            operation: "sql",
+            expression,
+            hint: "Aggregate with GROUP BY, over windows of time by tumbling(event_time, '10s'), or collect() the frame and query the result.",
+        },
+        other => other,
+    }
+}
+
+fn refused<T>(detail: impl Into<String>, hint: &'static str) -> Result<T, PlanError> {
+    Err(PlanError::Refused { operation: "sql", detail: detail.into(), hint })
+}
+
+fn polars_says(error: PolarsError) -> PlanError {
+    PlanError::Polars { operation: "sql", detail: error.to_string() }
+}
