@@ -254,6 +254,9 @@ fn event_time_stands_still_where_all_partitions_are_idle() {
 /// A batch: seconds on the clock before it, and the times of each partition's rows.
 type Turn = (u64, Vec<(i32, i64)>);
 
+/// What a batch was given, the watermark after it, and what came of it.
+type Ran = (Vec<(i32, i64)>, Option<i64>, DataFrame);
+
 fn parts(rows: &[(i32, i64)]) -> Vec<PartitionRows> {
     let mut parts: BTreeMap<i32, Vec<i64>> = BTreeMap::new();
     rows.iter().for_each(|(partition, time)| parts.entry(*partition).or_default().push(*time));
@@ -285,7 +288,7 @@ proptest! {
         };
         let mut pipeline = begin(clock.clone());
         pipeline.expect(0..3);
-        let mut batches: Vec<(Vec<(i32, i64)>, Option<i64>, DataFrame)> = Vec::new();
+        let mut batches: Vec<Ran> = Vec::new();
         let (mut saved, mut late, mut empty) = (None, 0, 0);
         let turns: Vec<Turn> = turns;
         for (seconds, rows) in &turns {
