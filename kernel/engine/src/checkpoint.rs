@@ -1,10 +1,11 @@
 //! A query's folder on disk: what it was asked, which offset range each batch has, which batches are done, and now and then
-//! the whole state. A restart reads the newest state, repeats the batches behind it from the same ranges, and goes on.
+//! the state, or what changed of it since the state before. A restart reads the newest state with all that it goes with, repeats
+//! the batches behind it from the same ranges, and goes on.
 //!
 //! ```text
 //! query.json       the format's version, the plan in words, the output mode
 //! log              a line a step: planned, ran, committed
-//! state/7/         the state after batch 7: facts.json, and a Parquet file a table
+//! state/7/         the state after batch 7: facts.json, and a Parquet file a table, or its changes since the state before
 //! lock             held by the query that runs
 //! ```
 
@@ -19,9 +20,10 @@ use serde::{Deserialize, Serialize};
 use crate::saved::Saved;
 use log::Log;
 pub(crate) use log::Planned;
+use state::States;
 
 /// The version of the format; another one is refused.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// What a checkpoint belongs to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -102,8 +104,8 @@ pub(crate) struct Found {
 
 /// An open checkpoint.
 pub(crate) struct Checkpoint {
-    folder: PathBuf,
     log: Log,
+    states: States,
     /// Held, never read.
     _lock: File,
 }
@@ -119,16 +121,16 @@ impl Checkpoint {
         forgiving: bool,
     ) -> Result<(Checkpoint, Found), CheckpointError> {
         let io = |path: &Path| failed(path.to_owned());
-        std::fs::create_dir_all(folder.join("state")).map_err(io(folder))?;
+        std::fs::create_dir_all(folder).map_err(io(folder))?;
         let lock_path = folder.join("lock");
         let lock = File::options().create(true).append(true).open(&lock_path).map_err(io(&lock_path))?;
         if lock.try_lock().is_err() {
             return Err(CheckpointError::Busy { folder: folder.to_owned() });
         }
         check_identity(folder, identity)?;
-        let state = state::newest(&folder.join("state"), forgiving)?;
+        let (states, state) = States::open(folder.join("state"), forgiving)?;
         let (log, batches) = Log::open(&folder.join("log"), state.as_ref().map(|(batch, _)| *batch))?;
-        Ok((Checkpoint { folder: folder.to_owned(), log, _lock: lock }, Found { state, batches }))
+        Ok((Checkpoint { log, states, _lock: lock }, Found { state, batches }))
     }
 
     /// Step 1: a batch's range is chosen, and its time.
@@ -158,14 +160,19 @@ impl Checkpoint {
         self.log.write(&log::Line::Committed { batch })
     }
 
-    /// Step 5: writes the state after a batch. The state before it is kept too, and the log back to that one.
+    /// Whether the next state is to have all, and not only what changed since the one before.
+    pub(crate) fn wants_all(&self) -> bool {
+        self.states.wants_all()
+    }
+
+    /// Step 5: writes the state after a batch. The states that have all before it are kept back to the last but one, and the log
+    /// as far.
     ///
     /// # Errors
     /// As for [`Checkpoint::plan`].
     pub(crate) fn snapshot(&mut self, batch: u64, saved: &mut Saved) -> Result<(), CheckpointError> {
-        let folder = self.folder.join("state");
-        state::write(&folder, batch, saved)?;
-        if let Some(oldest) = state::keep_two(&folder)? {
+        self.states.write(batch, saved)?;
+        if let Some(oldest) = self.states.forget()? {
             self.log.forget(oldest)?;
         }
         Ok(())

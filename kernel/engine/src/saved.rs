@@ -5,15 +5,18 @@ use std::collections::BTreeMap;
 use polars::prelude::DataFrame;
 use serde::{Deserialize, Serialize};
 
+use crate::operator::{GROUPS, Kept};
 use crate::source::Offsets;
 
 /// The state of a pipeline.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Saved {
     /// What is no table.
     pub facts: Facts,
     /// The tables of the stages, each with a name of its own.
     pub frames: BTreeMap<String, DataFrame>,
+    /// What changed of a table since an earlier state, from one state to the next, oldest first.
+    pub changes: BTreeMap<String, Vec<DataFrame>>,
 }
 
 /// What a state has beside tables.
@@ -37,10 +40,34 @@ pub struct Facts {
 }
 
 impl Saved {
+    /// Puts a stage's state in.
+    pub(crate) fn put(&mut self, number: usize, kept: Kept) {
+        self.facts.stages.push(kept.number);
+        self.frames.extend(kept.tables.into_iter().map(|(name, table)| (format!("{number}-{name}"), table)));
+        self.changes.extend(kept.changes.into_iter().map(|changes| (format!("{number}-{GROUPS}"), vec![changes])));
+    }
+
     /// Takes a stage's table out.
     pub(crate) fn take(&mut self, name: &str) -> polars::prelude::PolarsResult<DataFrame> {
         self.frames
             .remove(name)
             .ok_or_else(|| polars::prelude::polars_err!(ComputeError: "the saved state has no table \"{name}\""))
+    }
+
+    /// Takes out what changed of a stage's table since it was whole.
+    pub(crate) fn take_changes(&mut self, name: &str) -> Vec<DataFrame> {
+        self.changes.remove(name).unwrap_or_default()
+    }
+
+    /// Goes on to a later state of the same pipeline, which may say only what changed since this one.
+    pub fn go_on(&mut self, later: Saved) {
+        self.facts = later.facts;
+        for (name, frame) in later.frames {
+            self.changes.remove(&name);
+            self.frames.insert(name, frame);
+        }
+        for (name, changes) in later.changes {
+            self.changes.entry(name).or_default().extend(changes);
+        }
     }
 }

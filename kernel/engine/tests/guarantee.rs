@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use engine::{Clock, LiveResult, ManualClock, Mode, PartitionRows, Pipeline, Status};
+use engine::{Clock, LiveResult, ManualClock, Mode, PartitionRows, Pipeline, Saved, Status};
 use plan::{Plan, hopping, session, tumbling};
 use polars::prelude::*;
 use proptest::prelude::*;
@@ -345,11 +345,15 @@ fn streamed(plan: &Plan, batches: &[Vec<Row>], restarts: &[usize]) -> (DataFrame
     pipeline.expect(0..3);
     let result = LiveResult::new(plan.schema().clone(), Status::default());
     let mut late = 0;
+    let mut kept: Option<Saved> = None;
     for (number, batch) in batches.iter().enumerate() {
         if restarts.contains(&number) {
-            let saved = pipeline.save().unwrap();
+            // As a checkpoint does: all the first time, and then what changed.
+            let later = pipeline.snapshot(kept.is_none()).unwrap();
+            let saved = kept.get_or_insert_default();
+            saved.go_on(later);
             pipeline = begin();
-            pipeline.restore(saved).unwrap();
+            pipeline.restore(saved.clone()).unwrap();
         }
         let output = pipeline.execute(parts(batch)).unwrap();
         late += output.late;

@@ -215,9 +215,15 @@ fn a_crash_after_any_step_of_any_batch_changes_nothing() {
             for batch in 0..6 {
                 let (folder, kept) = (tempfile::tempdir().unwrap(), Kept::default());
                 let crash: Crash = Arc::new(move |at, after| (at, after) == (batch, step));
-                let failed = run(&plan, mode, folder.path(), &kept, 45, Some(crash));
+                // Once with a state after every batch, some of which say only what changed.
+                let rows = if batch == 3 { 1 } else { 45 };
+                let failed = run(&plan, mode, folder.path(), &kept, rows, Some(crash));
                 assert!(failed.is_some(), "{name}: there is a crash after {step:?} of batch {batch}");
-                assert_eq!(run(&plan, mode, folder.path(), &kept, 45, None), None, "{name} after {step:?} of {batch}");
+                assert_eq!(
+                    run(&plan, mode, folder.path(), &kept, rows, None),
+                    None,
+                    "{name} after {step:?} of {batch}"
+                );
                 let found = kept.batches();
                 assert_eq!(found.len(), expected.len(), "{name} after {step:?} of batch {batch}");
                 for ((number, ours), (_, theirs)) in found.iter().zip(&expected) {
@@ -283,10 +289,11 @@ fn a_damaged_state_is_named_and_an_older_one_is_used_when_asked() {
     let (_, plan, mode) = plans().swap_remove(3);
     let (kept, folder) = (Kept::default(), tempfile::tempdir().unwrap());
     assert_eq!(run(&plan, mode, folder.path(), &kept, 45, None), None);
-    let newest = folder.path().join("state/5/0-groups.parquet");
+    let newest = folder.path().join("state/5/0-groups.changes.parquet");
+    assert!(newest.exists());
     std::fs::write(&newest, "damaged").unwrap();
     let refused = run(&plan, mode, folder.path(), &kept, 45, None).unwrap();
-    assert!(refused.contains("0-groups.parquet") && refused.contains("use_newest_good_state"), "{refused}");
+    assert!(refused.contains("0-groups.changes.parquet") && refused.contains("use_newest_good_state"), "{refused}");
     let output = QueryOutput {
         sink: Box::new(kept.clone()),
         mode,
@@ -297,6 +304,66 @@ fn a_damaged_state_is_named_and_an_older_one_is_used_when_asked() {
     let query = Query::write("test", &plan, open(), options, output).unwrap();
     assert!(query.await_termination(DEADLINE));
     assert_eq!(query.exception(), None);
+}
+
+/// The rows of the table with the groups in each state of a checkpoint, and whether they are only what changed.
+fn groups_of_states(folder: &Path) -> BTreeMap<u64, (bool, usize)> {
+    let states = std::fs::read_dir(folder.join("state")).unwrap().map(|state| state.unwrap().path());
+    let groups = |state: std::path::PathBuf| {
+        let batch = state.file_name().unwrap().to_str().unwrap().parse().unwrap();
+        let changes = state.join("0-groups.changes.parquet");
+        let file = if changes.exists() { changes.clone() } else { state.join("0-groups.parquet") };
+        let rows = ParquetReader::new(std::fs::File::open(file).unwrap()).finish().unwrap();
+        (batch, (changes.exists(), rows.height()))
+    };
+    states.map(groups).collect()
+}
+
+#[test]
+fn a_state_says_only_what_changed_since_the_one_before() {
+    // Every row is a group, so a batch changes twenty of them.
+    let plan = source().group_by(&[col("time"), col("price")], &[len().alias("n"), col("value").max()]).unwrap();
+    let (kept, folder) = (Kept::default(), tempfile::tempdir().unwrap());
+    assert_eq!(run(&plan, OutputMode::Update, folder.path(), &kept, 1, None), None);
+    let states = groups_of_states(folder.path());
+    assert!(
+        states.values().any(|(changes, _)| *changes) && states.values().any(|(changes, _)| !*changes),
+        "{states:?}"
+    );
+    for (batch, (changes, rows)) in &states {
+        let all = 20 * (*batch as usize + 1);
+        assert!(if *changes { *rows <= 20 } else { *rows > all - 20 && *rows <= all }, "{states:?}");
+    }
+}
+
+#[test]
+fn a_damaged_state_that_others_go_with_is_named_and_an_older_one_is_used_when_asked() {
+    let plan = source().group_by(&[col("key")], &[len().alias("n"), col("value").sum()]).unwrap();
+    let (whole, other) = (Kept::default(), tempfile::tempdir().unwrap());
+    assert_eq!(run(&plan, OutputMode::Update, other.path(), &whole, 1, None), None);
+    let (kept, folder) = (Kept::default(), tempfile::tempdir().unwrap());
+    let crash: Crash = Arc::new(|batch, step| (batch, step) == (3, Step::Saved));
+    assert!(run(&plan, OutputMode::Update, folder.path(), &kept, 1, Some(crash)).is_some());
+    let states = groups_of_states(folder.path());
+    let with_all: Vec<u64> = states.iter().filter(|(_, (changes, _))| !changes).map(|(batch, _)| *batch).collect();
+    assert!(with_all.len() == 2, "the last but one that has all is kept: {states:?}");
+    let newest = folder.path().join(format!("state/{}/0-groups.parquet", with_all[1]));
+    std::fs::write(&newest, "damaged").unwrap();
+    let refused = run(&plan, OutputMode::Update, folder.path(), &kept, 1, None).unwrap();
+    assert!(refused.contains("is damaged") && refused.contains(&format!("state/{}", with_all[1])), "{refused}");
+    let output = QueryOutput {
+        sink: Box::new(kept.clone()),
+        mode: OutputMode::Update,
+        checkpoint: Some(folder.path().to_owned()),
+        use_newest_good_state: true,
+    };
+    let options = Options { max_rows: 20, trigger: Trigger::AvailableNow, ..Options::default() };
+    let query = Query::write("test", &plan, open(), options, output).unwrap();
+    assert!(query.await_termination(DEADLINE));
+    assert_eq!(query.exception(), None);
+    for ((_, ours), (_, theirs)) in kept.batches().iter().zip(&whole.batches()) {
+        assert!(ours.equals_missing(theirs), "{ours}\n{theirs}");
+    }
 }
 
 #[test]

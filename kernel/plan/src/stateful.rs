@@ -78,6 +78,15 @@ pub trait States: Send {
     /// A state that JSON cannot hold.
     fn save(&self) -> PolarsResult<Vec<(Box<[u8]>, String)>>;
 
+    /// The state of a key, if it has one, as JSON.
+    ///
+    /// # Errors
+    /// As for [`States::save`].
+    fn save_one(&self, key: &[u8]) -> PolarsResult<Option<String>>;
+
+    /// Forgets the state of a key.
+    fn forget(&mut self, key: &[u8]);
+
     /// Puts a state back.
     ///
     /// # Errors
@@ -142,6 +151,15 @@ where
             saved.push((key.clone(), serde_json::to_string(state).map_err(|error| not_json(&error))?));
         }
         Ok(saved)
+    }
+
+    fn save_one(&self, key: &[u8]) -> PolarsResult<Option<String>> {
+        let text = self.states.get(key).map(serde_json::to_string).transpose();
+        text.map_err(|error| not_json(&error))
+    }
+
+    fn forget(&mut self, key: &[u8]) {
+        self.states.remove(key);
     }
 
     fn restore(&mut self, key: &[u8], state: &str) -> PolarsResult<()> {

@@ -1,8 +1,9 @@
-//! States in a checkpoint: a folder each, made under another name and renamed when it is whole. The facts hold the hash of
-//! every table's file.
+//! States in a checkpoint: a folder each, made under another name and renamed when it is whole. A table is there whole, or as
+//! what changed of it since the state before. The facts say which, and hold the hash of every table's file.
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::io::{Cursor, Write};
 use std::path::{Path, PathBuf};
 
 use polars::prelude::{DataFrame, ParquetReader, ParquetWriter, SerReader as _};
@@ -12,97 +13,218 @@ use sha2::{Digest as _, Sha256};
 use super::{CheckpointError, corrupt, failed};
 use crate::saved::{Facts, Saved};
 
+/// So many states may say what changed before one has all: a start reads them all.
+const MOST_IN_A_CHAIN: usize = 64;
+
 #[derive(Serialize, Deserialize)]
 struct Contents {
     facts: Facts,
-    /// The hash of each table's file; a table without columns has no file.
-    tables: BTreeMap<String, Option<String>>,
+    tables: BTreeMap<String, Table>,
+    /// The state before, which this one goes with.
+    after: Option<u64>,
 }
 
-/// Writes the state after a batch.
-pub(super) fn write(folder: &Path, batch: u64, saved: &mut Saved) -> Result<(), CheckpointError> {
-    let new = folder.join(format!("{batch}.new"));
-    let io = |path: &Path| failed(path.to_owned());
-    if new.exists() {
-        std::fs::remove_dir_all(&new).map_err(io(&new))?;
-    }
-    std::fs::create_dir_all(&new).map_err(io(&new))?;
-    let mut tables = BTreeMap::new();
-    for (name, frame) in &mut saved.frames {
-        if frame.width() == 0 {
-            tables.insert(name.clone(), None);
-            continue;
-        }
-        let path = new.join(format!("{name}.parquet"));
-        let file = File::create(&path).map_err(io(&path))?;
-        ParquetWriter::new(file).finish(frame).map_err(|error| corrupt(&path, &error))?;
-        tables.insert(name.clone(), Some(hash(&path)?));
-    }
-    let contents = Contents { facts: saved.facts.clone(), tables };
-    let path = new.join("facts.json");
-    let text = serde_json::to_vec(&contents).map_err(|error| corrupt(&path, &error))?;
-    std::fs::write(&path, text).map_err(io(&path))?;
-    let whole = folder.join(batch.to_string());
-    if whole.exists() {
-        std::fs::remove_dir_all(&whole).map_err(io(&whole))?;
-    }
-    std::fs::rename(&new, &whole).map_err(io(&whole))
+#[derive(Serialize, Deserialize)]
+struct Table {
+    /// Of its file; a table without columns has none.
+    hash: Option<String>,
+    /// Whether it is what changed since the state before.
+    changes: bool,
 }
 
-/// The newest state and the batch it is after. With `forgiving`, the newest that is whole.
-pub(super) fn newest(folder: &Path, forgiving: bool) -> Result<Option<(u64, Saved)>, CheckpointError> {
-    for batch in batches(folder)?.into_iter().rev() {
-        match read(&folder.join(batch.to_string())) {
-            Ok(saved) => return Ok(Some((batch, saved))),
-            Err(CheckpointError::Corrupt { .. }) if forgiving => {}
-            Err(error) => return Err(error),
-        }
+impl Table {
+    fn file(&self, name: &str) -> String {
+        format!("{name}{}.parquet", if self.changes { ".changes" } else { "" })
     }
-    Ok(None)
 }
 
-/// Removes all but the two newest; gives the older of them where there are two.
-pub(super) fn keep_two(folder: &Path) -> Result<Option<u64>, CheckpointError> {
-    let batches = batches(folder)?;
-    let Some(oldest) = batches.len().checked_sub(2).map(|at| batches[at]) else { return Ok(None) };
-    for batch in batches.into_iter().filter(|batch| *batch < oldest) {
-        let path = folder.join(batch.to_string());
-        std::fs::remove_dir_all(&path).map_err(failed(path))?;
-    }
-    Ok(Some(oldest))
+/// The states of a checkpoint.
+pub(super) struct States {
+    folder: PathBuf,
+    /// In order.
+    known: Vec<Known>,
 }
 
-fn batches(folder: &Path) -> Result<Vec<u64>, CheckpointError> {
-    let entries = std::fs::read_dir(folder).map_err(failed(folder.to_owned()))?;
-    let mut batches: Vec<u64> =
-        entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
-    batches.sort_unstable();
-    Ok(batches)
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    batch: u64,
+    after: Option<u64>,
+    bytes: u64,
 }
 
-fn read(folder: &Path) -> Result<Saved, CheckpointError> {
-    let path = folder.join("facts.json");
-    let text = std::fs::read(&path).map_err(|error| corrupt(&path, &error))?;
-    let contents: Contents = serde_json::from_slice(&text).map_err(|error| corrupt(&path, &error))?;
-    let mut frames = BTreeMap::new();
-    for (name, wanted) in contents.tables {
-        let frame = match wanted {
-            None => DataFrame::default(),
-            Some(wanted) => {
-                let path: PathBuf = folder.join(format!("{name}.parquet"));
-                if hash(&path)? != wanted {
-                    return Err(corrupt(&path, &"it is not what was written"));
-                }
-                let file = File::open(&path).map_err(|error| corrupt(&path, &error))?;
-                ParquetReader::new(file).finish().map_err(|error| corrupt(&path, &error))?
+impl States {
+    /// Opens the folder; gives the newest state and the batch it is after. With `forgiving`, the newest that is whole: newer
+    /// ones are removed.
+    pub(super) fn open(folder: PathBuf, forgiving: bool) -> Result<(States, Option<(u64, Saved)>), CheckpointError> {
+        std::fs::create_dir_all(&folder).map_err(failed(folder.clone()))?;
+        let mut states = States { known: Vec::new(), folder };
+        let mut batches = states.batches()?;
+        let newest = loop {
+            let Some(batch) = batches.last().copied() else { break None };
+            match states.read(batch) {
+                Ok(saved) => break Some((batch, saved)),
+                Err(CheckpointError::Corrupt { .. }) if forgiving => states.remove(batch)?,
+                Err(error) => return Err(error),
             }
+            batches.pop();
         };
-        frames.insert(name, frame);
+        for batch in batches {
+            // What cannot be read goes with nothing; it is removed with those of its age.
+            let after = states.contents(batch).ok().and_then(|contents| contents.after);
+            let bytes = states.bytes(batch)?;
+            states.known.push(Known { batch, after, bytes });
+        }
+        Ok((states, newest))
     }
-    Ok(Saved { facts: contents.facts, frames })
+
+    /// Whether the next state is to have all, and not only what changed.
+    pub(super) fn wants_all(&self) -> bool {
+        let changes = self.known.iter().rev().take_while(|state| state.after.is_some());
+        let (count, bytes) = changes.fold((0, 0), |(count, bytes), state| (count + 1, bytes + state.bytes));
+        let all = self.known.iter().rev().nth(count).map(|state| state.bytes);
+        count >= MOST_IN_A_CHAIN || all.is_none_or(|all| bytes >= all)
+    }
+
+    /// Writes the state after a batch.
+    pub(super) fn write(&mut self, batch: u64, saved: &mut Saved) -> Result<(), CheckpointError> {
+        let new = self.folder.join(format!("{batch}.new"));
+        let io = |path: &Path| failed(path.to_owned());
+        if new.exists() {
+            std::fs::remove_dir_all(&new).map_err(io(&new))?;
+        }
+        std::fs::create_dir_all(&new).map_err(io(&new))?;
+        let mut tables = BTreeMap::new();
+        let whole = saved.frames.iter_mut().map(|(name, frame)| (name, frame, false));
+        let changes = saved.changes.iter_mut().flat_map(|(name, all)| all.iter_mut().map(move |one| (name, one, true)));
+        for (name, frame, changes) in whole.chain(changes) {
+            let mut table = Table { hash: None, changes };
+            if frame.width() > 0 {
+                table.hash = Some(write_table(&new.join(table.file(name)), frame)?);
+            }
+            tables.insert(name.clone(), table);
+        }
+        let newest = self.known.last().map(|state| state.batch);
+        let after = newest.filter(|_| tables.values().any(|table| table.changes));
+        let contents = Contents { facts: saved.facts.clone(), tables, after };
+        let path = new.join("facts.json");
+        let text = serde_json::to_vec(&contents).map_err(|error| corrupt(&path, &error))?;
+        let written = File::create(&path).and_then(|mut file| file.write_all(&text).and_then(|()| file.sync_all()));
+        written.map_err(io(&path))?;
+        let whole = self.folder.join(batch.to_string());
+        if whole.exists() {
+            std::fs::remove_dir_all(&whole).map_err(io(&whole))?;
+        }
+        std::fs::rename(&new, &whole).map_err(io(&whole))?;
+        self.known.retain(|state| state.batch < batch);
+        self.known.push(Known { batch, after, bytes: self.bytes(batch)? });
+        Ok(())
+    }
+
+    /// Removes the states before the last but one that has all; gives that one where there are two.
+    pub(super) fn forget(&mut self) -> Result<Option<u64>, CheckpointError> {
+        let all = self.known.iter().rev().filter(|state| state.after.is_none());
+        let Some(oldest) = all.map(|state| state.batch).nth(1) else { return Ok(None) };
+        while let Some(state) = self.known.first().filter(|state| state.batch < oldest) {
+            self.remove(state.batch)?;
+            self.known.remove(0);
+        }
+        Ok(Some(oldest))
+    }
+
+    fn remove(&self, batch: u64) -> Result<(), CheckpointError> {
+        let path = self.folder.join(batch.to_string());
+        std::fs::remove_dir_all(&path).map_err(failed(path))
+    }
+
+    fn batches(&self) -> Result<Vec<u64>, CheckpointError> {
+        let entries = std::fs::read_dir(&self.folder).map_err(failed(self.folder.clone()))?;
+        let mut batches: Vec<u64> =
+            entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+        batches.sort_unstable();
+        Ok(batches)
+    }
+
+    /// What a state takes on the disk.
+    fn bytes(&self, batch: u64) -> Result<u64, CheckpointError> {
+        let path = self.folder.join(batch.to_string());
+        let entries = std::fs::read_dir(&path).map_err(failed(path))?;
+        Ok(entries.flatten().filter_map(|entry| entry.metadata().ok()).map(|metadata| metadata.len()).sum())
+    }
+
+    fn contents(&self, batch: u64) -> Result<Contents, CheckpointError> {
+        let path = self.folder.join(batch.to_string()).join("facts.json");
+        let text = std::fs::read(&path).map_err(|error| corrupt(&path, &error))?;
+        serde_json::from_slice(&text).map_err(|error| corrupt(&path, &error))
+    }
+
+    /// A state, with all that it goes with.
+    fn read(&self, batch: u64) -> Result<Saved, CheckpointError> {
+        let newest = self.contents(batch)?;
+        let mut saved = Saved { facts: newest.facts.clone(), ..Saved::default() };
+        // Tables that are still to be found whole.
+        let mut wanted: Vec<String> = newest.tables.keys().cloned().collect();
+        let (mut at, mut contents) = (batch, newest);
+        loop {
+            let folder = self.folder.join(at.to_string());
+            let mut further = Vec::new();
+            for name in wanted {
+                let missing = || corrupt(&folder.join("facts.json"), &format!("it has no table \"{name}\""));
+                let table = contents.tables.get(&name).ok_or_else(missing)?;
+                let frame = read_table(&folder.join(table.file(&name)), table.hash.as_deref())?;
+                if table.changes {
+                    saved.changes.entry(name.clone()).or_default().insert(0, frame);
+                    further.push(name);
+                } else {
+                    saved.frames.insert(name, frame);
+                }
+            }
+            if further.is_empty() {
+                return Ok(saved);
+            }
+            let no_end = || corrupt(&folder.join("facts.json"), &"it names no state before it");
+            at = contents.after.filter(|after| *after < at).ok_or_else(no_end)?;
+            contents = self.contents(at)?;
+            wanted = further;
+        }
+    }
 }
 
-fn hash(path: &Path) -> Result<String, CheckpointError> {
+/// Writes a table's file; gives its hash.
+fn write_table(path: &Path, frame: &mut DataFrame) -> Result<String, CheckpointError> {
+    let file = File::create(path).map_err(failed(path.to_owned()))?;
+    let mut hashed = Hashed { file, hash: Sha256::new() };
+    ParquetWriter::new(&mut hashed).finish(frame).map_err(|error| corrupt(path, &error))?;
+    hashed.file.sync_all().map_err(failed(path.to_owned()))?;
+    Ok(hex(hashed.hash))
+}
+
+fn read_table(path: &Path, hash: Option<&str>) -> Result<DataFrame, CheckpointError> {
+    let Some(hash) = hash else { return Ok(DataFrame::default()) };
     let bytes = std::fs::read(path).map_err(|error| corrupt(path, &error))?;
-    Ok(Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect())
+    if hex(Sha256::new_with_prefix(&bytes)) != hash {
+        return Err(corrupt(path, &"it is not what was written"));
+    }
+    ParquetReader::new(Cursor::new(bytes)).finish().map_err(|error| corrupt(path, &error))
+}
+
+/// A file whose hash is made as it is written.
+struct Hashed {
+    file: File,
+    hash: Sha256,
+}
+
+impl Write for Hashed {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let count = self.file.write(bytes)?;
+        self.hash.update(&bytes[..count]);
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.file.flush()
+    }
+}
+
+fn hex(hash: Sha256) -> String {
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -9,11 +9,11 @@ use plan::{Accumulator, Aggregate};
 use polars::prelude::*;
 
 use super::accumulator::Cells;
-use super::columns::{COUNT, END, GROUP, KEY, START, decoded, encoded, integers, keys_of, named_keys};
+use super::columns::{COUNT, START, decoded, encoded, integers, keys_of, named_keys};
 use super::windows::Windows;
 use super::{Executed, GROUPS, Kept, Operator, Tables, Touched, never_changing};
 use crate::change::Delta;
-use groups::{Groups, Key, KeyBytes, TOUCHED};
+use groups::{CHANGED, Groups, Key, KeyBytes, TOUCHED};
 use index::Index;
 use placed::Placed;
 use words::Layout;
@@ -21,6 +21,7 @@ use words::Layout;
 pub(super) mod groups;
 mod index;
 mod placed;
+mod saved;
 pub(super) mod words;
 
 /// The state and its parameters.
@@ -38,12 +39,22 @@ pub(crate) struct Merged {
     next_id: u64,
     /// The identities of groups that were closed, until they are asked for.
     closed: Vec<u64>,
+    /// Whether it is noted which groups change.
+    noted: bool,
 }
 
 struct Window {
     /// Without windows it never ends.
     end: i64,
     index: Index,
+    /// The groups that changed since the state was last saved.
+    changed: Vec<u32>,
+}
+
+impl Window {
+    fn new(end: i64) -> Window {
+        Window { end, index: Index::default(), changed: Vec::new() }
+    }
 }
 
 /// The groups that a batch touches.
@@ -76,6 +87,7 @@ impl Merged {
             hasher: PlRandomState::default(),
             next_id: 0,
             closed: Vec::new(),
+            noted: false,
         }
     }
 }
@@ -109,11 +121,8 @@ impl Operator for Merged {
             closed.extend(window.index.slots().map(|slot| (start, slot)));
         }
         let rows = if wanted && !closed.is_empty() { Some(self.rows_of(&mut closed)?) } else { None };
-        for (_, slot) in closed {
-            self.cells.iter_mut().for_each(|cells| cells.clear(slot));
-            self.closed.push(self.groups.id(slot));
-            self.groups.remove(slot);
-        }
+        self.closed.extend(closed.iter().map(|(_, slot)| self.groups.id(*slot)));
+        self.forget(closed.into_iter().map(|(_, slot)| slot));
         Ok(rows)
     }
 
@@ -130,49 +139,54 @@ impl Operator for Merged {
     }
 
     fn save(&self) -> PolarsResult<Kept> {
-        let of = |(start, window): (&i64, &Window)| {
-            window.index.slots().map(|slot| (*start, window.end, slot)).collect::<Vec<_>>()
-        };
-        let groups: Vec<(i64, i64, u32)> = self.windows.iter().flat_map(of).collect();
-        let slots: Vec<u32> = groups.iter().map(|(_, _, slot)| *slot).collect();
-        let keys: Vec<KeyBytes> = slots.iter().map(|slot| self.groups.key(*slot)).collect();
-        let mut columns: Vec<Column> = vec![
-            Series::new(START.into(), groups.iter().map(|(start, ..)| *start).collect::<Vec<_>>()).into(),
-            Series::new(END.into(), groups.iter().map(|(_, end, _)| *end).collect::<Vec<_>>()).into(),
-            Series::new(KEY.into(), keys.iter().map(|key| key.as_ref()).collect::<Vec<&[u8]>>()).into(),
-            Series::new(GROUP.into(), slots.iter().map(|slot| self.groups.id(*slot)).collect::<Vec<_>>()).into(),
-        ];
-        for (number, cells) in self.cells.iter().enumerate() {
-            columns.extend(cells.save(&self.groups, &slots, &format!("cells {number}")));
-        }
-        Ok(Kept::new(self.next_id, [(GROUPS, DataFrame::new(slots.len(), columns)?)]))
+        Ok(Kept::new(self.next_id, [(GROUPS, self.table(|window| window.index.slots().collect())?)]))
     }
 
     fn restore(&mut self, number: u64, tables: Tables<'_>) -> PolarsResult<()> {
-        let saved = tables(GROUPS)?;
         self.next_id = number;
-        self.groups.expect(saved.height())?;
-        let (starts, ends) = (integers(&saved, START)?, integers(&saved, END)?);
-        let keys = saved.column(KEY)?.binary()?;
-        let ids = saved.column(GROUP)?.u64()?;
-        let mut slots = Vec::with_capacity(saved.height());
-        for (((start, end), key), id) in starts.iter().zip(ends.iter()).zip(keys.iter()).zip(ids.iter()) {
-            let key = key.unwrap_or_default();
-            let slot = self.groups.add(id.unwrap_or_default(), &Key::new(key));
-            let window = self.windows.entry(start.unwrap_or_default());
-            let window = window.or_insert_with(|| Window { end: end.unwrap_or_default(), index: Index::default() });
-            window.index.insert(hash(&self.hasher, key), slot);
-            slots.push(slot);
-        }
-        for (number, cells) in self.cells.iter_mut().enumerate() {
-            cells.grow(self.groups.slots());
-            cells.restore(&mut self.groups, &slots, &saved, &format!("cells {number}"))?;
-        }
+        self.noted = true;
+        self.put(&tables(GROUPS)?)
+    }
+
+    fn all_saved(&mut self) {
+        self.noted = true;
+        let changed = self.windows.values_mut().flat_map(|window| window.changed.drain(..));
+        changed.for_each(|slot| self.groups.unmark(slot, CHANGED));
+    }
+
+    fn save_changes(&mut self) -> PolarsResult<Kept> {
+        let changes = self.table(|window| window.changed.clone())?;
+        self.all_saved();
+        // Windows that have been closed are told by their absence.
+        let open: Vec<i64> = self.windows.keys().copied().collect();
+        let open = DataFrame::new(open.len(), vec![Series::new(START.into(), open).into()])?;
+        Ok(Kept { changes: Some(changes), ..Kept::new(self.next_id, [(WINDOWS, open)]) })
+    }
+
+    fn restore_changes(&mut self, number: u64, changes: Vec<DataFrame>, tables: Tables<'_>) -> PolarsResult<()> {
+        self.next_id = number;
+        changes.iter().try_for_each(|changes| self.put(changes))?;
+        let open = tables(WINDOWS)?;
+        let open: PlHashSet<i64> = integers(&open, START)?.iter().flatten().collect();
+        let closed: Vec<Window> =
+            self.windows.extract_if(.., |start, _| !open.contains(start)).map(|(_, w)| w).collect();
+        self.forget(closed.iter().flat_map(|window| window.index.slots()));
         Ok(())
     }
 }
 
+/// The table with the windows that are open, beside changes.
+const WINDOWS: &str = "windows";
+
 impl Merged {
+    /// Gives slots back.
+    fn forget(&mut self, slots: impl Iterator<Item = u32>) {
+        for slot in slots {
+            self.cells.iter_mut().for_each(|cells| cells.clear(slot));
+            self.groups.remove(slot);
+        }
+    }
+
     /// Rows of groups, in the order of window and age.
     fn rows_of(&self, groups: &mut [(i64, u32)]) -> PolarsResult<DataFrame> {
         groups.sort_by_cached_key(|(start, slot)| (*start, self.groups.id(*slot)));
@@ -202,9 +216,7 @@ impl Merged {
     fn find(&mut self, keys: &BinaryOffsetChunked, placed: &Placed) -> PolarsResult<Found> {
         self.groups.expect(keys.len())?;
         // Taken out while rows go from one to another.
-        let open = |(start, end): &(i64, i64)| {
-            self.windows.remove(start).unwrap_or_else(|| Window { end: *end, index: Index::default() })
-        };
+        let open = |(start, end): &(i64, i64)| self.windows.remove(start).unwrap_or_else(|| Window::new(*end));
         let mut windows: Vec<Window> = placed.windows.iter().map(open).collect();
         let mut found = Found { slots: Vec::with_capacity(keys.len()), ..Found::default() };
         let mut rows = keys.iter().map(Option::unwrap_or_default).zip(&placed.of);
@@ -221,7 +233,7 @@ impl Merged {
                 some.iter().map(|(_, hash, window)| windows[*window as usize].index.likely(*hash)).collect();
             black_box(likely.into_iter().flatten().fold(0, |all, slot| all ^ self.groups.touch(slot)));
             for (key, hash, window) in &some {
-                self.find_one(key, *hash, &mut windows[*window as usize].index, &mut found);
+                self.find_one(key, *hash, &mut windows[*window as usize], &mut found);
             }
         }
         let starts = placed.windows.iter().map(|(start, _)| *start);
@@ -231,14 +243,17 @@ impl Merged {
     }
 
     #[inline]
-    fn find_one(&mut self, key: &Key<'_>, hash: u32, index: &mut Index, found: &mut Found) {
-        let slot = index.find(hash, |slot| self.groups.is(slot, key)).unwrap_or_else(|| {
+    fn find_one(&mut self, key: &Key<'_>, hash: u32, window: &mut Window, found: &mut Found) {
+        let slot = window.index.find(hash, |slot| self.groups.is(slot, key)).unwrap_or_else(|| {
             let slot = self.groups.add(self.next_id, key);
             self.next_id += 1;
-            index.insert(hash, slot);
+            window.index.insert(hash, slot);
             slot
         });
         if !self.groups.mark(slot, TOUCHED) {
+            if self.noted && !self.groups.mark(slot, CHANGED) {
+                window.changed.push(slot);
+            }
             found.firsts.push(found.slots.len() as IdxSize);
             found.touched.push(slot);
         }

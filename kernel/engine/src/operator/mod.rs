@@ -63,6 +63,20 @@ pub(crate) trait Operator: Send {
 
     /// Takes over what [`Operator::save`] gave.
     fn restore(&mut self, number: u64, tables: Tables<'_>) -> PolarsResult<()>;
+
+    /// All of the state is written down: what changes from now on is what [`Operator::save_changes`] gives.
+    fn all_saved(&mut self) {}
+
+    /// What changed since the state was last written down, or restored; of an operator that does not know, all.
+    fn save_changes(&mut self) -> PolarsResult<Kept> {
+        self.save()
+    }
+
+    /// Takes over what [`Operator::save_changes`] gave, each time since the state that was restored; number and tables are
+    /// those of the last time.
+    fn restore_changes(&mut self, _number: u64, _changes: Vec<DataFrame>, _tables: Tables<'_>) -> PolarsResult<()> {
+        polars_bail!(ComputeError: "the saved state has changes of an operator that saves none")
+    }
 }
 
 /// What a batch led to.
@@ -94,11 +108,13 @@ pub(crate) struct Kept {
     pub(crate) number: u64,
     /// Each with a name that is the operator's own.
     pub(crate) tables: Vec<(&'static str, DataFrame)>,
+    /// What changed of the table [`GROUPS`], where it is not among the tables.
+    pub(crate) changes: Option<DataFrame>,
 }
 
 impl Kept {
     fn new(number: u64, tables: impl IntoIterator<Item = (&'static str, DataFrame)>) -> Kept {
-        Kept { number, tables: tables.into_iter().collect() }
+        Kept { number, tables: tables.into_iter().collect(), changes: None }
     }
 }
 
@@ -106,7 +122,7 @@ impl Kept {
 pub(crate) type Tables<'a> = &'a mut dyn FnMut(&str) -> PolarsResult<DataFrame>;
 
 /// The table of an operator with one line for each group, key or value.
-const GROUPS: &str = "groups";
+pub(crate) const GROUPS: &str = "groups";
 /// The table with the rows that are kept.
 const ROWS: &str = "rows";
 

@@ -22,6 +22,8 @@ pub(crate) struct Stateful {
     /// What the function is called with when there are no rows, and what it gives then.
     none: DataFrame,
     empty: DataFrame,
+    /// The keys that it was called for since the states were last saved, once they have been.
+    called: Option<PlHashSet<Box<[u8]>>>,
 }
 
 impl Stateful {
@@ -41,6 +43,7 @@ impl Stateful {
             times: BTreeSet::new(),
             none: DataFrame::empty_with_schema(input),
             empty: DataFrame::empty_with_schema(output),
+            called: None,
         }
     }
 }
@@ -83,33 +86,69 @@ impl Operator for Stateful {
 
     fn save(&self) -> PolarsResult<Kept> {
         let states = self.states.save()?;
+        let states: Vec<_> = states.into_iter().map(|(key, text)| (key, Some(text))).collect();
+        Ok(Kept::new(0, [(GROUPS, self.table(&states)?)]))
+    }
+
+    fn restore(&mut self, _: u64, tables: Tables<'_>) -> PolarsResult<()> {
+        self.put(&tables(GROUPS)?)?;
+        self.all_saved();
+        Ok(())
+    }
+
+    fn all_saved(&mut self) {
+        self.called = Some(PlHashSet::default());
+    }
+
+    fn save_changes(&mut self) -> PolarsResult<Kept> {
+        let called = self.called.replace(PlHashSet::default()).unwrap_or_default();
+        let state = |key: Box<[u8]>| self.states.save_one(&key).map(|text| (key, text));
+        let states = called.into_iter().map(state).collect::<PolarsResult<Vec<_>>>()?;
+        Ok(Kept { changes: Some(self.table(&states)?), ..Kept::default() })
+    }
+
+    fn restore_changes(&mut self, _: u64, changes: Vec<DataFrame>, _: Tables<'_>) -> PolarsResult<()> {
+        changes.iter().try_for_each(|changes| self.put(changes))
+    }
+}
+
+impl Stateful {
+    /// States as a table; a key that was forgotten has none.
+    fn table(&self, states: &[(Box<[u8]>, Option<String>)]) -> PolarsResult<DataFrame> {
         let keys: Vec<&[u8]> = states.iter().map(|(key, _)| key.as_ref()).collect();
         let timeouts: Vec<Option<i64>> = keys.iter().map(|key| self.timeouts.get(*key).copied()).collect();
-        let texts: Vec<&str> = states.iter().map(|(_, text)| text.as_str()).collect();
+        let texts: Vec<Option<&str>> = states.iter().map(|(_, text)| text.as_deref()).collect();
         let columns: Vec<Column> = vec![
             Series::new(KEY.into(), keys).into(),
             Series::new(START.into(), timeouts).into(),
             Series::new("state".into(), texts).into(),
         ];
-        Ok(Kept::new(0, [(GROUPS, DataFrame::new(states.len(), columns)?)]))
+        DataFrame::new(states.len(), columns)
     }
 
-    fn restore(&mut self, _: u64, tables: Tables<'_>) -> PolarsResult<()> {
-        let saved = tables(GROUPS)?;
+    fn put(&mut self, saved: &DataFrame) -> PolarsResult<()> {
         let (keys, texts) = (saved.column(KEY)?.binary()?, saved.column("state")?.str()?);
         for ((key, text), timeout) in keys.iter().zip(texts.iter()).zip(saved.column(START)?.i64()?.iter()) {
             let key = key.unwrap_or_default();
-            self.states.restore(key, text.unwrap_or_default())?;
-            if let Some(time) = timeout {
-                self.timeouts.insert(key.into(), time);
-                self.times.insert((time, key.into()));
+            match text {
+                Some(text) => self.states.restore(key, text)?,
+                None => self.states.forget(key),
             }
+            self.set_timeout(key, timeout);
         }
         Ok(())
     }
-}
 
-impl Stateful {
+    fn set_timeout(&mut self, key: &[u8], time: Option<i64>) {
+        if let Some(before) = self.timeouts.remove(key) {
+            self.times.remove(&(before, key.into()));
+        }
+        if let Some(time) = time {
+            self.timeouts.insert(key.into(), time);
+            self.times.insert((time, key.into()));
+        }
+    }
+
     /// Calls the function; gives its rows if there are any.
     fn call(
         &mut self,
@@ -126,12 +165,9 @@ impl Stateful {
             SchemaMismatch: "the function of with_state gave other columns than it gave for no rows: {:?} and not {:?}",
             given.schema(), self.empty.schema()
         );
-        if let Some(before) = self.timeouts.remove(key) {
-            self.times.remove(&(before, key.into()));
-        }
-        if let Some(time) = moment.timeout_ms() {
-            self.timeouts.insert(key.into(), time);
-            self.times.insert((time, key.into()));
+        self.set_timeout(key, moment.timeout_ms());
+        if let Some(called) = self.called.as_mut().filter(|called| !called.contains(key)) {
+            called.insert(key.into());
         }
         Ok((given.height() > 0).then_some(given))
     }

@@ -15,11 +15,22 @@ pub(crate) struct Unique {
     time: Option<PlSmallStr>,
     seen: PlHashMap<Box<[u8]>, i64>,
     times: BTreeSet<(i64, Box<[u8]>)>,
+    /// The watermark by which values have been forgotten.
+    closed: i64,
+    /// The values that have come since the state was last saved, once it has been.
+    new: Option<Vec<(Box<[u8]>, i64)>>,
 }
 
 impl Unique {
     pub(crate) fn new(columns: &[PlSmallStr], time: Option<PlSmallStr>) -> Unique {
-        Unique { columns: columns.to_vec(), time, seen: PlHashMap::default(), times: BTreeSet::new() }
+        Unique {
+            columns: columns.to_vec(),
+            time,
+            seen: PlHashMap::default(),
+            times: BTreeSet::new(),
+            closed: i64::MIN,
+            new: None,
+        }
     }
 }
 
@@ -39,9 +50,9 @@ impl Operator for Unique {
             late += usize::from(is_late);
             let new = !is_late && !self.seen.contains_key(key);
             if new {
-                self.seen.insert(key.into(), time);
-                if self.time.is_some() {
-                    self.times.insert((time, key.into()));
+                self.insert(key, time);
+                if let Some(new) = &mut self.new {
+                    new.push((key.into(), time));
                 }
             }
             keep.push(new);
@@ -51,6 +62,7 @@ impl Operator for Unique {
     }
 
     fn close(&mut self, watermark: i64, _: bool) -> PolarsResult<Option<DataFrame>> {
+        self.closed = self.closed.max(watermark);
         while self.times.first().is_some_and(|(time, _)| *time <= watermark) {
             if let Some((_, key)) = self.times.pop_first() {
                 self.seen.remove(&key);
@@ -60,23 +72,57 @@ impl Operator for Unique {
     }
 
     fn save(&self) -> PolarsResult<Kept> {
-        let (keys, times): (Vec<&[u8]>, Vec<i64>) = self.seen.iter().map(|(key, time)| (key.as_ref(), *time)).unzip();
-        let columns = vec![Series::new(KEY.into(), keys).into(), Series::new(START.into(), times).into()];
-        Ok(Kept::new(0, [(GROUPS, DataFrame::new(self.seen.len(), columns)?)]))
+        let seen = table(self.seen.iter().map(|(key, time)| (key.as_ref(), *time)))?;
+        Ok(Kept::new(self.closed.cast_unsigned(), [(GROUPS, seen)]))
     }
 
-    fn restore(&mut self, _: u64, tables: Tables<'_>) -> PolarsResult<()> {
-        let saved = tables(GROUPS)?;
+    fn restore(&mut self, number: u64, tables: Tables<'_>) -> PolarsResult<()> {
         self.seen.clear();
         self.times.clear();
-        let times = integers(&saved, START)?;
-        for (key, time) in saved.column(KEY)?.binary()?.iter().zip(times.iter()) {
-            let (key, time): (Box<[u8]>, i64) = (key.unwrap_or_default().into(), time.unwrap_or(i64::MAX));
-            if self.time.is_some() {
-                self.times.insert((time, key.clone()));
+        self.put(&tables(GROUPS)?)?;
+        self.closed = number.cast_signed();
+        self.all_saved();
+        Ok(())
+    }
+
+    fn all_saved(&mut self) {
+        self.new = Some(Vec::new());
+    }
+
+    fn save_changes(&mut self) -> PolarsResult<Kept> {
+        let new = self.new.replace(Vec::new()).unwrap_or_default();
+        let changes = table(new.iter().map(|(key, time)| (key.as_ref(), *time)))?;
+        Ok(Kept { number: self.closed.cast_unsigned(), changes: Some(changes), ..Kept::default() })
+    }
+
+    fn restore_changes(&mut self, number: u64, changes: Vec<DataFrame>, _: Tables<'_>) -> PolarsResult<()> {
+        changes.iter().try_for_each(|changes| self.put(changes))?;
+        self.close(number.cast_signed(), false).map(drop)
+    }
+}
+
+impl Unique {
+    fn insert(&mut self, key: &[u8], time: i64) {
+        let before = self.seen.insert(key.into(), time);
+        if self.time.is_some() {
+            if let Some(before) = before {
+                self.times.remove(&(before, key.into()));
             }
-            self.seen.insert(key, time);
+            self.times.insert((time, key.into()));
+        }
+    }
+
+    fn put(&mut self, saved: &DataFrame) -> PolarsResult<()> {
+        let times = integers(saved, START)?;
+        for (key, time) in saved.column(KEY)?.binary()?.iter().zip(times.iter()) {
+            self.insert(key.unwrap_or_default(), time.unwrap_or(i64::MAX));
         }
         Ok(())
     }
+}
+
+fn table<'a>(values: impl Iterator<Item = (&'a [u8], i64)>) -> PolarsResult<DataFrame> {
+    let (keys, times): (Vec<&[u8]>, Vec<i64>) = values.unzip();
+    let columns = vec![Series::new(KEY.into(), &keys).into(), Series::new(START.into(), times).into()];
+    DataFrame::new(keys.len(), columns)
 }

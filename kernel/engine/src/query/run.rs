@@ -387,7 +387,8 @@ impl Run {
 
     fn snapshot(&self, reached: &mut Reached, out: &mut Out) -> Result<(), Halt> {
         let Some(after) = reached.batch.checked_sub(1) else { return Ok(()) };
-        let mut saved: Saved = reached.pipeline.save()?;
+        let Some(checkpoint) = &mut out.checkpoint else { return Ok(()) };
+        let mut saved: Saved = reached.pipeline.snapshot(checkpoint.wants_all())?;
         saved.facts.offsets = reached.from.clone();
         if out.mode == OutputMode::Complete {
             let (ids, mut rows) = self.result.identified();
@@ -397,9 +398,7 @@ impl Run {
         if let Some(known) = &reached.known {
             saved.frames.insert(KEYS.to_owned(), known.save()?);
         }
-        if let Some(checkpoint) = &mut out.checkpoint {
-            checkpoint.snapshot(after, &mut saved)?;
-        }
+        checkpoint.snapshot(after, &mut saved)?;
         reached.unsaved = (0, self.clock.now());
         Ok(())
     }

@@ -38,6 +38,8 @@ const KEY: usize = 2;
 pub(super) const WORDS: usize = 4;
 /// The group is one of those that the batch has touched.
 pub(super) const TOUCHED: Flag = Flag { word: HEAD, bit: 8 };
+/// The group has changed since the state was last saved.
+pub(super) const CHANGED: Flag = Flag { word: HEAD, bit: 9 };
 /// The bits of the first word that the group's values may have.
 pub(super) const FREE_BITS: std::ops::Range<u32> = 10..64;
 
@@ -121,6 +123,14 @@ impl Groups {
         }
         self.row_mut(slot).fill(0);
         self.free.push(slot);
+    }
+
+    /// Makes a slot's values as nothing has been taken in.
+    pub(super) fn renew(&mut self, slot: u32, id: u64) {
+        let row = self.row_mut(slot);
+        row[HEAD] &= LENGTH;
+        row[ID] = id;
+        row[WORDS..].fill(0);
     }
 
     /// Whether a slot's group has this key.
