@@ -7,6 +7,7 @@ mod error;
 mod explain;
 mod expr;
 mod graph;
+mod grouping;
 mod lookup;
 mod node;
 mod projection;
