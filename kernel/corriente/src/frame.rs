@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use engine::{CollectError, OpenSource};
-use plan::{Moment, Plan, PlanError, StateFunction, Window, Within};
-use polars::prelude::{DataFrame, DataType, Expr, JoinType, PolarsResult, SchemaRef, SortMultipleOptions, all, col};
+use plan::{Moment, Plan, PlanError, StateFunction, Window};
+use polars::prelude::{DataFrame, DataType, Expr, PolarsResult, SchemaRef, SortMultipleOptions, all, col};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -196,49 +196,7 @@ impl StreamFrame {
         self.with(self.plan.with_state(&keys, function))
     }
 
-    /// Looks rows up in a frame that stands still, as Polars' `join`:
-    /// `txns.join(&customers, [col("account_id")], [col("id")], JoinType::Left)`. `Inner`, `Left`, `Semi` and `Anti` go with a
-    /// stream. To take in a newer frame, make the query anew with it.
-    #[must_use]
-    #[track_caller]
-    pub fn join(&self, right: &DataFrame, left_on: impl Exprs, right_on: impl Exprs, how: JoinType) -> StreamFrame {
-        self.with(self.plan.join(right.clone(), &left_on.into_exprs(), &right_on.into_exprs(), &how))
-    }
-
-    /// Joins the rows with those of another stream that come at about the same time:
-    /// `txns.join_stream(&clicks, [col("card")], [col("card")], JoinType::Inner, within("event_time", "clicked_at", "5m"))`.
-    /// One of the two must have a watermark: it says how long rows are kept, and when a row of a `Left` join has waited in
-    /// vain. Columns are called as in Polars' `join`.
-    #[must_use]
-    #[track_caller]
-    pub fn join_stream(
-        &self,
-        other: &StreamFrame,
-        left_on: impl Exprs,
-        right_on: impl Exprs,
-        how: JoinType,
-        within: Within,
-    ) -> StreamFrame {
-        self.joined(other, &left_on.into_exprs(), &right_on.into_exprs(), &how, &within)
-    }
-
-    // Not generic, so that a cell does not compile it.
-    #[track_caller]
-    fn joined(
-        &self,
-        other: &StreamFrame,
-        left: &[Expr],
-        right: &[Expr],
-        how: &JoinType,
-        within: &Within,
-    ) -> StreamFrame {
-        match engine::join_stream(&self.parts(), &other.parts(), (left, right), how, within) {
-            Ok((plan, open)) => StreamFrame::new(plan, open),
-            Err(error) => cell::fail("PlanError", &error.to_string()),
-        }
-    }
-
-    fn parts(&self) -> engine::Frame {
+    pub(crate) fn parts(&self) -> engine::Frame {
         (self.plan.clone(), Arc::clone(&self.open))
     }
 

@@ -138,13 +138,16 @@ impl std::ops::Deref for QueryStatus {
 
 impl fmt::Display for QueryStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Status { rows_read, rows, late_rows, dead_letters, .. } = &self.0;
+        let Status { rows_read, rows, late_rows, dead_letters, stale, .. } = &self.0;
         write!(f, "{}, {rows_read} rows read, {rows} in the result", state(&self.0.state))?;
         if *late_rows > 0 {
             write!(f, ", {late_rows} late")?;
         }
         if *dead_letters > 0 {
             write!(f, ", {dead_letters} dead letters")?;
+        }
+        if let Some(why) = stale {
+            write!(f, "; {why}")?;
         }
         Ok(())
     }

@@ -78,6 +78,7 @@ pub fn collect(plan: &Plan, open: &OpenSource, mut go_on: impl FnMut(u64) -> boo
         result.apply(&pipeline.execute(batch.parts)?.changes, |_| {})?;
         from = to;
     }
+    result.apply(&pipeline.finish()?.changes, |_| {})?;
     let frame = in_order(plan, result.frame())?;
     Ok(Collected { frame, dead_letters, offsets: (start, end) })
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use plan::{Method, Plan, Step};
+use plan::{Method, Pairing, Plan, Step};
 use polars::prelude::*;
 
 use crate::change::{Changes, Delta};
@@ -13,6 +13,7 @@ use crate::operator::columns::POSITION;
 use crate::operator::stateless::{self, RowWise};
 use crate::operator::watermark::WatermarkTracker;
 use crate::operator::{Before, Executed, GROUPS, Operator, operator};
+use crate::refresh::Refresh;
 use crate::saved::{Facts, Saved};
 use crate::source::PartitionRows;
 
@@ -49,11 +50,14 @@ pub struct Pipeline {
     finals: Option<usize>,
     /// How many rows of each partition there were, where their order matters.
     positions: Option<BTreeMap<i32, i64>>,
+    refresh: Refresh,
     next_id: u64,
     /// The newest time of processing.
     moment_ms: i64,
     /// The rows that enter the stages where there are none.
     none: DataFrame,
+    /// The result where there are none.
+    empty: DataFrame,
 }
 
 /// An operator, and the watermark that holds for its rows.
@@ -81,6 +85,8 @@ pub struct Output {
     pub late: usize,
     /// Rows dropped because they have no event time.
     pub timeless: usize,
+    /// Why a frame that rows are looked up in is not as new as it should be.
+    pub stale: Option<String>,
 }
 
 impl Pipeline {
@@ -94,8 +100,10 @@ impl Pipeline {
         let steps = plan.steps_with_schemas();
         let first = steps.iter().find_map(|(step, _)| match step {
             Step::Aggregate(aggregate) => Some(keeps_rows(&aggregate.method)),
+            // Of rows of one time the last is the nearest.
+            Step::JoinSides(join) => Some(matches!(join.pairing, Pairing::Asof { .. })),
             // What a function gives has no position.
-            Step::WithState(..) | Step::JoinSides(_) => Some(false),
+            Step::WithState(..) => Some(false),
             _ => None,
         });
         let mut ordered = first.unwrap_or(false);
@@ -109,9 +117,11 @@ impl Pipeline {
             stages: Vec::new(),
             finals: None,
             positions: ordered.then(BTreeMap::new),
+            refresh: Refresh::new(clock.clone()),
             next_id: 0,
             moment_ms: 0,
             none: DataFrame::empty_with_schema(&with_position(&input, ordered)),
+            empty: DataFrame::empty_with_schema(plan.schema()),
         };
         let marked = steps.iter().position(|(step, _)| matches!(step, Step::Watermark(_)));
         let mut row_wise = RowWise::default();
@@ -207,6 +217,8 @@ impl Pipeline {
     }
 
     fn run(&mut self, parts: Vec<PartitionRows>, repeated: Option<Option<i64>>) -> PolarsResult<Output> {
+        let steps = self.stages.iter_mut().flat_map(|stage| stage.operator.steps());
+        self.refresh.run(self.front.steps().iter_mut().chain(steps));
         let before = self.watermark.as_ref().and_then(WatermarkTracker::current);
         self.front.at(self.moment_ms);
         let rows = self.rows(parts)?;
@@ -241,11 +253,30 @@ impl Pipeline {
                 (changed, None) => changed,
             };
         }
-        let changes = match delta {
-            Delta::Append(rows) => self.appended(rows),
-            Delta::Change(changes) => changes,
-        };
-        Ok(Output { changes, closed: settled, late, timeless })
+        Ok(self.output(delta, settled, late, timeless))
+    }
+
+    /// Gives the rows that waited for others to come: the input has an end, and that was reached.
+    ///
+    /// # Errors
+    /// As for [`Pipeline::execute`].
+    pub fn finish(&mut self) -> PolarsResult<Output> {
+        // What comes before the first such row is not run: of no rows, literals alone would make one.
+        let (mut delta, mut timeless) = (None, 0);
+        for stage in &mut self.stages {
+            let executed = delta.map(|delta| stage.operator.execute(delta, None)).transpose()?;
+            timeless += executed.as_ref().map_or(0, |executed| executed.timeless);
+            delta = match (executed.map(|executed| executed.delta), stage.operator.finish()?) {
+                (Some(Delta::Append(mut rows)), Some(more)) => {
+                    rows.vstack_mut(&more)?;
+                    Some(Delta::Append(rows))
+                }
+                (_, Some(rows)) => Some(Delta::Append(rows)),
+                (delta, None) => delta,
+            };
+        }
+        let none = Delta::Change(Changes { rows: self.empty.clone(), ..Changes::default() });
+        Ok(self.output(delta.unwrap_or(none), Vec::new(), 0, timeless))
     }
 
     /// Has the last aggregation give only rows that are final.
@@ -366,6 +397,14 @@ impl Pipeline {
         let first = self.next_id;
         self.next_id += rows.height() as u64;
         Changes { ids: (first..self.next_id).collect(), rows, deletes: Vec::new() }
+    }
+
+    fn output(&mut self, delta: Delta, closed: Vec<u64>, late: usize, timeless: usize) -> Output {
+        let changes = match delta {
+            Delta::Append(rows) => self.appended(rows),
+            Delta::Change(changes) => changes,
+        };
+        Output { changes, closed, late, timeless, stale: self.refresh.failure().map(str::to_owned) }
     }
 }
 

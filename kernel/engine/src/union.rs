@@ -4,15 +4,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use plan::{Plan, PlanError, Step, Within};
+use plan::{Asof, Plan, PlanError, Sides, Step, Within};
 use polars::prelude::*;
 
 use crate::operator::stateless;
 use crate::query::OpenSource;
 use crate::source::{Offsets, Source, SourceBatch, SourceError};
 
-/// A partition's number in the whole: the input's number, and its own below it.
-const SHIFT: u32 = 20;
 /// How long one input is waited for before the next is asked.
 const TURN: Duration = Duration::from_millis(10);
 
@@ -37,6 +35,10 @@ pub fn union(frames: &[Frame]) -> Result<Frame, PlanError> {
         {
             let detail = format!("a frame has {} already", in_words(step));
             return refused(detail, "Union the rows first, and say the rest of the whole.");
+        }
+        if steps.iter().any(|step| matches!(step, Step::Join(lookup) if lookup.refresh().is_some())) {
+            let detail = "a frame looks rows up in one that is read anew".to_owned();
+            return refused(detail, "Union the rows first, and look those of the whole up.");
         }
         let same = plan.schema().len() == schema.len()
             && schema.iter().all(|(name, dtype)| plan.schema().get(name) == Some(dtype));
@@ -86,7 +88,18 @@ pub fn join_stream(
     how: &JoinType,
     within: &Within,
 ) -> Result<Frame, PlanError> {
-    let sides = plan::sides(&left.0, &right.0, on.0, on.1, how, within)?;
+    joined([left, right], plan::sides(&left.0, &right.0, on.0, on.1, how, within)?)
+}
+
+/// The as-of join of two streams, likewise.
+///
+/// # Errors
+/// What does not go together; see [`plan::asof_sides`].
+pub fn join_asof(left: &Frame, right: &Frame, by: (&[Expr], &[Expr]), on: &Asof) -> Result<Frame, PlanError> {
+    joined([left, right], plan::asof_sides(&left.0, &right.0, by.0, by.1, on)?)
+}
+
+fn joined([left, right]: [&Frame; 2], sides: Sides) -> Result<Frame, PlanError> {
     let (plan, open) = union(&[(sides.left, Arc::clone(&left.1)), (sides.right, Arc::clone(&right.1))])?;
     let delay = format!("{}ms", sides.delay_ms.max(1));
     Ok((plan.with_watermark(plan::SIDE_TIME, &delay)?.join_sides(sides.join)?, open))
@@ -128,8 +141,9 @@ impl UnionSource {
         mut of: impl FnMut(&mut dyn Source) -> Result<Offsets, SourceError>,
     ) -> Result<Offsets, SourceError> {
         let mut all = Offsets::default();
+        let inputs = self.inputs.len();
         for (number, input) in self.inputs.iter_mut().enumerate() {
-            all.0.extend(widened(number, of(input.source.as_mut())?));
+            all.0.extend(widened(number, inputs, of(input.source.as_mut())?));
         }
         Ok(all)
     }
@@ -149,19 +163,20 @@ impl Source for UnionSource {
     }
 
     fn available(&mut self, from: &Offsets, max_rows: usize, wait: Duration) -> Result<Offsets, SourceError> {
-        let each = (max_rows / self.inputs.len().max(1)).max(1);
+        let inputs = self.inputs.len();
+        let each = (max_rows / inputs.max(1)).max(1);
         let mut left = wait;
         loop {
             let mut reached = Offsets::default();
             for (number, input) in self.inputs.iter_mut().enumerate() {
-                let mine = narrowed(number, from);
+                let mine = narrowed(number, inputs, from);
                 // Nobody waits for one input while another has rows.
                 let turn = if reached.is_beyond(from) { Duration::ZERO } else { TURN.min(left) };
                 let to = input.source.available(&mine, each, turn)?;
                 if to == mine {
                     left = left.saturating_sub(turn);
                 }
-                reached.0.extend(widened(number, to));
+                reached.0.extend(widened(number, inputs, to));
             }
             if reached.is_beyond(from) || left.is_zero() {
                 return Ok(reached);
@@ -170,13 +185,13 @@ impl Source for UnionSource {
     }
 
     fn read(&mut self, from: &Offsets, to: &Offsets) -> Result<SourceBatch, SourceError> {
-        let mut all = SourceBatch::default();
+        let (inputs, mut all) = (self.inputs.len(), SourceBatch::default());
         for (number, input) in self.inputs.iter_mut().enumerate() {
-            let batch = input.source.read(&narrowed(number, from), &narrowed(number, to))?;
+            let batch = input.source.read(&narrowed(number, inputs, from), &narrowed(number, inputs, to))?;
             all.dead_letters.extend(batch.dead_letters);
             for mut part in batch.parts {
                 part.rows = stateless::execute(&input.steps, part.rows).map_err(|error| broken(&error))?;
-                part.partition += offset(number);
+                part.partition = wide(number, inputs, part.partition);
                 all.parts.push(part);
             }
         }
@@ -184,15 +199,16 @@ impl Source for UnionSource {
     }
 }
 
-fn offset(input: usize) -> i32 {
-    (input as i32) << SHIFT
+/// A partition's number in the whole: each input has every so many-th, so that the whole can be an input itself.
+fn wide(input: usize, inputs: usize, partition: i32) -> i32 {
+    partition * inputs as i32 + input as i32
 }
 
-fn widened(input: usize, offsets: Offsets) -> impl Iterator<Item = (i32, i64)> {
-    offsets.0.into_iter().map(move |(partition, at)| (partition + offset(input), at))
+fn widened(input: usize, inputs: usize, offsets: Offsets) -> impl Iterator<Item = (i32, i64)> {
+    offsets.0.into_iter().map(move |(partition, at)| (wide(input, inputs, partition), at))
 }
 
-fn narrowed(input: usize, offsets: &Offsets) -> Offsets {
-    let mine = offsets.0.iter().filter(|(partition, _)| (**partition >> SHIFT) as usize == input);
-    Offsets(mine.map(|(partition, at)| (partition - offset(input), *at)).collect())
+fn narrowed(input: usize, inputs: usize, offsets: &Offsets) -> Offsets {
+    let mine = offsets.0.iter().filter(|(partition, _)| **partition as usize % inputs == input);
+    Offsets(mine.map(|(partition, at)| (partition / inputs as i32, *at)).collect())
 }

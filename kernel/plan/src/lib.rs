@@ -2,6 +2,7 @@
 //! told when the frame is made; how a plan runs is the engine's concern, and where its rows come from the connectors'.
 
 mod aggregate;
+mod asof;
 mod closure;
 mod error;
 mod explain;
@@ -11,6 +12,7 @@ mod grouping;
 mod lookup;
 mod node;
 mod projection;
+mod refreshed;
 mod rows;
 mod sides;
 mod sql;
@@ -20,6 +22,7 @@ mod window;
 mod zones;
 
 pub use aggregate::{Accumulator, Aggregate, BOUNDARIES, Function, Method, Over};
+pub use asof::{Asof, asof};
 pub use closure::{Closure, message as panic_message, panic_is_told, result_of, row_in_words};
 pub use error::PlanError;
 pub use expr::near_matches;
@@ -27,8 +30,9 @@ pub use graph::Part;
 pub use lookup::Lookup;
 pub use node::{Node, Order, Plan, Step, explode, unnest};
 pub use projection::columns_of;
+pub use refreshed::{Refreshed, Table, refreshed};
 pub use rows::{FromValue, IntoValue, IntoValues, Row, RowFunction};
-pub use sides::{SIDE, SIDE_TIME, SideJoin, Sides, Within, sides, within};
+pub use sides::{Pairing, SIDE, SIDE_TIME, SideJoin, Sides, Within, asof_sides, sides, within};
 pub use sql::{SqlTable, sql};
 pub use stateful::{Moment, StateFunction, States};
 pub use times::{Times, Watermark};

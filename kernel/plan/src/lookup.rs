@@ -1,60 +1,180 @@
-//! A join of a stream with a frame that stands still: a look-up for each row, without a state.
+//! A join of a stream with a frame that stands beside it: a look-up for each row, without a state.
+
+use std::time::Duration;
 
 use polars::prelude::*;
 
-use crate::PlanError;
+use crate::asof::Asof;
+use crate::expr::{check_row_wise, schema_after};
+use crate::node::{Plan, Step};
+use crate::refreshed::{Refreshed, Table};
+use crate::{PlanError, zones};
+
+/// The place of a row in its batch, while the batch is sorted.
+const PLACE: &str = "__corriente_place";
 
 /// The frame that is looked into, and how.
 #[derive(Clone, Debug)]
 pub struct Lookup {
     right: DataFrame,
+    refreshed: Option<(Refreshed, Duration)>,
     left_on: Vec<Expr>,
     right_on: Vec<Expr>,
-    how: JoinType,
+    how: How,
+    /// Whether a key may be in the frame once only.
+    unique: bool,
+}
+
+#[derive(Clone, Debug)]
+enum How {
+    Equal(JoinType),
+    Nearest(Asof, JoinType),
+}
+
+impl Plan {
+    /// Joins the rows with a frame that stands still, or is read anew now and then, as Polars' `join`: `Inner`, `Left`, `Semi` or
+    /// `Anti`.
+    ///
+    /// # Errors
+    /// An unknown column, keys of other types, another kind of join, or keys that are not unique where the rows change.
+    pub fn join(
+        &self,
+        right: impl Into<Table>,
+        left_on: &[Expr],
+        right_on: &[Expr],
+        how: &JoinType,
+    ) -> Result<Plan, PlanError> {
+        check_row_wise("join", self.schema(), left_on)?;
+        let lookup = Lookup::new(right.into(), left_on, right_on, how, self.appends())?;
+        zones::check_equal("join", (self.schema(), left_on), (lookup.right.schema(), right_on))?;
+        let schema = schema_after("join", self.schema(), &[], |frame| lookup.join(frame))?;
+        Ok(self.step(Step::Join(Box::new(lookup)), schema))
+    }
+
+    /// Joins each row with the one of such a frame that is nearest in time, as Polars' `join_asof`.
+    ///
+    /// # Errors
+    /// An unknown column, or keys or times of other types.
+    pub fn join_asof(
+        &self,
+        right: impl Into<Table>,
+        by_left: &[Expr],
+        by_right: &[Expr],
+        on: &Asof,
+    ) -> Result<Plan, PlanError> {
+        check_row_wise("join_asof", self.schema(), by_left)?;
+        if on.tolerance.is_some() {
+            self.time_column("join_asof", &col(&on.left_on))?;
+        }
+        let lookup = Lookup::asof(right.into(), by_left, by_right, on)?;
+        zones::check_equal("join_asof", (self.schema(), by_left), (lookup.right.schema(), by_right))?;
+        let times = [col(&on.left_on), col(&on.right_on)].map(|time| [time]);
+        zones::check_equal("join_asof", (self.schema(), &times[0]), (lookup.right.schema(), &times[1]))?;
+        let schema = schema_after("join_asof", self.schema(), &[col(&on.left_on)], |frame| lookup.join(frame))?;
+        Ok(self.step(Step::Join(Box::new(lookup)), schema))
+    }
 }
 
 impl Lookup {
-    /// `appends` says whether the rows of the stream never change; where they do, a row may have one match only.
+    /// Rows of equal keys. `appends` says whether the rows of the stream never change; where they do, a row may have one match
+    /// only.
     pub(crate) fn new(
-        right: DataFrame,
+        right: Table,
         left_on: &[Expr],
         right_on: &[Expr],
         how: &JoinType,
         appends: bool,
     ) -> Result<Lookup, PlanError> {
-        let refused = |detail: String, hint| Err(PlanError::Refused { operation: "join", detail, hint });
         if !matches!(how, JoinType::Inner | JoinType::Left | JoinType::Semi | JoinType::Anti) {
-            return refused(
-                format!(
+            return Err(PlanError::Refused {
+                operation: "join",
+                detail: format!(
                     "a {how} join gives rows of the frame that no row of the stream has met, and a stream never ends"
                 ),
-                "Use JoinType::Inner, Left, Semi or Anti.",
-            );
+                hint: "Use JoinType::Inner, Left, Semi or Anti.",
+            });
         }
-        if !appends && matches!(how, JoinType::Inner | JoinType::Left) {
-            let polars = |error: PolarsError| PlanError::Polars { operation: "join", detail: error.to_string() };
-            let keys = right.clone().lazy().select(right_on).collect().map_err(polars)?;
-            let unique = keys.clone().lazy().unique(None, UniqueKeepStrategy::Any).collect().map_err(polars)?;
-            if unique.height() != keys.height() {
-                return refused(
-                    "the rows of an aggregation change, and the frame has several rows for one key".to_owned(),
-                    "Join the rows before they are aggregated, or make the frame's keys unique.",
-                );
-            }
+        let unique = !appends && matches!(how, JoinType::Inner | JoinType::Left);
+        Lookup::with("join", right, (left_on, right_on), How::Equal(how.clone()), unique)
+    }
+
+    /// The row of equal keys that is nearest in time.
+    pub(crate) fn asof(right: Table, by_left: &[Expr], by_right: &[Expr], on: &Asof) -> Result<Lookup, PlanError> {
+        let how = on.how("join_asof", by_left, by_right)?;
+        Lookup::with("join_asof", right, (by_left, by_right), How::Nearest(on.clone(), how), false)
+    }
+
+    fn with(
+        operation: &'static str,
+        right: Table,
+        on: (&[Expr], &[Expr]),
+        how: How,
+        unique: bool,
+    ) -> Result<Lookup, PlanError> {
+        let (right, refreshed) = match right {
+            Table::Still(right) => (right, None),
+            Table::Refreshed(table) => (table.first(operation)?, Some((table.clone(), table.every(operation)?))),
+        };
+        check_row_wise(operation, right.schema(), on.1)?;
+        if let How::Nearest(on, _) = &how {
+            check_row_wise(operation, right.schema(), &[col(&on.right_on)])?;
         }
-        Ok(Lookup { right, left_on: left_on.to_vec(), right_on: right_on.to_vec(), how: how.clone() })
+        let (left_on, right_on) = (on.0.to_vec(), on.1.to_vec());
+        let mut lookup = Lookup { right: DataFrame::empty(), refreshed, left_on, right_on, how, unique };
+        let polars = |error: PolarsError| PlanError::Polars { operation, detail: error.to_string() };
+        if !lookup.is_told_apart(&right).map_err(polars)? {
+            return Err(PlanError::Refused {
+                operation,
+                detail: "the rows of an aggregation change, and the frame has several rows for one key".to_owned(),
+                hint: "Join the rows before they are aggregated, or make the frame's keys unique.",
+            });
+        }
+        lookup.right = lookup.prepared(right).map_err(polars)?;
+        Ok(lookup)
     }
 
     /// The join on Polars' own frame; rows stay in the order they came in.
     pub fn join(&self, rows: LazyFrame) -> LazyFrame {
-        let mut options = JoinArgs::new(self.how.clone());
-        options.maintain_order = MaintainOrderJoin::LeftRight;
-        rows.join(self.right.clone().lazy(), self.left_on.clone(), self.right_on.clone(), options)
+        let right = self.right.clone().lazy();
+        match &self.how {
+            How::Equal(how) => {
+                let mut options = JoinArgs::new(how.clone());
+                options.maintain_order = MaintainOrderJoin::LeftRight;
+                rows.join(right, self.left_on.clone(), self.right_on.clone(), options)
+            }
+            How::Nearest(on, how) => {
+                let sorted = rows.with_row_index(PLACE, None).sort([&on.left_on], SortMultipleOptions::default());
+                on.join(sorted, right, how).sort([PLACE], SortMultipleOptions::default()).drop(cols([PLACE]))
+            }
+        }
     }
 
-    /// What the rows are looked up by.
-    pub fn left_on(&self) -> &[Expr] {
-        &self.left_on
+    /// What of a row it is looked up by.
+    #[must_use]
+    pub fn reads(&self) -> Vec<Expr> {
+        let time = match &self.how {
+            How::Equal(_) => None,
+            How::Nearest(on, _) => Some(col(&on.left_on)),
+        };
+        self.left_on.iter().cloned().chain(time).collect()
+    }
+
+    /// How often the frame is to be read anew, if it is.
+    #[must_use]
+    pub fn refresh(&self) -> Option<Duration> {
+        self.refreshed.as_ref().map(|(_, every)| *every)
+    }
+
+    /// Reads the frame anew. Where that fails the one that was there stays.
+    ///
+    /// # Errors
+    /// What the function says that reads it, or other columns than the frame had.
+    pub fn read_anew(&mut self) -> PolarsResult<()> {
+        let Some((refreshed, _)) = &self.refreshed else { return Ok(()) };
+        let right = self.with_same_columns(refreshed.read()?)?;
+        polars_ensure!(self.is_told_apart(&right)?, Duplicate: "the frame has several rows for one key now");
+        self.right = self.prepared(right)?;
+        Ok(())
     }
 
     /// What the frame's columns are called in the frame.
@@ -65,19 +185,58 @@ impl Lookup {
     /// The frame in words.
     pub(crate) fn right(&self) -> Vec<String> {
         let columns: Vec<String> = self.right.schema().iter().map(|(name, dtype)| format!("{name}: {dtype}")).collect();
-        vec![format!("{} rows that stand still", self.right.height()), columns.join(", ")]
+        let rows = match &self.refreshed {
+            None => format!("{} rows that stand still", self.right.height()),
+            Some((refreshed, _)) => format!("rows that are read anew every {}", refreshed.text()),
+        };
+        vec![rows, columns.join(", ")]
     }
 
     /// In words.
     #[must_use]
     pub fn explain(&self) -> String {
         let columns: Vec<&str> = self.right.schema().iter_names().map(|name| name.as_str()).collect();
-        format!(
-            "{} JOIN {:?} = {:?} WITH {} ROWS OF {columns:?}",
-            self.how.to_string().to_uppercase(),
-            self.left_on,
-            self.right_on,
-            self.right.height()
-        )
+        let rows = match &self.refreshed {
+            None => format!("{} ROWS OF {columns:?}", self.right.height()),
+            Some((refreshed, _)) => format!("ROWS OF {columns:?}, READ ANEW EVERY {}", refreshed.text()),
+        };
+        let (left, right) = (&self.left_on, &self.right_on);
+        match &self.how {
+            How::Equal(how) => format!("{how} JOIN {left:?} = {right:?} WITH {rows}"),
+            How::Nearest(on, _) => format!("ASOF JOIN {left:?} = {right:?} {} WITH {rows}", on.words()),
+        }
+    }
+
+    /// Whether each key is there once, where it must be.
+    fn is_told_apart(&self, right: &DataFrame) -> PolarsResult<bool> {
+        if !self.unique {
+            return Ok(true);
+        }
+        let keys = right.clone().lazy().select(&self.right_on).collect()?;
+        Ok(keys.clone().lazy().unique(None, UniqueKeepStrategy::Any).collect()?.height() == keys.height())
+    }
+
+    /// The frame as the join wants it.
+    fn prepared(&self, right: DataFrame) -> PolarsResult<DataFrame> {
+        let How::Nearest(on, _) = &self.how else { return Ok(right) };
+        let sorted = SortMultipleOptions::default().with_maintain_order(true);
+        right.lazy().filter(col(&on.right_on).is_not_null()).sort([&on.right_on], sorted).collect()
+    }
+
+    fn with_same_columns(&self, right: DataFrame) -> PolarsResult<DataFrame> {
+        let (before, now) = (self.right.schema(), right.schema());
+        for (name, dtype) in before.iter() {
+            match now.get(name) {
+                None => polars_bail!(SchemaMismatch: "there is no column \"{name}\" any more"),
+                Some(other) if other != dtype => {
+                    polars_bail!(SchemaMismatch: "column \"{name}\" is {other} now, and was {dtype}")
+                }
+                Some(_) => {}
+            }
+        }
+        if let Some(name) = now.iter_names().find(|name| !before.contains(name)) {
+            polars_bail!(SchemaMismatch: "there is a new column, \"{name}\"; leave it out with select(…)");
+        }
+        right.select(before.iter_names().cloned())
     }
 }

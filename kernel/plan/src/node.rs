@@ -13,7 +13,7 @@ use crate::lookup::Lookup;
 use crate::sides::SideJoin;
 use crate::stateful::{Moment, StateFunction};
 use crate::times::Watermark;
-use crate::{PlanError, explain, zones};
+use crate::{PlanError, explain};
 
 /// What a frame says.
 #[derive(Clone, Debug)]
@@ -62,14 +62,14 @@ pub enum Step {
     Unnest(Vec<PlSmallStr>),
     /// Runs a person's own function on each batch.
     MapBatches(Closure),
-    /// Looks rows up in a frame that stands still.
-    Join(Lookup),
+    /// Looks rows up in a frame that stands beside the stream.
+    Join(Box<Lookup>),
     /// Keeps the first row for each value of these columns.
     Unique(Vec<PlSmallStr>),
     /// Keeps the first so many rows.
     Limit(u64),
     /// Joins the rows of two streams, which come as one.
-    JoinSides(SideJoin),
+    JoinSides(Box<SideJoin>),
     /// Keeps the first rows in an order of their own.
     Sort(Order),
     /// Calls a person's own function with a state for each value of these keys.
@@ -298,25 +298,6 @@ impl Plan {
         Ok(self.step(Step::MapBatches(closure), schema))
     }
 
-    /// Joins the rows with a frame that stands still, as Polars' `join`: `Inner`, `Left`, `Semi` or `Anti`.
-    ///
-    /// # Errors
-    /// An unknown column, keys of other types, another kind of join, or keys that are not unique where the rows change.
-    pub fn join(
-        &self,
-        right: DataFrame,
-        left_on: &[Expr],
-        right_on: &[Expr],
-        how: &JoinType,
-    ) -> Result<Plan, PlanError> {
-        check_row_wise("join", &self.schema, left_on)?;
-        check_row_wise("join", right.schema(), right_on)?;
-        zones::check_equal("join", (&self.schema, left_on), (right.schema(), right_on))?;
-        let lookup = Lookup::new(right, left_on, right_on, how, self.appends())?;
-        let schema = schema_after("join", &self.schema, &[], |frame| lookup.join(frame))?;
-        Ok(self.step(Step::Join(lookup), schema))
-    }
-
     /// Calls a function with the state of each key and its new rows; what it gives is the result. It is called with no rows at
     /// once, to know what comes out.
     ///
@@ -399,16 +380,6 @@ impl Plan {
         schema_after(operation, &self.schema, by, |frame| frame.sort_by_exprs(by, options.clone()))?;
         let order = Order { by: by.to_vec(), options: options.clone(), k };
         Ok(self.step(Step::Sort(order), self.schema.clone()))
-    }
-
-    /// Joins the rows of the two sides that [`sides`](crate::sides) made of two streams.
-    ///
-    /// # Errors
-    /// Rows that are no sides.
-    pub fn join_sides(&self, join: SideJoin) -> Result<Plan, PlanError> {
-        let columns: Vec<Expr> = join.left.iter().chain(&join.right).cloned().map(col).collect();
-        let schema = schema_after("join_stream", &self.schema, &columns, |frame| frame.select(&columns))?;
-        Ok(self.step(Step::JoinSides(join), schema))
     }
 
     /// The frames that the source is made of, where it is made of several.

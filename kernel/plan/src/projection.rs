@@ -79,7 +79,7 @@ fn narrow(step: &Step, input: &SchemaRef, mut after: Names, times: &Times) -> (O
         Step::Join(lookup) => {
             // A column of the frame is called otherwise where the stream has one of its name, so that one must stay.
             after.extend(lookup.names());
-            with(&after, columns_of(lookup.left_on()))
+            with(&after, columns_of(&lookup.reads()))
         }
         Step::Aggregate(a) => match columns_of(a.keys.iter().chain(&a.written)) {
             Some(names) => &names | &a.over.iter().map(|over| over.time.clone()).collect(),

@@ -197,11 +197,7 @@ impl Times {
             // All of them are behind it.
             Step::LateRows(_) => self.behind.clear(),
             Step::JoinSides(join) => {
-                let bound = join.bound_ns;
-                return Times {
-                    behind: join.times.iter().map(|name| (name.clone(), bound)).collect(),
-                    ..Times::default()
-                };
+                return Times { behind: join.behind.iter().cloned().collect(), ..Times::default() };
             }
             Step::Aggregate(aggregate) => return self.aggregated(aggregate, schema),
             _ => {}

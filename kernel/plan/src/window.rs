@@ -287,7 +287,7 @@ fn of_one_kind(operation: &'static str, text: &str) -> Result<Duration, PlanErro
 }
 
 /// A duration that has the same length everywhere in the calendar.
-fn fixed(operation: &'static str, text: &str) -> Result<Duration, PlanError> {
+pub(crate) fn fixed(operation: &'static str, text: &str) -> Result<Duration, PlanError> {
     let duration = parse_duration(operation, text)?;
     if duration.months() != 0 {
         return Err(bad(operation, text, "months, quarters and years have no fixed length"));

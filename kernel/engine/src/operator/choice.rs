@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use plan::{Cut, Method, Step};
+use plan::{Cut, Method, Pairing, Step};
 use polars::prelude::*;
 
 use super::Operator;
+use super::asof::{Asof, Rule};
 use super::columns::POSITION;
 use super::late::Late;
 use super::limit::Limit;
@@ -35,7 +36,12 @@ pub(crate) fn operator(step: &Step, before: &Before<'_>, schema: &SchemaRef) -> 
         Step::Unique(columns) => Box::new(Unique::new(columns, before.time.cloned())),
         Step::Limit(n) => Box::new(Limit(*n)),
         Step::LateRows(of) => Box::new(Late::new(of, before)?),
-        Step::JoinSides(join) => Box::new(Sides::new(join, input)?),
+        Step::JoinSides(join) => match &join.pairing {
+            Pairing::Within { bound, how } => Box::new(Sides::new(join, *bound, how, input)?),
+            Pairing::Asof { strategy, tolerance, exact } => {
+                Box::new(Asof::new(join, Rule { strategy: *strategy, tolerance: *tolerance, exact: *exact }, input)?)
+            }
+        },
         Step::Sort(order) => Box::new(Sorted::new(&order.by, &order.options, order.k, schema)),
         Step::WithState(keys, function) => {
             Box::new(Stateful::new(keys, function, &without_position(input), schema, before.per_ms))

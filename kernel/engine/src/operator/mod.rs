@@ -2,6 +2,9 @@
 //! and know neither sources nor sinks.
 
 mod accumulator;
+mod arrivals;
+mod asof;
+mod by_time;
 mod choice;
 pub(crate) mod columns;
 mod late;
@@ -9,6 +12,7 @@ mod limit;
 mod merged;
 mod regrouped;
 mod saved;
+mod segments;
 mod sessions;
 mod sides;
 mod sorted;
@@ -19,7 +23,7 @@ mod unique;
 pub(crate) mod watermark;
 mod windows;
 
-use plan::Aggregate;
+use plan::{Aggregate, Step};
 use polars::prelude::*;
 
 pub(crate) use choice::{Before, operator};
@@ -51,6 +55,16 @@ pub(crate) trait Operator: Send {
     /// was given.
     fn settled(&mut self, _input: Vec<u64>) -> Vec<u64> {
         Vec::new()
+    }
+
+    /// Gives the rows that waited for others to come, now that none will: the input has an end.
+    fn finish(&mut self) -> PolarsResult<Option<DataFrame>> {
+        Ok(None)
+    }
+
+    /// The row-wise steps that it runs.
+    fn steps(&mut self) -> &mut [Step] {
+        &mut []
     }
 
     /// Whether its rows change until they are final.

@@ -1,142 +1,188 @@
-//! The join of two streams. Rows of both sides are kept as long as a row may come that belongs to them, which the watermark
-//! says.
+//! The join of two streams within a bound of time. Rows of both sides are kept as long as a row may come that belongs to them,
+//! which the watermark says; a row that comes is looked up among those of the other side by its key and its time.
 
-use plan::{SIDE, SIDE_TIME, SideJoin};
+use plan::SideJoin;
 use polars::prelude::*;
 
-use super::columns::{ROW, integers};
-use super::{Executed, GROUPS, Kept, Operator, ROWS, Tables, never_changing};
+use super::arrivals::{Arrival, Arrivals, KeptRows};
+use super::by_time::{ByTime, Place};
+use super::{Executed, Kept, Operator, Tables, never_changing};
 use crate::change::Delta;
-use crate::rows::append;
 
-/// Whether something belonged to a row of the left.
-const MATCHED: &str = "__corriente_matched";
-/// The time of the right row of a pair.
-const RIGHT_TIME: &str = "__corriente_right_time";
+/// The names of the tables in a written state.
+const TABLES: [&str; 2] = ["left", "right"];
 
 /// The rows that are kept.
 pub(crate) struct Sides {
     join: SideJoin,
-    left: DataFrame,
-    right: DataFrame,
-    next_id: u64,
+    bound: i64,
+    how: JoinType,
+    sides: [Side; 2],
 }
+
+struct Side {
+    kept: KeptRows,
+    index: ByTime,
+    /// Whether rows that nothing belonged to are in the result.
+    gives_alone: bool,
+}
+
+/// Rows of the result by the numbers of those that they are made of, and the rows that are not needed after it.
+#[derive(Default)]
+struct Found {
+    pairs: [Vec<Option<u64>>; 2],
+    done: [Vec<u64>; 2],
+}
+
+const LEFT: usize = 0;
+const RIGHT: usize = 1;
 
 impl Sides {
     /// `input` is the schema of the rows of both sides.
-    pub(crate) fn new(join: &SideJoin, input: &SchemaRef) -> PolarsResult<Sides> {
-        let mut sides = Sides { join: join.clone(), left: DataFrame::empty(), right: DataFrame::empty(), next_id: 0 };
-        let (left, right) = sides.split(DataFrame::empty_with_schema(input))?;
-        (sides.left, sides.right) = (left, right);
-        Ok(sides)
+    pub(super) fn new(join: &SideJoin, bound: i64, how: &JoinType, input: &SchemaRef) -> PolarsResult<Sides> {
+        let side = |columns: &[PlSmallStr], gives_alone: bool| {
+            PolarsResult::Ok(Side { kept: KeptRows::new(columns, input)?, index: ByTime::default(), gives_alone })
+        };
+        let left = side(&join.left, matches!(how, JoinType::Left | JoinType::Full | JoinType::Anti))?;
+        let right = side(&join.right, matches!(how, JoinType::Right | JoinType::Full))?;
+        Ok(Sides { join: join.clone(), bound, how: how.clone(), sides: [left, right] })
+    }
+
+    /// Whether it only matters that something belongs to a row of the left.
+    fn asks_only(&self) -> bool {
+        matches!(self.how, JoinType::Semi | JoinType::Anti)
+    }
+
+    /// Looks a row up among those of the other side, and keeps it.
+    fn meet(&mut self, side: usize, (id, arrival): (u64, Arrival), key: &[u8], found: &mut Found) -> usize {
+        let (Some(time), true) = (arrival.time, arrival.has_key) else {
+            found.done[side].push(id);
+            let alone = self.sides[side].gives_alone;
+            if alone {
+                found.alone(side, id);
+            }
+            return usize::from(arrival.time.is_none() && !alone);
+        };
+        let (from, to) = (time.saturating_sub(self.bound), time.saturating_add(self.bound));
+        let place = Place { time, order: arrival.order, id };
+        if self.asks_only() {
+            self.ask(side, place, (from, to), key, found);
+            return 0;
+        }
+        let [left, right] = &mut self.sides;
+        let (mine, other) = if side == LEFT { (left, right) } else { (right, left) };
+        let others = other.index.between(key, from, to);
+        for met in others {
+            found.pairs[side].push(Some(id));
+            found.pairs[1 - side].push(Some(met.id));
+            if other.gives_alone {
+                other.kept.rows.mark(met.id);
+            }
+        }
+        if mine.gives_alone && !others.is_empty() {
+            mine.kept.rows.mark(id);
+        }
+        mine.index.insert(key, place);
+        0
+    }
+
+    /// The same where a row of the left is done as soon as anything belongs to it.
+    fn ask(&mut self, side: usize, place: Place, (from, to): (i64, i64), key: &[u8], found: &mut Found) {
+        let [left, right] = &mut self.sides;
+        if side == RIGHT {
+            let met = left.index.take_between(key, from, to);
+            found.done[LEFT].extend(met.iter().map(|met| met.id));
+            if self.how == JoinType::Semi {
+                met.iter().for_each(|met| found.alone(LEFT, met.id));
+            }
+            right.index.insert(key, place);
+        } else if right.index.between(key, from, to).is_empty() {
+            left.index.insert(key, place);
+        } else {
+            found.done[LEFT].push(place.id);
+            if self.how == JoinType::Semi {
+                found.alone(LEFT, place.id);
+            }
+        }
+    }
+
+    /// The rows of the result; those that are done are freed.
+    fn rows(&mut self, found: &Found) -> PolarsResult<DataFrame> {
+        let [left, right] = &mut self.sides;
+        let mut rows = left.kept.take(&found.pairs[LEFT])?;
+        if !self.join.right.is_empty() {
+            rows.hstack_mut(right.kept.take(&found.pairs[RIGHT])?.columns())?;
+        }
+        for (side, done) in [left, right].into_iter().zip(&found.done) {
+            done.iter().for_each(|id| side.kept.rows.free(*id));
+            side.kept.rows.tidy()?;
+        }
+        rows.select(self.join.left.iter().chain(&self.join.right).cloned())
     }
 }
 
 impl Operator for Sides {
+    /// Gives the pairs that the batch makes. A row of one side that is late, or has no time, is in none.
     fn execute(&mut self, delta: Delta, watermark: Option<i64>) -> PolarsResult<Executed> {
-        let rows = never_changing(delta)?;
-        let times = integers(&rows, SIDE_TIME)?;
-        let timeless = times.null_count();
-        let is_late = |time: i64| watermark.is_some_and(|watermark| time <= watermark);
-        let late = times.iter().flatten().filter(|time| is_late(*time)).count();
-        let keep: BooleanChunked = times.iter().map(|time| Some(time.is_some_and(|time| !is_late(time)))).collect();
-        let (left, right) = self.split(rows.filter(&keep)?)?;
-        let pairs = self.pairs(&left, &right)?.vstack(&self.pairs(&left, &self.right)?)?;
-        let pairs = pairs.vstack(&self.pairs(&self.left, &right)?)?;
-        append(&mut self.left, &left)?;
-        append(&mut self.right, &right)?;
-        if self.join.keeps_left {
-            self.mark(&pairs)?;
+        let arrivals = Arrivals::new(&self.join, never_changing(delta)?, watermark)?;
+        let (mut found, mut timeless) = (Found::default(), 0);
+        let new = [LEFT, RIGHT].map(|side| arrivals.keep(side, &mut self.sides[side].kept));
+        // Each side meets those of the other that came before it: the right the old ones of the left, the left all of the right.
+        for (side, new) in new.into_iter().enumerate().rev() {
+            for (id, arrival) in new? {
+                timeless += self.meet(side, (id, arrival), arrivals.key(&arrival), &mut found);
+            }
         }
-        Ok(Executed { delta: Delta::Append(self.result(pairs)?), late, timeless })
+        Ok(Executed { delta: Delta::Append(self.rows(&found)?), late: arrivals.late, timeless })
     }
 
-    fn close(&mut self, watermark: i64, _: bool) -> PolarsResult<Option<DataFrame>> {
-        let open = |rows: &DataFrame| -> PolarsResult<BooleanChunked> {
-            let bound = self.join.bound;
-            Ok(integers(rows, SIDE_TIME)?.iter().map(|t| t.map(|t| t.saturating_add(bound) > watermark)).collect())
-        };
-        let (left, right) = (open(&self.left)?, open(&self.right)?);
-        let gone = self.left.filter(&!&left)?;
-        self.left = self.left.filter(&left)?;
-        self.right = self.right.filter(&right)?;
-        if !self.join.keeps_left {
-            return Ok(None);
+    /// Forgets the rows that nothing can belong to any more; gives those that nothing belonged to, where they are in the result.
+    fn close(&mut self, watermark: i64, _wanted: bool) -> PolarsResult<Option<DataFrame>> {
+        let mut found = Found::default();
+        for (number, side) in self.sides.iter_mut().enumerate() {
+            while let Some(place) = side.index.pop(watermark.saturating_sub(self.bound)) {
+                if side.gives_alone && !side.kept.rows.is_marked(place.id) {
+                    found.alone(number, place.id);
+                }
+                found.done[number].push(place.id);
+            }
         }
-        let matched = gone.column(MATCHED)?.bool()?.clone();
-        let alone = gone.filter(&!&matched)?;
-        if alone.height() == 0 {
-            return Ok(None);
-        }
-        let missing = |name: &PlSmallStr| -> PolarsResult<Expr> {
-            Ok(lit(NULL).cast(self.right.column(name)?.dtype().clone()).alias(name.clone()))
-        };
-        let mut columns: Vec<Expr> = self.join.left.iter().cloned().map(col).collect();
-        for name in &self.join.right {
-            columns.push(missing(name)?);
-        }
-        Ok(Some(alone.lazy().select(columns).collect()?))
+        let rows = self.rows(&found)?;
+        Ok((rows.height() > 0).then_some(rows))
     }
 
-    fn due(&self, _: bool) -> Option<i64> {
-        let times = integers(&self.left, SIDE_TIME).ok().filter(|_| self.join.keeps_left)?;
-        let matched = self.left.column(MATCHED).ok()?.bool().ok()?;
-        let alone = times.iter().zip(matched.iter()).filter(|(_, matched)| *matched == Some(false));
-        alone.filter_map(|(time, _)| time).min().map(|time| time.saturating_add(self.join.bound))
+    fn due(&self, _wanted: bool) -> Option<i64> {
+        let waiting = self.sides.iter().filter(|side| side.gives_alone);
+        waiting.filter_map(|side| side.index.oldest()).min().map(|time| time.saturating_add(self.bound))
+    }
+
+    fn finish(&mut self) -> PolarsResult<Option<DataFrame>> {
+        self.close(i64::MAX, true)
     }
 
     fn save(&self) -> PolarsResult<Kept> {
-        Ok(Kept::new(self.next_id, [(GROUPS, self.left.clone()), (ROWS, self.right.clone())]))
+        let mut tables = Vec::new();
+        for (name, side) in TABLES.into_iter().zip(&self.sides) {
+            let places = side.index.all().map(|(place, key)| (place, Some(key.clone()))).collect();
+            tables.push((name, side.kept.save(places)?));
+        }
+        Ok(Kept::new(0, tables))
     }
 
-    fn restore(&mut self, number: u64, tables: Tables<'_>) -> PolarsResult<()> {
-        (self.next_id, self.left, self.right) = (number, tables(GROUPS)?, tables(ROWS)?);
+    fn restore(&mut self, _: u64, tables: Tables<'_>) -> PolarsResult<()> {
+        for (name, side) in TABLES.into_iter().zip(&mut self.sides) {
+            for (place, key) in side.kept.restore(tables(name)?)? {
+                side.index.insert(key.as_deref().unwrap_or_default(), place);
+            }
+        }
         Ok(())
     }
 }
 
-impl Sides {
-    /// The rows of each side, with what is noted of them.
-    fn split(&mut self, rows: DataFrame) -> PolarsResult<(DataFrame, DataFrame)> {
-        let first = self.next_id;
-        self.next_id += rows.height() as u64;
-        let ids: Vec<u64> = (first..self.next_id).collect();
-        let mut rows = rows;
-        rows.with_column(Column::from(Series::new(ROW.into(), ids)))?;
-        let is_right = rows.column(SIDE)?.bool()?.clone();
-        let common = || self.join.keys.iter().cloned().map(col).chain([col(SIDE_TIME)]);
-        let left = common().chain(self.join.left.iter().cloned().map(col)).chain([col(ROW), lit(false).alias(MATCHED)]);
-        let right = common().chain(self.join.right.iter().cloned().map(col));
-        Ok((
-            rows.filter(&!&is_right)?.lazy().select(left.collect::<Vec<_>>()).collect()?,
-            rows.filter(&is_right)?.lazy().select(right.collect::<Vec<_>>()).collect()?,
-        ))
-    }
-
-    /// The pairs of some rows of the left and some of the right.
-    fn pairs(&self, left: &DataFrame, right: &DataFrame) -> PolarsResult<DataFrame> {
-        let on: Vec<Expr> = self.join.keys.iter().cloned().map(col).collect();
-        let right = right.clone().lazy().rename([SIDE_TIME], [RIGHT_TIME], true);
-        let apart = col(SIDE_TIME).cast(DataType::Int64) - col(RIGHT_TIME).cast(DataType::Int64);
-        let near = apart.clone().lt_eq(lit(self.join.bound)).and(apart.gt_eq(lit(-self.join.bound)));
-        left.clone().lazy().join(right, on.clone(), on, JoinArgs::new(JoinType::Inner)).filter(near).collect()
-    }
-
-    /// Notes the rows of the left that something belongs to.
-    fn mark(&mut self, pairs: &DataFrame) -> PolarsResult<()> {
-        let matched: PlHashSet<u64> = pairs.column(ROW)?.u64()?.iter().flatten().collect();
-        let ids = self.left.column(ROW)?.u64()?;
-        let before = self.left.column(MATCHED)?.bool()?;
-        let after: BooleanChunked = ids
-            .iter()
-            .zip(before.iter())
-            .map(|(id, before)| Some(before == Some(true) || id.is_some_and(|id| matched.contains(&id))))
-            .collect();
-        self.left.with_column(Column::from(after.with_name(MATCHED.into()).into_series()))?;
-        Ok(())
-    }
-
-    fn result(&self, pairs: DataFrame) -> PolarsResult<DataFrame> {
-        pairs.select(self.join.left.iter().chain(&self.join.right).cloned())
+impl Found {
+    /// A row with nothing beside it.
+    fn alone(&mut self, side: usize, id: u64) {
+        self.pairs[side].push(Some(id));
+        self.pairs[1 - side].push(None);
     }
 }

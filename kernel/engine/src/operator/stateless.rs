@@ -51,6 +51,10 @@ impl Operator for RowWise {
         input
     }
 
+    fn steps(&mut self) -> &mut [Step] {
+        &mut self.steps
+    }
+
     fn save(&self) -> PolarsResult<Kept> {
         Ok(Kept::default())
     }

@@ -31,6 +31,7 @@ impl BatchFacts {
         status.last_dead_letter = self.last_dead.or_else(|| status.last_dead_letter.take());
         status.late_rows += output.late as u64;
         status.watermark_ms = watermark_ms;
+        status.stale.clone_from(&output.stale);
         status.newest_ms = status.newest_ms.max(self.newest_ms);
         for (partition, end) in &to.0 {
             status.offsets.entry(*partition).or_insert((0, 0)).1 = *end;

@@ -43,6 +43,8 @@ pub struct Status {
     pub dead_letters: u64,
     /// Why the newest dead letter is one, with topic, partition and offset.
     pub last_dead_letter: Option<String>,
+    /// Why a frame that rows are looked up in could not be read anew, as long as it could not.
+    pub stale: Option<String>,
     /// The watermark, in milliseconds since the epoch.
     pub watermark_ms: Option<i64>,
     /// When the newest row included was produced, in milliseconds since the epoch.

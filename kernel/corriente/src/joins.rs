@@ -1,0 +1,183 @@
+//! Joins of a stream: with a frame that stands beside it, and with another stream.
+
+use plan::{Asof, PlanError, Refreshed, Table, Within};
+use polars::prelude::{DataFrame, Expr, JoinType};
+
+use crate::cell;
+use crate::exprs::Exprs;
+use crate::frame::StreamFrame;
+
+impl StreamFrame {
+    /// Looks rows up in a frame that stands still, as Polars' `join`:
+    /// `txns.join(&customers, [col("account_id")], [col("id")], JoinType::Left)`. `Inner`, `Left`, `Semi` and `Anti` go with a
+    /// stream.
+    ///
+    /// A frame that changes is read anew by a function of yours, between two batches, and as often as it says. Where that fails,
+    /// or the columns are others than before, the frame from before is used further, and the query's `status()` says why. A
+    /// batch that is repeated after a crash sees the frame as it is then.
+    ///
+    /// ```no_run
+    /// # use corriente::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let txns = read_kafka("127.0.0.1:9092").topic("transactions").json()?;
+    /// let customers = refreshed("10m", || ParquetReader::new(std::fs::File::open("customers.parquet")?).finish());
+    /// let known = txns.join(&customers, [col("account_id")], [col("id")], JoinType::Left);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn join(&self, right: &impl LookUp, left_on: impl Exprs, right_on: impl Exprs, how: JoinType) -> StreamFrame {
+        self.looked_up(right.table(), &left_on.into_exprs(), &right_on.into_exprs(), &how)
+    }
+
+    /// Joins the rows with those of another stream that come at about the same time:
+    /// `txns.join_stream(&clicks, [col("card")], [col("card")], JoinType::Inner, within("event_time", "clicked_at", "5m"))`.
+    /// One of the two must have a watermark: it says how long rows are kept, and when a row has waited in vain that is in the
+    /// result alone: of the left in a `Left` or `Full` join, of the right in a `Right` or `Full` one. `Semi` gives a row of the left
+    /// once, as soon as anything belongs to it, `Anti` those to which nothing did. Columns are called as in Polars' `join`.
+    #[must_use]
+    #[track_caller]
+    pub fn join_stream(
+        &self,
+        other: &StreamFrame,
+        left_on: impl Exprs,
+        right_on: impl Exprs,
+        how: JoinType,
+        within: Within,
+    ) -> StreamFrame {
+        self.joined(other, &left_on.into_exprs(), &right_on.into_exprs(), &how, &within)
+    }
+
+    /// Gives each row the one of another frame that is nearest in time among those of the same keys, as Polars' `join_asof`: the
+    /// newest that is not after it, unless [`Asof::strategy`] says otherwise. With `[]` for the keys, among all.
+    ///
+    /// Another stream's rows come when they come: a row is in the result as soon as the watermark has passed its time, for then
+    /// it is known which row is nearest (looking forward, as soon as it has passed the tolerance too). One of the two streams must
+    /// have a watermark. Of the other stream the newest row of each key is kept, and those that the watermark has not passed;
+    /// with [`Asof::tolerance`] keys are forgotten that give nothing any more. A DataFrame, or one that is
+    /// [`refreshed`](plan::refreshed), is looked into at once.
+    ///
+    /// ```no_run
+    /// # use corriente::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let txns = read_kafka("127.0.0.1:9092").topic("transactions").json()?;
+    /// # let rates = read_kafka("127.0.0.1:9092").topic("rates").json()?;
+    /// let txns = txns.with_watermark("event_time", "30s");
+    /// let on = asof("event_time", "quoted_at").tolerance("1h");
+    /// let in_euros = txns.join_asof(&rates, [col("currency")], [col("currency")], on);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn join_asof(&self, other: &impl Nearest, by_left: impl Exprs, by_right: impl Exprs, on: Asof) -> StreamFrame {
+        self.nearest(other.other(), &by_left.into_exprs(), &by_right.into_exprs(), &on)
+    }
+
+    // These are not generic, so that a cell does not compile them.
+
+    #[track_caller]
+    fn looked_up(&self, right: Table, left_on: &[Expr], right_on: &[Expr], how: &JoinType) -> StreamFrame {
+        self.with(self.plan.join(right, left_on, right_on, how))
+    }
+
+    #[track_caller]
+    fn joined(
+        &self,
+        other: &StreamFrame,
+        left: &[Expr],
+        right: &[Expr],
+        how: &JoinType,
+        within: &Within,
+    ) -> StreamFrame {
+        made(engine::join_stream(&self.parts(), &other.parts(), (left, right), how, within))
+    }
+
+    #[track_caller]
+    fn nearest(&self, other: Other, by_left: &[Expr], by_right: &[Expr], on: &Asof) -> StreamFrame {
+        match other {
+            Other::Table(table) => self.with(self.plan.join_asof(table, by_left, by_right, on)),
+            Other::Stream(stream) => made(engine::join_asof(&self.parts(), &stream.parts(), (by_left, by_right), on)),
+        }
+    }
+}
+
+#[track_caller]
+fn made(frame: Result<engine::Frame, PlanError>) -> StreamFrame {
+    match frame {
+        Ok((plan, open)) => StreamFrame::new(plan, open),
+        Err(error) => cell::fail("PlanError", &error.to_string()),
+    }
+}
+
+/// A frame that rows can be looked up in.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no frame that rows can be looked up in",
+    label = "a DataFrame is wanted here, or one that is read anew: refreshed(\"10m\", || …)",
+    note = "two streams are joined within a bound of time, with join_stream(…), or as of a time, with join_asof(…)"
+)]
+pub trait LookUp {
+    /// The frame.
+    fn table(&self) -> Table;
+}
+
+impl LookUp for DataFrame {
+    fn table(&self) -> Table {
+        self.clone().into()
+    }
+}
+
+impl LookUp for Refreshed {
+    fn table(&self) -> Table {
+        self.clone().into()
+    }
+}
+
+impl<T: LookUp> LookUp for &T {
+    fn table(&self) -> Table {
+        (*self).table()
+    }
+}
+
+/// A frame whose rows can be the nearest in time.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no frame with rows in time",
+    label = "a stream, a DataFrame, or one that is read anew is wanted here"
+)]
+pub trait Nearest {
+    /// The frame.
+    fn other(&self) -> Other;
+}
+
+/// What a stream is joined with as of a time.
+pub enum Other {
+    /// A frame that stands beside it.
+    Table(Table),
+    /// Another stream.
+    Stream(Box<StreamFrame>),
+}
+
+impl Nearest for StreamFrame {
+    fn other(&self) -> Other {
+        Other::Stream(Box::new(self.clone()))
+    }
+}
+
+impl Nearest for DataFrame {
+    fn other(&self) -> Other {
+        Other::Table(self.table())
+    }
+}
+
+impl Nearest for Refreshed {
+    fn other(&self) -> Other {
+        Other::Table(self.table())
+    }
+}
+
+impl<T: Nearest> Nearest for &T {
+    fn other(&self) -> Other {
+        (*self).other()
+    }
+}

@@ -1,0 +1,203 @@
+//! Where the rows of each key are, in the order of time: finding those near a time costs what is found, and forgetting the
+//! oldest costs what is forgotten.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+
+use polars::prelude::*;
+use smallvec::SmallVec;
+
+/// A row: its time, what comes first among rows of one time, and its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place {
+    pub(super) time: i64,
+    pub(super) order: i64,
+    pub(super) id: u64,
+}
+
+/// An encoded key; a short one lies where it is used.
+pub(super) type Key = SmallVec<[u8; 24]>;
+
+/// The rows of each key.
+#[derive(Default)]
+pub(super) struct ByTime {
+    keys: PlHashMap<Key, Rows>,
+    /// Every row that is there; one that was taken out of turn is still in it.
+    queue: Queue<Key>,
+}
+
+/// Those of one key. The first `gone` are not there any more: moving the others each time would cost what is kept.
+#[derive(Default)]
+struct Rows {
+    places: SmallVec<[Place; 1]>,
+    gone: usize,
+}
+
+impl ByTime {
+    pub(super) fn insert(&mut self, key: &[u8], place: Place) {
+        let key = Key::from_slice(key);
+        self.keys.entry(key.clone()).or_default().insert(place);
+        self.queue.push(place, key);
+    }
+
+    /// The rows of a key.
+    pub(super) fn of(&self, key: &[u8]) -> &[Place] {
+        self.keys.get(key).map_or(&[], Rows::there)
+    }
+
+    /// The rows of a key from a time to another, which both include.
+    pub(super) fn between(&self, key: &[u8], from: i64, to: i64) -> &[Place] {
+        let rows = self.of(key);
+        let first = rows.partition_point(|place| place.time < from);
+        let after = rows.partition_point(|place| place.time <= to);
+        rows.get(first..after).unwrap_or_default()
+    }
+
+    /// Takes such rows out.
+    pub(super) fn take_between(&mut self, key: &[u8], from: i64, to: i64) -> Vec<Place> {
+        let taken = self.between(key, from, to).to_vec();
+        if let Some(first) = taken.first() {
+            self.take(key, first, taken.len());
+        }
+        taken
+    }
+
+    /// Takes the oldest row out, if its time is `until` or before.
+    pub(super) fn pop(&mut self, until: i64) -> Option<Place> {
+        loop {
+            let (place, key) = self.next(until)?;
+            if self.remove(&key, &place) {
+                return Some(place);
+            }
+        }
+    }
+
+    /// The oldest row that was not asked for before, if its time is `until` or before; it stays.
+    pub(super) fn next(&mut self, until: i64) -> Option<(Place, Key)> {
+        self.queue.pop(until)
+    }
+
+    /// Takes a row out; says whether it was there.
+    pub(super) fn remove(&mut self, key: &[u8], place: &Place) -> bool {
+        self.take(key, place, 1)
+    }
+
+    /// Takes the oldest row of a key out, if the one after it is of `until` or before too.
+    pub(super) fn remove_followed(&mut self, key: &[u8], until: i64) -> Option<Place> {
+        let [oldest, next, ..] = *self.of(key) else { return None };
+        (next.time <= until && self.take(key, &oldest, 1)).then_some(oldest)
+    }
+
+    /// The time of the oldest row that was not asked for, or of one before it that is not there any more.
+    pub(super) fn oldest(&self) -> Option<i64> {
+        self.queue.oldest()
+    }
+
+    /// How many keys there are.
+    pub(super) fn keys(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// All rows with their keys.
+    pub(super) fn all(&self) -> impl Iterator<Item = (Place, &Key)> {
+        self.keys.iter().flat_map(|(key, rows)| rows.there().iter().map(move |place| (*place, key)))
+    }
+
+    fn take(&mut self, key: &[u8], first: &Place, count: usize) -> bool {
+        let Some(rows) = self.keys.get_mut(key) else { return false };
+        let there = rows.take(first, count);
+        if rows.there().is_empty() {
+            self.keys.remove(key);
+        }
+        there
+    }
+}
+
+impl Rows {
+    fn there(&self) -> &[Place] {
+        &self.places[self.gone..]
+    }
+
+    fn insert(&mut self, place: Place) {
+        let at = self.gone + self.there().partition_point(|other| *other < place);
+        self.places.insert(at, place);
+    }
+
+    /// Takes `count` rows out, from `first` on; says whether that is there.
+    fn take(&mut self, first: &Place, count: usize) -> bool {
+        let Ok(at) = self.there().binary_search(first) else { return false };
+        if at == 0 {
+            self.gone += count;
+            if self.gone * 2 > self.places.len() {
+                self.places.drain(..self.gone);
+                self.gone = 0;
+            }
+        } else {
+            self.places.drain(self.gone + at..self.gone + at + count);
+        }
+        true
+    }
+}
+
+/// Rows with something of theirs, in the order of time. Those that come in order, as most do, stand in a line.
+pub(super) struct Queue<T> {
+    line: VecDeque<(Place, T)>,
+    others: BinaryHeap<Reverse<(Place, T)>>,
+    /// Not sorted yet: rows of one batch are not in order, but those of the next mostly come after them.
+    new: Vec<(Place, T)>,
+}
+
+impl<T: Ord> Queue<T> {
+    pub(super) fn push(&mut self, place: Place, what: T) {
+        self.new.push((place, what));
+    }
+
+    /// The oldest, if its time is `until` or before.
+    pub(super) fn pop(&mut self, until: i64) -> Option<(Place, T)> {
+        self.sort();
+        let in_line = self.line.front().map(|(place, _)| *place);
+        let other = self.others.peek().map(|Reverse((place, _))| *place);
+        let oldest = in_line.into_iter().chain(other).min().filter(|place| place.time <= until)?;
+        if in_line == Some(oldest) { self.line.pop_front() } else { self.others.pop().map(|Reverse(row)| row) }
+    }
+
+    /// The time of the oldest.
+    pub(super) fn oldest(&self) -> Option<i64> {
+        let new = self.new.iter().map(|(place, _)| place.time).min();
+        let other = self.others.peek().map(|Reverse((place, _))| place.time);
+        self.line.front().map(|(place, _)| place.time).into_iter().chain(other).chain(new).min()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.line.len() + self.others.len() + self.new.len()
+    }
+
+    /// Forgets those that `keep` says no to.
+    pub(super) fn retain(&mut self, keep: impl Fn(&Place, &T) -> bool) {
+        self.sort();
+        self.line.retain(|(place, what)| keep(place, what));
+        self.others.retain(|Reverse((place, what))| keep(place, what));
+    }
+
+    /// All of them, in no order.
+    pub(super) fn all(&self) -> impl Iterator<Item = &(Place, T)> {
+        self.line.iter().chain(self.others.iter().map(|Reverse(row)| row)).chain(&self.new)
+    }
+
+    fn sort(&mut self) {
+        self.new.sort_unstable();
+        for row in self.new.drain(..) {
+            if self.line.back().is_none_or(|last| *last < row) {
+                self.line.push_back(row);
+            } else {
+                self.others.push(Reverse(row));
+            }
+        }
+    }
+}
+
+impl<T: Ord> Default for Queue<T> {
+    fn default() -> Queue<T> {
+        Queue { line: VecDeque::new(), others: BinaryHeap::new(), new: Vec::new() }
+    }
+}

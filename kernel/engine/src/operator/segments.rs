@@ -1,0 +1,159 @@
+//! Rows that are kept until they are freed. They lie in segments of some ten thousand, so that neither a new row nor one that is
+//! freed moves the others; a row is known by a number, and newer rows have larger ones.
+
+use polars::prelude::*;
+
+/// Rows of a segment that takes no more.
+const FULL: usize = 65_536;
+const FREED: u8 = 1;
+const MARKED: u8 = 2;
+
+/// The rows.
+pub(super) struct Segments {
+    empty: DataFrame,
+    segments: Vec<Segment>,
+    next: u64,
+}
+
+struct Segment {
+    /// The numbers of the rows, rising.
+    ids: Vec<u64>,
+    flags: Vec<u8>,
+    rows: DataFrame,
+    live: usize,
+}
+
+impl Segments {
+    /// `empty` has the columns of the rows.
+    pub(super) fn new(empty: DataFrame) -> Segments {
+        Segments { empty, segments: Vec::new(), next: 0 }
+    }
+
+    /// Adds rows; gives the number of the first, which the others' follow.
+    pub(super) fn push(&mut self, rows: DataFrame) -> u64 {
+        let (first, live) = (self.next, rows.height());
+        self.next += live as u64;
+        if live > 0 {
+            self.segments.push(Segment { ids: (first..self.next).collect(), flags: vec![0; live], rows, live });
+        }
+        first
+    }
+
+    /// Rows by their numbers; where there is none, nulls.
+    pub(super) fn take(&self, ids: &[Option<u64>]) -> PolarsResult<DataFrame> {
+        let mut wanted: Vec<Vec<IdxSize>> = vec![Vec::new(); self.segments.len()];
+        let mut found = Vec::with_capacity(ids.len());
+        for id in ids {
+            found.push(id.and_then(|id| self.find(id)).map(|(segment, row)| {
+                wanted[segment].push(row as IdxSize);
+                (segment, wanted[segment].len() - 1)
+            }));
+        }
+        let (mut firsts, mut all) = (Vec::with_capacity(wanted.len()), self.empty.clone());
+        for (segment, rows) in self.segments.iter().zip(&wanted) {
+            firsts.push(all.height());
+            if !rows.is_empty() {
+                all.vstack_mut(&segment.rows.take(&IdxCa::from_slice(PlSmallStr::EMPTY, rows))?)?;
+            }
+        }
+        let order: Vec<Option<IdxSize>> =
+            found.iter().map(|place| place.map(|(segment, row)| (firsts[segment] + row) as IdxSize)).collect();
+        if order.iter().enumerate().all(|(place, row)| *row == Some(place as IdxSize)) {
+            return Ok(all);
+        }
+        if all.height() == 0 {
+            return Ok(DataFrame::full_null(self.empty.schema(), ids.len()));
+        }
+        all.rechunk_mut();
+        all.take(&IdxCa::from_iter(order))
+    }
+
+    /// Notes something of a row.
+    pub(super) fn mark(&mut self, id: u64) {
+        if let Some((segment, row)) = self.find(id) {
+            self.segments[segment].flags[row] |= MARKED;
+        }
+    }
+
+    /// Whether it was noted.
+    pub(super) fn is_marked(&self, id: u64) -> bool {
+        self.find(id).is_some_and(|(segment, row)| self.segments[segment].flags[row] & MARKED != 0)
+    }
+
+    /// Says that a row is not needed any more. It is there until the next [`Segments::tidy`].
+    pub(super) fn free(&mut self, id: u64) {
+        if let Some((segment, row)) = self.find(id) {
+            let segment = &mut self.segments[segment];
+            segment.live -= usize::from(segment.flags[row] & FREED == 0);
+            segment.flags[row] |= FREED;
+        }
+    }
+
+    /// Gives the room of freed rows back, and joins segments that are small beside those that come after them.
+    pub(super) fn tidy(&mut self) -> PolarsResult<()> {
+        let mut tidied: Vec<Segment> = Vec::with_capacity(self.segments.len());
+        for mut segment in std::mem::take(&mut self.segments) {
+            if segment.live * 2 < segment.ids.len() {
+                segment.shrink()?;
+            }
+            if segment.live == 0 {
+                continue;
+            }
+            while let Some(before) = tidied.pop_if(|before| before.is_small_beside(&segment)) {
+                segment = before.joined(segment)?;
+            }
+            tidied.push(segment);
+        }
+        self.segments = tidied;
+        Ok(())
+    }
+
+    /// The rows that are not freed, in the order of their numbers, and which of them are marked.
+    pub(super) fn live(&self) -> PolarsResult<(DataFrame, Vec<bool>)> {
+        let (mut rows, mut marked) = (self.empty.clone(), Vec::new());
+        for segment in &self.segments {
+            rows.vstack_mut(&segment.rows.filter(&segment.are_live())?)?;
+            marked.extend(segment.flags.iter().filter(|flags| **flags & FREED == 0).map(|flags| flags & MARKED != 0));
+        }
+        Ok((rows, marked))
+    }
+
+    /// Where a row is: its segment, and its place in that.
+    fn find(&self, id: u64) -> Option<(usize, usize)> {
+        let segment = self.segments.partition_point(|segment| segment.ids[0] <= id).checked_sub(1)?;
+        let ids = &self.segments[segment].ids;
+        // Numbers have no gaps as long as no row was freed.
+        let guess = (id - ids[0]) as usize;
+        let row = if ids.get(guess) == Some(&id) { guess } else { ids.binary_search(&id).ok()? };
+        Some((segment, row))
+    }
+}
+
+impl Segment {
+    fn are_live(&self) -> BooleanChunked {
+        self.flags.iter().map(|flags| Some(flags & FREED == 0)).collect()
+    }
+
+    fn shrink(&mut self) -> PolarsResult<()> {
+        self.rows = self.rows.filter(&self.are_live())?;
+        let live: Vec<bool> = self.flags.iter().map(|flags| flags & FREED == 0).collect();
+        let (mut ids, mut flags) = (live.iter(), live.iter());
+        self.ids.retain(|_| ids.next() == Some(&true));
+        self.flags.retain(|_| flags.next() == Some(&true));
+        Ok(())
+    }
+
+    /// Joining only such segments moves a row a few times in its life, however many come.
+    fn is_small_beside(&self, next: &Segment) -> bool {
+        self.ids.len() + next.ids.len() <= FULL && self.ids.len() <= 2 * next.ids.len()
+    }
+
+    fn joined(mut self, next: Segment) -> PolarsResult<Segment> {
+        self.ids.extend(next.ids);
+        self.flags.extend(next.flags);
+        self.live += next.live;
+        self.rows.vstack_mut(&next.rows)?;
+        self.rows.rechunk_mut();
+        Ok(self)
+    }
+}
