@@ -22,6 +22,11 @@ CARGO_TEST = ["cargo", "test", "--release", "--workspace", "--locked"]
 # The query that test_exactly_once.py kills.
 VICTIM = ["cargo", "build", "--release", "--workspace", "--locked", "--example", "exactly_once"]
 
+# What the nightly group does more of: the random cases of each program of properties, the events of a long run, the kills of a
+# query.
+PROPERTIES = ("guarantee", "join", "twins")
+CASES, EVENTS, KILLS = "10000", "100000000", "200"
+
 # A program, what it is for, and the packages that bring it.
 NODE = ("node", "Node.js runs the tests of the front end's JavaScript", "nodejs")
 JAVA = ("java", "a Java runtime runs Apache Kafka", "default-jdk-headless")
@@ -31,12 +36,14 @@ CHROMIUM = ("chromium", "Chromium opens the notebooks", "chromium fonts-dejavu-c
 
 @dataclass(frozen=True)
 class Group:
-    """`run` returns the counts; it is called only when nothing of `needs` is missing."""
+    """`run` returns the counts; it is called only when nothing of `needs` is missing. A group that is not `usual` runs only when it
+    is named."""
 
     name: str
     about: str
     run: Callable
     needs: tuple = ()
+    usual: bool = True
 
     def missing(self):
         """None, or what is missing with the command that enables the group."""
@@ -85,19 +92,37 @@ def protocol():
 
 
 def kafka():
+    machine.check()
+
+    def both(**place):
+        code, output = run([*CARGO_TEST, "--test", "broker"], minutes=40, keep_output=True, **place)
+        return counts.of_cargo(output, code) + python_tests("kafka", minutes=20, **place)
+
+    return on_kafka(both)
+
+
+def nightly():
+    machine.check()
+    properties = [word for name in PROPERTIES for word in ("--test", name)]
+    code, output = run([*CARGO_TEST, *properties], minutes=120, keep_output=True, CORRIENTE_CASES=CASES)
+    total = counts.of_cargo(output, code)
+    code, output = run([*CARGO_TEST, "--test", "memory"], minutes=60, keep_output=True, CORRIENTE_EVENTS=EVENTS)
+    total += counts.of_cargo(output, code)
+    return total + on_kafka(lambda **place: python_tests("kafka", minutes=120, CORRIENTE_KILLS=KILLS, **place))
+
+
+def on_kafka(tests):
+    """Runs tests on an Apache Kafka of their own; `tests` is given the variables that say where it is."""
     sys.path.insert(0, str(TESTS / "kafka"))
     import cluster
 
-    machine.check()
     built, _ = run(VICTIM, minutes=40)
     if built != 0:
         return Counts(failed=1)
     try:
         with cluster.Kafka() as real:
             print(f"Apache Kafka {cluster.VERSION} listens on {real.bootstrap}", flush=True)
-            place = {"CORRIENTE_TEST_KAFKA": real.bootstrap}
-            code, output = run([*CARGO_TEST, "--test", "broker"], minutes=40, keep_output=True, **place)
-            return counts.of_cargo(output, code) + python_tests("kafka", minutes=20, **place)
+            return tests(CORRIENTE_TEST_KAFKA=real.bootstrap)
     except cluster.Failed as problem:
         print(problem, flush=True)
         return Counts(failed=1)
@@ -137,4 +162,10 @@ GROUPS = (
     Group("protocol", "the installed kernel, driven over the Jupyter protocol: cells, errors, streams", protocol),
     Group("kafka", "the source and the sink on a real Apache Kafka; a query that is killed loses no row and doubles none", kafka, (JAVA, MAVEN)),
     Group("notebook", "the notebooks in a real Chromium, set up by install/demo", notebook, (CHROMIUM,)),
+    Group("nightly", "only when it is named, for hours: 10,000 random cases, 100 million events, 200 kills", nightly, (JAVA, MAVEN), usual=False),
 )
+
+
+def chosen(names):
+    """The groups of these names; without names, those that usually run."""
+    return [group for group in GROUPS if (group.name in names if names else group.usual)]

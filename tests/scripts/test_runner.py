@@ -5,6 +5,7 @@ import sys
 import time
 
 import counts
+import groups
 import leftovers
 import pytest
 from counts import Counts
@@ -37,6 +38,18 @@ def test_pytest_is_counted(tmp_path):
     report = tmp_path / "report.xml"
     report.write_text(PYTEST)
     assert counts.of_pytest(report, 1) == Counts(6, 2, 2)
+
+
+def test_the_nightly_group_runs_only_when_it_is_named():
+    usual = [group.name for group in groups.chosen([])]
+    assert usual and "nightly" not in usual
+    assert [group.name for group in groups.chosen(["nightly"])] == ["nightly"]
+
+
+def test_a_program_of_properties_that_the_nightly_group_names_is_there():
+    kernel = groups.CHECKOUT / "kernel"
+    for name in (*groups.PROPERTIES, "memory"):
+        assert [*kernel.glob(f"*/tests/{name}.rs"), *kernel.glob(f"*/tests/{name}/main.rs")], name
 
 
 def test_pytest_that_crashed_is_a_failure(tmp_path):

@@ -200,6 +200,7 @@ impl Merged {
 
     /// The rows' windows and keys, and what is aggregated of them.
     fn inputs(&self, rows: DataFrame) -> PolarsResult<DataFrame> {
+        let none = rows.height() == 0;
         let rows = match &self.cut {
             Some(windows) => windows.assigned(rows)?,
             None => rows.lazy(),
@@ -208,8 +209,10 @@ impl Merged {
         let inputs = self.cells.iter().enumerate().map(|(number, cells)| cells.input().alias(input(number)));
         // A column that is there for every row: where only rows are counted, nothing else is selected.
         let rows = rows.with_columns([lit(true).alias(COUNT)]);
-        rows.select(start.chain(named_keys(&self.plan.keys)).chain(inputs).chain([col(COUNT)]).collect::<Vec<_>>())
-            .collect()
+        let columns = start.chain(named_keys(&self.plan.keys)).chain(inputs).chain([col(COUNT)]);
+        let rows = rows.select(columns.collect::<Vec<_>>()).collect()?;
+        // Beside no column at all a literal is a row.
+        Ok(if none { rows.clear() } else { rows })
     }
 
     /// The groups of rows; new ones get a slot.

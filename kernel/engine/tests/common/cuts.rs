@@ -1,0 +1,223 @@
+//! Random cuts of the rows into micro-batches, with any interleaving of the partitions and restarts between them; and a plan run
+//! over them as a query runs it: from a source, with the columns that the plan needs, restarts through what a checkpoint holds.
+
+use std::collections::BTreeMap;
+use std::io::Cursor;
+use std::sync::Arc;
+use std::time::Duration;
+
+use engine::{
+    Clock, Facts, LiveResult, ManualClock, Mode, Offsets, OpenSource, Output, PartitionRows, Pipeline, Saved, Source,
+    SourceBatch, SourceError, Status,
+};
+use plan::Plan;
+use polars::prelude::*;
+use proptest::prelude::*;
+
+use super::rows::{PARTITIONS, Row, frame};
+
+#[derive(Clone, Debug)]
+pub(crate) struct Cuts {
+    /// How many rows of each partition come with each batch; what is left comes with a last one.
+    pub(crate) batches: Vec<[usize; PARTITIONS as usize]>,
+    /// The batches before which the query is started anew.
+    pub(crate) restarts: Vec<usize>,
+}
+
+pub(crate) fn cuts() -> impl Strategy<Value = Cuts> {
+    let batches = prop::collection::vec(prop::array::uniform3(0..14usize), 0..9);
+    (batches, prop::collection::vec(0..9usize, 0..3)).prop_map(|(batches, restarts)| Cuts { batches, restarts })
+}
+
+impl Cuts {
+    /// The rows of each batch, partition by partition in each.
+    pub(crate) fn batches(&self, rows: &[Row]) -> Vec<Vec<Row>> {
+        let of = |partition: i32| rows.iter().filter(|row| row.partition == partition).cloned().collect::<Vec<_>>();
+        let mut left: Vec<Vec<Row>> = (0..PARTITIONS).map(of).collect();
+        let rest = [usize::MAX; PARTITIONS as usize];
+        let mut batches = Vec::new();
+        for cut in self.batches.iter().chain([&rest]) {
+            let taken =
+                left.iter_mut().zip(cut).flat_map(|(rows, n)| rows.drain(..rows.len().min(*n)).collect::<Vec<_>>());
+            batches.push(taken.collect());
+        }
+        batches
+    }
+
+    /// Where each batch ends.
+    fn ends(&self, first: &Offsets, last: &Offsets) -> Vec<Offsets> {
+        let mut at = first.clone();
+        let mut ends = Vec::new();
+        for cut in &self.batches {
+            for ((partition, at), n) in at.0.iter_mut().zip(cut) {
+                *at = (*at + *n as i64).min(last.0[partition]);
+            }
+            ends.push(at.clone());
+        }
+        ends.push(last.clone());
+        ends
+    }
+}
+
+/// A log of some of the partitions, which are numbered from 0 here.
+struct Log {
+    partitions: Arc<BTreeMap<i32, DataFrame>>,
+    columns: Vec<PlSmallStr>,
+}
+
+/// Opens the log of these partitions.
+pub(crate) fn open(rows: &[Row], partitions: std::ops::Range<i32>) -> OpenSource {
+    let of = |partition: i32| rows.iter().filter(|row| row.partition == partition).cloned().collect::<Vec<_>>();
+    let first = partitions.start;
+    let frames = Arc::new(partitions.map(|p| (p - first, frame(&of(p)))).collect::<BTreeMap<_, _>>());
+    Arc::new(move |columns| {
+        Ok(Box::new(Log { partitions: Arc::clone(&frames), columns: columns.to_vec() }) as Box<dyn Source>)
+    })
+}
+
+impl Log {
+    fn read(&self, frame: &DataFrame) -> DataFrame {
+        let columns = self.columns.iter().map(|name| frame.column(name).unwrap().clone());
+        DataFrame::new(frame.height(), columns.collect()).unwrap()
+    }
+}
+
+impl Source for Log {
+    fn schema(&self) -> SchemaRef {
+        self.read(&frame(&[])).schema().clone()
+    }
+
+    fn start(&mut self) -> Result<Offsets, SourceError> {
+        Ok(Offsets(self.partitions.keys().map(|p| (*p, 0)).collect()))
+    }
+
+    fn latest(&mut self) -> Result<Offsets, SourceError> {
+        Ok(Offsets(self.partitions.iter().map(|(p, rows)| (*p, rows.height() as i64)).collect()))
+    }
+
+    fn available(&mut self, _: &Offsets, _: usize, _: Duration) -> Result<Offsets, SourceError> {
+        self.latest()
+    }
+
+    fn read(&mut self, from: &Offsets, to: &Offsets) -> Result<SourceBatch, SourceError> {
+        let mut batch = SourceBatch::default();
+        for (partition, end) in &to.0 {
+            let (start, all) = (from.0[partition], &self.partitions[partition]);
+            if *end > start {
+                let rows = Log::read(self, &all.slice(start, (end - start) as usize));
+                batch.parts.push(PartitionRows { partition: *partition, rows, newest_ms: None });
+            }
+        }
+        Ok(batch)
+    }
+}
+
+/// A plan that runs over the batches of a cut.
+pub(crate) struct Run {
+    plan: Plan,
+    source: Box<dyn Source>,
+    partitions: Vec<i32>,
+    restarts: Vec<usize>,
+    /// What a checkpoint would have.
+    kept: Option<Saved>,
+    append: bool,
+    from: Offsets,
+    ends: std::iter::Enumerate<std::vec::IntoIter<Offsets>>,
+    pub(crate) pipeline: Pipeline,
+    /// The result, as a view would have it.
+    pub(crate) live: LiveResult,
+}
+
+impl Run {
+    /// Begins; `append` has an aggregation give only what is final.
+    pub(crate) fn begin(plan: &Plan, open: &OpenSource, cuts: &Cuts, append: bool) -> PolarsResult<Run> {
+        let mut source = open(&plan.source_columns()).unwrap();
+        let (first, last) = (source.start().unwrap(), source.latest().unwrap());
+        let partitions: Vec<i32> = first.0.keys().copied().collect();
+        Ok(Run {
+            pipeline: pipeline(plan, source.as_ref(), &partitions, append)?,
+            plan: plan.clone(),
+            source,
+            partitions,
+            restarts: cuts.restarts.clone(),
+            kept: None,
+            append,
+            ends: cuts.ends(&first, &last).into_iter().enumerate(),
+            from: first,
+            live: LiveResult::new(plan.schema().clone(), Status::default()),
+        })
+    }
+
+    /// Runs the next batch, if there is one.
+    pub(crate) fn batch(&mut self) -> PolarsResult<Option<Output>> {
+        let Some((number, to)) = self.ends.next() else { return Ok(None) };
+        if self.restarts.contains(&number) {
+            // As a checkpoint does: all the first time, and then what changed.
+            let later = written_and_read(self.pipeline.snapshot(self.kept.is_none())?)?;
+            let saved = self.kept.get_or_insert_default();
+            saved.go_on(later);
+            let saved = saved.clone();
+            self.pipeline = pipeline(&self.plan, self.source.as_ref(), &self.partitions, self.append)?;
+            self.pipeline.restore(saved)?;
+        }
+        let batch = self.source.read(&self.from, &to).unwrap();
+        self.from = to;
+        let output = self.pipeline.execute(batch.parts)?;
+        self.live.apply(&output.changes, |_| {})?;
+        Ok(Some(output))
+    }
+}
+
+fn pipeline(plan: &Plan, source: &dyn Source, partitions: &[i32], append: bool) -> PolarsResult<Pipeline> {
+    let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
+    let mut pipeline = Pipeline::new(plan, &source.schema(), Mode::Stream, &clock)?;
+    pipeline.expect(partitions.iter().copied());
+    if append {
+        pipeline.append();
+    }
+    Ok(pipeline)
+}
+
+/// What a run gave.
+pub(crate) struct Streamed {
+    pub(crate) result: DataFrame,
+    /// What the batches gave, one below the other: in append mode the rows that are final.
+    pub(crate) given: DataFrame,
+    pub(crate) late: usize,
+    pub(crate) watermark: Option<i64>,
+}
+
+/// Runs a plan over all batches.
+pub(crate) fn streamed(plan: &Plan, open: &OpenSource, cuts: &Cuts, append: bool) -> PolarsResult<Streamed> {
+    let mut run = Run::begin(plan, open, cuts, append)?;
+    let (mut late, mut given) = (0, DataFrame::empty_with_schema(plan.schema()));
+    while let Some(output) = run.batch()? {
+        late += output.late;
+        if append {
+            polars_ensure!(output.changes.deletes.is_empty(), ComputeError: "a final row is taken back");
+            given.vstack_mut(&output.changes.rows)?;
+        }
+    }
+    Ok(Streamed { result: run.live.frame(), given, late, watermark: run.pipeline.watermark() })
+}
+
+/// A state as a checkpoint gives it back: facts through JSON, tables through Parquet.
+fn written_and_read(saved: Saved) -> PolarsResult<Saved> {
+    let facts: Facts = serde_json::from_str(&serde_json::to_string(&saved.facts).unwrap()).unwrap();
+    let through = |mut frame: DataFrame| -> PolarsResult<DataFrame> {
+        if frame.width() == 0 {
+            return Ok(frame);
+        }
+        let mut bytes = Vec::new();
+        ParquetWriter::new(&mut bytes).finish(&mut frame)?;
+        ParquetReader::new(Cursor::new(bytes)).finish()
+    };
+    let mut read = Saved { facts, ..Saved::default() };
+    for (name, frame) in saved.frames {
+        read.frames.insert(name, through(frame)?);
+    }
+    for (name, changes) in saved.changes {
+        read.changes.insert(name, changes.into_iter().map(through).collect::<PolarsResult<_>>()?);
+    }
+    Ok(read)
+}
