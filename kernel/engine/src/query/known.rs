@@ -10,6 +10,9 @@ use crate::change::Changes;
 use crate::operator::columns::{ROW, decoded, encoded};
 use crate::pipeline::OutputMode;
 
+/// The column that says of a row whether it is known no more.
+const FORGOTTEN: &str = "__corriente_forgotten";
+
 /// The keys of rows that may leave.
 #[derive(Debug)]
 pub(super) struct Known {
@@ -18,6 +21,8 @@ pub(super) struct Known {
     keys: PlHashMap<u64, Arc<[u8]>>,
     /// How many rows have a key.
     counts: PlHashMap<Arc<[u8]>, usize>,
+    /// Rows that came, went, or have another key since the last state.
+    changed: PlHashSet<u64>,
 }
 
 impl Known {
@@ -28,7 +33,8 @@ impl Known {
         }
         let field = |name: &PlSmallStr| Ok(Field::new(name.clone(), plan.schema().try_get(name)?.clone()));
         let fields = keys.iter().map(field).collect::<PolarsResult<_>>()?;
-        Ok(Some(Known { fields, keys: PlHashMap::default(), counts: PlHashMap::default() }))
+        let (keys, counts) = Default::default();
+        Ok(Some(Known { fields, keys, counts, changed: PlHashSet::default() }))
     }
 
     /// Takes in what a batch changed, and which rows nothing changes any more; gives the keys that rows had and none has now.
@@ -53,39 +59,66 @@ impl Known {
         for id in closed {
             self.forget(*id);
         }
-        self.frame(left.iter().map(AsRef::as_ref).collect())
+        self.frame(&left.iter().map(AsRef::as_ref).collect::<Vec<_>>())
     }
 
-    /// The rows as a table.
-    pub(super) fn save(&self) -> PolarsResult<DataFrame> {
-        let (ids, keys): (Vec<u64>, Vec<&[u8]>) = self.keys.iter().map(|(id, key)| (*id, key.as_ref())).unzip();
-        let mut saved = self.frame(keys)?;
-        saved.with_column(Column::from(Series::new(ROW.into(), ids)))?;
+    /// The rows as a table: `all`, or those that are others since this was last asked.
+    pub(super) fn save(&mut self, all: bool) -> PolarsResult<DataFrame> {
+        let changed = std::mem::take(&mut self.changed);
+        let of = |id: u64| self.keys.get(&id).map(|key| (id, key.as_ref()));
+        let rows: Vec<(u64, &[u8])> = match all {
+            true => self.keys.iter().map(|(id, key)| (*id, key.as_ref())).collect(),
+            false => changed.iter().filter_map(|id| of(*id)).collect(),
+        };
+        let (ids, keys): (Vec<u64>, Vec<&[u8]>) = rows.into_iter().unzip();
+        let mut saved = self.marked(self.frame(&keys)?, ids, false)?;
+        if !all {
+            let gone: Vec<u64> = changed.into_iter().filter(|id| !self.keys.contains_key(id)).collect();
+            let nothing = DataFrame::full_null(&Schema::from_iter(self.fields.clone()), gone.len());
+            saved.vstack_mut(&self.marked(nothing, gone, true)?)?;
+        }
         Ok(saved)
     }
 
-    /// Takes over what [`Known::save`] gave, or says why it cannot.
-    pub(super) fn restore(&mut self, saved: Option<DataFrame>) -> Result<(), String> {
-        let names = |names: Vec<&str>| names.join(", ");
-        let ours = names(self.fields.iter().map(|field| field.name().as_str()).collect());
-        let hint = "Choose another checkpoint and another place to write to";
-        let Some(mut saved) = saved else {
+    fn marked(&self, mut rows: DataFrame, ids: Vec<u64>, forgotten: bool) -> PolarsResult<DataFrame> {
+        let height = ids.len();
+        rows.with_column(Column::from(Series::new(ROW.into(), ids)))?;
+        rows.with_column(Column::new_scalar(FORGOTTEN.into(), forgotten.into(), height))?;
+        Ok(rows)
+    }
+
+    /// Takes over what [`Known::save`] gave: of all, and then of what changed; or says why it cannot.
+    pub(super) fn restore(&mut self, all: Option<DataFrame>, changes: Vec<DataFrame>) -> Result<(), String> {
+        let Some(all) = all else {
             return Err(format!(
-                "the checkpoint does not say which rows have which {ours}, for it had no such key. {hint}"
+                "the checkpoint does not say which rows have which {}, for it had no such key. {ELSEWHERE}",
+                names(&self.fields)
             ));
         };
-        let failed = |error: PolarsError| error.to_string();
-        let ids = saved.drop_in_place(ROW).map_err(failed)?.u64().map_err(failed)?.clone();
-        let schema: Vec<Field> = saved.schema().iter_fields().collect();
-        if schema != self.fields {
-            let theirs = names(schema.iter().map(|field| field.name().as_str()).collect());
-            return Err(format!(
-                "the checkpoint knows rows by {theirs}, and the sink by {ours}. {hint}, or give it the key it had"
-            ));
+        for saved in std::iter::once(all).chain(changes) {
+            let theirs: Vec<Field> = saved.schema().iter_fields().take(saved.width() - 2).collect();
+            if theirs != self.fields {
+                let (theirs, ours) = (names(&theirs), names(&self.fields));
+                return Err(format!(
+                    "the checkpoint knows rows by {theirs}, and the sink by {ours}. {ELSEWHERE}, or give it the key it had"
+                ));
+            }
+            self.go_on(&saved).map_err(|error| error.to_string())?;
         }
-        let keys = encoded(saved.columns(), saved.height()).map_err(failed)?;
-        for (id, key) in ids.iter().zip(keys.iter()) {
-            self.learn(id.unwrap_or_default(), key.unwrap_or_default());
+        self.changed.clear();
+        Ok(())
+    }
+
+    fn go_on(&mut self, saved: &DataFrame) -> PolarsResult<()> {
+        let (ids, forgotten) = (saved.column(ROW)?.u64()?, saved.column(FORGOTTEN)?.bool()?);
+        let columns = self.fields.iter().map(|field| saved.column(field.name()).cloned());
+        let keys = encoded(&columns.collect::<PolarsResult<Vec<_>>>()?, saved.height())?;
+        for ((id, key), forgotten) in ids.iter().zip(keys.iter()).zip(forgotten.iter()) {
+            let id = id.unwrap_or_default();
+            self.forget(id);
+            if forgotten == Some(false) {
+                self.learn(id, key.unwrap_or_default());
+            }
         }
         Ok(())
     }
@@ -97,11 +130,13 @@ impl Known {
         };
         *self.counts.entry(key.clone()).or_default() += 1;
         self.keys.insert(id, key);
+        self.changed.insert(id);
     }
 
     /// Forgets a row; gives its key where no other row has it.
     fn forget(&mut self, id: u64) -> Option<Arc<[u8]>> {
         let key = self.keys.remove(&id)?;
+        self.changed.insert(id);
         let count = self.counts.get_mut(&key)?;
         *count -= 1;
         if *count > 0 {
@@ -111,9 +146,15 @@ impl Known {
         Some(key)
     }
 
-    fn frame(&self, keys: Vec<&[u8]>) -> PolarsResult<DataFrame> {
-        DataFrame::new(keys.len(), decoded(&keys, &self.fields)?)
+    fn frame(&self, keys: &[&[u8]]) -> PolarsResult<DataFrame> {
+        DataFrame::new(keys.len(), decoded(keys, &self.fields)?)
     }
+}
+
+const ELSEWHERE: &str = "Choose another checkpoint and another place to write to";
+
+fn names(fields: &[Field]) -> String {
+    fields.iter().map(|field| field.name().as_str()).collect::<Vec<_>>().join(", ")
 }
 
 /// Whether every row of the result stays, and keeps these columns: groups of rows that never change, by their own keys.
@@ -164,15 +205,20 @@ mod tests {
     #[test]
     fn what_is_saved_is_known_again_under_the_same_key_only() {
         let mut before = known();
-        change(&mut before, &[(1, "a"), (2, "b"), (3, "a")], &[], &[]);
-        let saved = before.save().unwrap();
+        change(&mut before, &[(1, "a"), (2, "b"), (3, "a"), (4, "d")], &[], &[]);
+        let all = before.save(true).unwrap();
+        change(&mut before, &[(2, "c"), (5, "e")], &[4], &[3]);
+        let changes = vec![before.save(false).unwrap(), before.save(false).unwrap()];
+        assert_eq!(changes.iter().map(DataFrame::height).collect::<Vec<_>>(), [4, 0]);
         let mut after = known();
-        after.restore(Some(saved.clone())).unwrap();
-        assert_eq!(change(&mut after, &[], &[1, 2, 3], &[]), ["b", "a"]);
-        assert!(known().restore(None).unwrap_err().contains("had no such key"));
+        after.restore(Some(all.clone()), changes).unwrap();
+        assert_eq!(after.save(false).unwrap().height(), 0);
+        assert_eq!(change(&mut after, &[], &[1, 2, 3, 4, 5], &[]), ["a", "c", "e"]);
+        assert!(known().restore(None, Vec::new()).unwrap_err().contains("had no such key"));
         let mut other = known();
         other.fields = vec![Field::new("n".into(), DataType::Int64)];
-        assert!(other.restore(Some(saved)).unwrap_err().contains("knows rows by k, and the sink by n"));
+        let refused = other.restore(Some(all), Vec::new()).unwrap_err();
+        assert!(refused.contains("knows rows by k, and the sink by n"));
     }
 
     #[test]

@@ -225,9 +225,9 @@ impl Run {
                     if let Some(rows) = saved.frames.remove(RESULT) {
                         self.refill(rows)?;
                     }
-                    let keys = saved.frames.remove(KEYS);
+                    let (keys, changes) = (saved.frames.remove(KEYS), saved.take_changes(KEYS));
                     if let Some(known) = &mut known {
-                        known.restore(keys).map_err(Halt::Failed)?;
+                        known.restore(keys, changes).map_err(Halt::Failed)?;
                     }
                     pipeline.restore(saved)?;
                 }
@@ -390,15 +390,20 @@ impl Run {
     fn snapshot(&self, reached: &mut Reached, out: &mut Out) -> Result<(), Halt> {
         let Some(after) = reached.batch.checked_sub(1) else { return Ok(()) };
         let Some(checkpoint) = &mut out.checkpoint else { return Ok(()) };
-        let mut saved: Saved = reached.pipeline.snapshot(checkpoint.wants_all())?;
+        let all = checkpoint.wants_all();
+        let mut saved: Saved = reached.pipeline.snapshot(all)?;
         saved.facts.offsets = reached.from.clone();
         if out.mode == OutputMode::Complete {
             let (ids, mut rows) = self.result.identified();
             rows.with_column(polars::prelude::Column::new(ROW.into(), ids))?;
             saved.frames.insert(RESULT.to_owned(), rows);
         }
-        if let Some(known) = &reached.known {
-            saved.frames.insert(KEYS.to_owned(), known.save()?);
+        if let Some(known) = &mut reached.known {
+            let keys = known.save(all)?;
+            match all {
+                true => drop(saved.frames.insert(KEYS.to_owned(), keys)),
+                false => drop(saved.changes.insert(KEYS.to_owned(), vec![keys])),
+            }
         }
         checkpoint.snapshot(after, &mut saved)?;
         reached.unsaved = (0, self.clock.now());

@@ -114,7 +114,7 @@ fn rows_of_windows_that_have_closed_are_not_kept_in_mind() {
     let (_, plan, mode, keys) = leaving().swap_remove(1);
     let told = Told(keys.iter().map(|key| PlSmallStr::from(*key)).collect(), Arc::default());
     let folder = tempfile::tempdir().unwrap();
-    let query = ended(&plan, mode, folder.path(), Box::new(told), 20, None);
+    let query = ended(&plan, mode, folder.path(), Box::new(told), 1000, None);
     let saved = std::fs::File::open(folder.path().join("state/5/keys.parquet")).unwrap();
     let known = ParquetReader::new(saved).finish().unwrap();
     let windows = query.result().frame();
