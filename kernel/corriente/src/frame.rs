@@ -313,9 +313,13 @@ pub struct StreamGroupBy {
 }
 
 impl StreamGroupBy {
-    /// Aggregates each group, by whatever Polars can aggregate. `len`, `count`, `sum`, `mean`, `min`, `max`, `var`, `std`,
-    /// their filtered forms and arithmetic on them are merged batch by batch; for anything else, such as a `median`, the
-    /// groups' rows are kept, as [`StreamFrame::explain`] says.
+    /// Aggregates each group, by whatever Polars can aggregate. `len`, `count`, `sum`, `mean`, `min`, `max`, `var`, `std`, `any`,
+    /// `all`, `first`, `last`, `n_unique`, `median`, `quantile`, `top_k`, `bottom_k`, their filtered forms and arithmetic on them
+    /// are merged batch by batch; so are `approx_n_unique` and [`approx_quantile`], which keep a sketch in the place of the
+    /// values. For anything else the groups' rows are kept. [`StreamFrame::explain`] says what is kept, how much of it there may
+    /// be, and how far an approximate value may be off. `first` and `last` go by the windows' time, then partition and offset.
+    ///
+    /// [`approx_quantile`]: plan::approx_quantile
     #[must_use]
     #[track_caller]
     pub fn agg(&self, aggs: impl Exprs) -> StreamFrame {

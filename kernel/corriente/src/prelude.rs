@@ -15,4 +15,4 @@ pub use crate::write::StreamWriter;
 pub use connectors::StartingOffsets;
 pub use display::{Chart, area, bar, line, points};
 pub use engine::{OutputMode, Trigger};
-pub use plan::{Moment, Row, Window, asof, hopping, refreshed, session, tumbling, within};
+pub use plan::{Moment, Row, Window, approx_quantile, asof, hopping, refreshed, session, tumbling, within};

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use plan::{Method, Pairing, Plan, Step};
+use plan::{Pairing, Plan, Step};
 use polars::prelude::*;
 
 use crate::change::{Changes, Delta};
@@ -99,7 +99,7 @@ impl Pipeline {
         let plan = plan.optimized();
         let steps = plan.steps_with_schemas();
         let first = steps.iter().find_map(|(step, _)| match step {
-            Step::Aggregate(aggregate) => Some(keeps_rows(&aggregate.method)),
+            Step::Aggregate(aggregate) => Some(aggregate.method.is_ordered()),
             // Of rows of one time the last is the nearest.
             Step::JoinSides(join) => Some(matches!(join.pairing, Pairing::Asof { .. })),
             // What a function gives has no position.
@@ -412,10 +412,6 @@ impl Pipeline {
 fn steps_up(nanoseconds: i64, per_ms: i64) -> i64 {
     let step = 1_000_000 / per_ms;
     nanoseconds / step + i64::from(nanoseconds % step > 0)
-}
-
-fn keeps_rows(method: &Method) -> bool {
-    matches!(method, Method::Regroup { .. })
 }
 
 fn with_position(schema: &SchemaRef, ordered: bool) -> SchemaRef {

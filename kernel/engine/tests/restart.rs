@@ -11,7 +11,7 @@ use engine::{
     Crash, Offsets, OpenSource, Options, OutputMode, PartitionRows, Query, QueryOutput, Sink, SinkError, Source,
     SourceBatch, SourceError, StartError, Step, Trigger,
 };
-use plan::{Moment, Plan, StateFunction, hopping, session, tumbling};
+use plan::{Moment, Plan, StateFunction, approx_quantile, hopping, session, tumbling};
 use polars::prelude::*;
 
 #[path = "restart/keys.rs"]
@@ -133,7 +133,21 @@ fn plans() -> Vec<(&'static str, Plan, OutputMode)> {
     let marked = source().with_watermark("time", "5s").unwrap();
     let time = col("time");
     let merged = [len().alias("n"), col("value").sum(), col("price").mean(), col("price").std(1).alias("std")];
-    let kept = [col("value").median().alias("median"), col("value").first().alias("first"), col("price").n_unique()];
+    let kept =
+        [col("value").mode(false).len().alias("modes"), col("value").first().alias("first"), col("price").n_unique()];
+    let collected = [
+        col("value").median().alias("median"),
+        col("price").quantile(lit(0.9), QuantileMethod::Linear).alias("ninth"),
+        col("key").first().alias("first"),
+        col("price").last().alias("last"),
+        col("value").n_unique().alias("different"),
+        col("key").n_unique().alias("keys"),
+        col("price").top_k(lit(2)).alias("largest"),
+        col("key").bottom_k(lit(2)).alias("smallest"),
+        col("value").gt(lit(0)).any(false).alias("any"),
+        col("value").approx_n_unique().alias("about different"),
+        approx_quantile(col("price"), 0.5).alias("about the middle"),
+    ];
     let windows = |aggs: &[Expr]| marked.group_by_dynamic(&time, &[col("key")], &tumbling("10s"), aggs).unwrap();
     let window = hopping("20s", "10s").offset("3s").closed(ClosedWindow::Right).label(Label::Right);
     vec![
@@ -145,6 +159,8 @@ fn plans() -> Vec<(&'static str, Plan, OutputMode)> {
         ("kept rows", windows(&kept), OutputMode::Append),
         ("late rows", windows(&kept).late_rows().unwrap(), OutputMode::Append),
         ("windows with options", marked.group_by_dynamic(&time, &[], &window, &merged).unwrap(), OutputMode::Append),
+        ("collected values", windows(&collected), OutputMode::Append),
+        ("collected by keys", source().group_by(&[col("value").alias("by")], &collected).unwrap(), OutputMode::Update),
         (
             "sessions",
             marked.group_by_dynamic(&time, &[col("key")], &session("4s"), &merged).unwrap(),

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use polars::prelude::{AnyValue, Expr};
 use polars_plan::plans::LiteralValue;
 
-use crate::aggregate::{Method, Over};
+use crate::aggregate::{Accumulator, MOST_KEPT, Method, Over};
 use crate::node::{Plan, Step};
 use crate::window::Cut;
 
@@ -105,16 +105,37 @@ pub(crate) fn line(step: &Step) -> String {
         Step::Limit(n) => format!("LIMIT {n}"),
         Step::Aggregate(a) => {
             let over = a.over.as_ref().map(|over| format!(" OVER {} OF \"{}\"", over.window.text(), over.time));
-            let rows = match &a.method {
-                Method::Merge { .. } => String::new(),
-                Method::Regroup { because } => format!(", KEEPING ROWS BECAUSE {because}"),
-            };
             format!(
-                "AGGREGATE {} BY {}{}{rows}",
+                "AGGREGATE {} BY {}{}{}",
                 words(&a.written, &format!("{:?}", a.written)),
                 words(&a.keys, &format!("{:?}", a.keys)),
-                over.unwrap_or_default()
+                over.unwrap_or_default(),
+                kept(&a.method)
             )
         }
     }
+}
+
+/// What an aggregation keeps beyond a few numbers a group, how much of it, and how far it may be off.
+fn kept(method: &Method) -> String {
+    let most = format!("AT MOST {} GiB", MOST_KEPT >> 30);
+    let accumulators = match method {
+        Method::Regroup { because } => return format!(", KEEPING ROWS, {most}, BECAUSE {because}"),
+        Method::Merge { accumulators, .. } => accumulators,
+    };
+    let of = |a: &Accumulator| match &a.only {
+        Some(only) => format!("{:?}", a.input.clone().filter(only.clone())),
+        None => format!("{:?}", a.input),
+    };
+    let values: Vec<String> = accumulators.iter().filter(|a| a.function.keeps_values()).map(of).collect();
+    let about: Vec<String> =
+        accumulators.iter().filter_map(|a| Some(a.function.error()?.replace("{}", &of(a)))).collect();
+    let mut words = String::new();
+    if !values.is_empty() {
+        words += &format!(", KEEPING VALUES OF [{}], {most}", values.join(", "));
+    }
+    if !about.is_empty() {
+        words += &format!(", APPROXIMATE: {}", about.join(", "));
+    }
+    words
 }

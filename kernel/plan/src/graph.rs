@@ -136,6 +136,9 @@ fn state(step: &Step, has_watermark: bool) -> Option<String> {
     Some(match step {
         Step::Aggregate(aggregate) => {
             let kept = match &aggregate.method {
+                Method::Merge { accumulators, .. } if accumulators.iter().any(|a| a.function.keeps_values()) => {
+                    "values of each group".to_owned()
+                }
                 Method::Merge { accumulators, .. } => format!("{} values a group", accumulators.len().max(1)),
                 Method::Regroup { .. } => "the rows of each group".to_owned(),
             };

@@ -2,6 +2,7 @@
 //! told when the frame is made; how a plan runs is the engine's concern, and where its rows come from the connectors'.
 
 mod aggregate;
+mod approximate;
 mod asof;
 mod closure;
 mod error;
@@ -21,7 +22,8 @@ mod times;
 mod window;
 mod zones;
 
-pub use aggregate::{Accumulator, Aggregate, BOUNDARIES, Function, Method, Over};
+pub use aggregate::{Accumulator, Aggregate, BOUNDARIES, Function, MOST_KEPT, Method, Over, Reading};
+pub use approximate::{QuantileSketch, approx_quantile};
 pub use asof::{Asof, asof};
 pub use closure::{Closure, message as panic_message, panic_is_told, result_of, row_in_words};
 pub use error::PlanError;

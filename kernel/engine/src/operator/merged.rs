@@ -9,7 +9,9 @@ use plan::{Accumulator, Aggregate};
 use polars::prelude::*;
 
 use super::accumulator::Cells;
-use super::columns::{COUNT, START, decoded, encoded, integers, keys_of, named_keys};
+use super::collected::Collections;
+use super::columns::{COUNT, POSITION, START, decoded, encoded, integers, keys_of, named_keys};
+use super::kept::check_values;
 use super::windows::Windows;
 use super::{Executed, GROUPS, Kept, Operator, Tables, Touched, never_changing};
 use crate::change::Delta;
@@ -32,6 +34,7 @@ pub(crate) struct Merged {
     schema: SchemaRef,
     cut: Option<Windows>,
     cells: Vec<Cells>,
+    collections: Collections,
     groups: Groups,
     /// By start; without windows there is one.
     windows: BTreeMap<i64, Window>,
@@ -75,13 +78,15 @@ impl Merged {
     /// `schema` is the result's.
     pub(crate) fn new(plan: &Aggregate, accumulators: &[Accumulator], outputs: &[Expr], schema: SchemaRef) -> Merged {
         let mut layout = Layout::new();
-        let cells = accumulators.iter().map(|spec| Cells::new(spec.clone(), &mut layout)).collect();
+        let fixed = accumulators.iter().filter(|spec| !spec.function.collects());
+        let cells = fixed.map(|spec| Cells::new(spec.clone(), &mut layout)).collect();
         Merged {
             cut: Windows::of(plan, &schema),
             plan: plan.clone(),
             outputs: outputs.to_vec(),
             schema,
             cells,
+            collections: Collections::new(accumulators),
             groups: Groups::new(&layout),
             windows: BTreeMap::new(),
             hasher: PlRandomState::default(),
@@ -104,6 +109,8 @@ impl Operator for Merged {
         for (number, cells) in self.cells.iter_mut().enumerate() {
             cells.merge(&mut self.groups, &slots, rows.column(&input(number))?)?;
         }
+        self.collections.merge(&slots, &rows)?;
+        check_values(self.collections.bytes())?;
         touched.iter().for_each(|slot| self.groups.unmark(*slot, TOUCHED));
         let starts = firsts.iter().map(|row| placed.start(*row as usize)).collect();
         let firsts = IdxCa::from_vec(PlSmallStr::EMPTY, firsts);
@@ -183,6 +190,7 @@ impl Merged {
     fn forget(&mut self, slots: impl Iterator<Item = u32>) {
         for slot in slots {
             self.cells.iter_mut().for_each(|cells| cells.clear(slot));
+            self.collections.clear(slot);
             self.groups.remove(slot);
         }
     }
@@ -201,12 +209,15 @@ impl Merged {
     /// The rows' windows and keys, and what is aggregated of them.
     fn inputs(&self, rows: DataFrame) -> PolarsResult<DataFrame> {
         let none = rows.height() == 0;
+        let positioned = rows.schema().contains(POSITION);
         let rows = match &self.cut {
             Some(windows) => windows.assigned(rows)?,
             None => rows.lazy(),
         };
         let start = self.plan.over.iter().map(|_| col(START));
         let inputs = self.cells.iter().enumerate().map(|(number, cells)| cells.input().alias(input(number)));
+        let time = self.plan.over.as_ref().map(|over| &over.time);
+        let inputs = inputs.chain(self.collections.inputs(time, positioned));
         // A column that is there for every row: where only rows are counted, nothing else is selected.
         let rows = rows.with_columns([lit(true).alias(COUNT)]);
         let columns = start.chain(named_keys(&self.plan.keys)).chain(inputs).chain([col(COUNT)]);
@@ -242,6 +253,7 @@ impl Merged {
         let starts = placed.windows.iter().map(|(start, _)| *start);
         self.windows.extend(starts.zip(windows).filter(|(_, window)| !window.index.is_empty()));
         self.cells.iter_mut().for_each(|cells| cells.grow(self.groups.slots()));
+        self.collections.grow(self.groups.slots());
         Ok(found)
     }
 
@@ -276,6 +288,7 @@ impl Merged {
         for cells in &self.cells {
             columns.push(cells.column(&self.groups, slots)?);
         }
+        columns.extend(self.collections.columns(slots)?);
         let frame = DataFrame::new(slots.len(), columns)?;
         let outputs: Vec<Expr> = names.into_iter().map(col).chain(self.outputs.iter().cloned()).collect();
         let rows = frame.lazy().select(outputs).collect()?;

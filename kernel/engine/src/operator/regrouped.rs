@@ -8,14 +8,12 @@ use plan::Aggregate;
 use polars::prelude::*;
 
 use super::columns::{Bounds, GROUP, POSITION, ROW, encoded, keys_of, named_keys};
+use super::kept::KeptRows;
 use super::saved::{SavedGroups, each_saved};
 use super::windows::Windows;
 use super::{Executed, GROUPS, Kept, Operator, ROWS, Tables, Touched, dropped, kept_columns};
 use crate::change::Delta;
 use crate::rows::append;
-
-/// The most memory that kept rows may take.
-const CAP: usize = 2 << 30;
 
 /// The state and its parameters.
 pub(crate) struct Regrouped {
@@ -31,7 +29,7 @@ pub(crate) struct Regrouped {
     next_id: u64,
     /// The identities of groups that were closed, until they are asked for.
     closed: Vec<u64>,
-    bytes: usize,
+    bytes: KeptRows,
 }
 
 struct Window {
@@ -48,11 +46,11 @@ pub(crate) struct Group {
 }
 
 impl Group {
-    /// Takes a row that may change out.
-    pub(crate) fn remove(&mut self, id: u64) -> PolarsResult<()> {
-        let keep: Vec<bool> = self.ids.iter().map(|held| *held != id).collect();
+    /// Takes rows that may change out.
+    pub(crate) fn remove(&mut self, ids: &PlHashSet<u64>) -> PolarsResult<()> {
+        let keep: Vec<bool> = self.ids.iter().map(|held| !ids.contains(held)).collect();
         self.rows = self.rows.filter(&BooleanChunked::from_slice(PlSmallStr::EMPTY, &keep))?;
-        self.ids.retain(|held| *held != id);
+        self.ids.retain(|held| !ids.contains(held));
         Ok(())
     }
 }
@@ -71,7 +69,7 @@ impl Regrouped {
             places: PlHashMap::default(),
             next_id: 0,
             closed: Vec::new(),
-            bytes: 0,
+            bytes: KeptRows::default(),
         }
     }
 }
@@ -82,18 +80,12 @@ impl Operator for Regrouped {
         let (rows, ids) = match delta {
             Delta::Append(rows) => (rows, None),
             Delta::Change(changes) => {
-                for id in changes.deletes.iter().chain(&changes.ids) {
-                    self.remove(*id, &mut touched)?;
-                }
+                self.remove(changes.deletes.iter().chain(&changes.ids), &mut touched)?;
                 (changes.rows, Some(changes.ids))
             }
         };
         let (late, timeless) = self.add(rows, ids.as_deref(), watermark, &mut touched)?;
-        polars_ensure!(
-            self.bytes <= CAP,
-            ComputeError: "the rows kept for an aggregation take more than {} GiB. Aggregate over windows with a watermark, or with aggregates that are merged, such as sum, mean, min, max, var or std",
-            CAP >> 30
-        );
+        self.bytes.check()?;
         let (ids, rows, deletes) = self.aggregate(&touched)?;
         Ok(Touched { ids, rows, deletes, late, timeless }.into())
     }
@@ -103,7 +95,7 @@ impl Operator for Regrouped {
         while let Some(window) = self.windows.first_entry().filter(|window| window.get().end <= watermark) {
             let (start, window) = window.remove_entry();
             for group in window.groups.into_values() {
-                self.bytes -= group.rows.estimated_size().min(self.bytes);
+                self.bytes.remove(&group.rows);
                 for id in &group.ids {
                     if let Some(places) = self.places.get_mut(id) {
                         places.retain(|(at, _)| *at != start);
@@ -146,9 +138,9 @@ impl Operator for Regrouped {
         self.windows.clear();
         self.places.clear();
         self.next_id = number;
-        self.bytes = 0;
+        self.bytes = KeptRows::default();
         each_saved(&tables(GROUPS)?, &tables(ROWS)?, |[start, end], key, group| {
-            self.bytes += group.rows.estimated_size();
+            self.bytes.add(&group.rows);
             for id in &group.ids {
                 self.places.entry(*id).or_default().push((start, key.clone()));
             }
@@ -159,16 +151,22 @@ impl Operator for Regrouped {
 }
 
 impl Regrouped {
-    /// Takes a row out of its groups.
-    fn remove(&mut self, id: u64, touched: &mut BTreeSet<Place>) -> PolarsResult<()> {
-        for (start, key) in self.places.remove(&id).unwrap_or_default() {
-            let Some(group) = self.windows.get_mut(&start).and_then(|window| window.groups.get_mut(&key)) else {
+    /// Takes rows out of their groups, each group once however many it loses.
+    fn remove<'a>(&mut self, ids: impl Iterator<Item = &'a u64>, touched: &mut BTreeSet<Place>) -> PolarsResult<()> {
+        let mut gone: BTreeMap<Place, PlHashSet<u64>> = BTreeMap::new();
+        for id in ids {
+            for place in self.places.remove(id).unwrap_or_default() {
+                gone.entry(place).or_default().insert(*id);
+            }
+        }
+        for (place, ids) in gone {
+            let Some(group) = self.windows.get_mut(&place.0).and_then(|window| window.groups.get_mut(&place.1)) else {
                 continue;
             };
-            let before = group.rows.estimated_size();
-            group.remove(id)?;
-            self.bytes = self.bytes + group.rows.estimated_size() - before;
-            touched.insert((start, key));
+            self.bytes.remove(&group.rows);
+            group.remove(&ids)?;
+            self.bytes.add(&group.rows);
+            touched.insert(place);
         }
         Ok(())
     }
@@ -206,9 +204,9 @@ impl Regrouped {
                     window.groups.entry(place.1.clone()).or_insert(group)
                 }
             };
-            let before = group.rows.estimated_size();
+            self.bytes.remove(&group.rows);
             append(&mut group.rows, &kept.take(&IdxCa::from_slice(PlSmallStr::EMPTY, &indices))?)?;
-            self.bytes = self.bytes + group.rows.estimated_size() - before;
+            self.bytes.add(&group.rows);
             if let Some(ids) = ids {
                 for row in &indices {
                     let id = ids[numbers.get(*row as usize).unwrap_or_default() as usize];

@@ -7,6 +7,7 @@ use plan::{Aggregate, Over};
 use polars::prelude::*;
 
 use super::columns::{encoded, integers, keys_of, named_keys};
+use super::kept::KeptRows;
 use super::regrouped::{Group, regroup, regroup_closed};
 use super::saved::{SavedGroups, each_saved};
 use super::{Executed, GROUPS, Kept, Operator, ROWS, Tables, Touched, kept_columns};
@@ -29,6 +30,7 @@ pub(crate) struct Sessions {
     next_id: u64,
     /// The identities of groups that were closed, until they are asked for.
     closed: Vec<u64>,
+    bytes: KeptRows,
 }
 
 /// The sessions of a key that may still change.
@@ -56,6 +58,7 @@ impl Sessions {
             places: PlHashMap::default(),
             next_id: 0,
             closed: Vec::new(),
+            bytes: KeptRows::default(),
         }
     }
 }
@@ -66,13 +69,12 @@ impl Operator for Sessions {
         let (rows, ids) = match delta {
             Delta::Append(rows) => (rows, None),
             Delta::Change(Changes { ids, rows, deletes }) => {
-                for id in deletes.iter().chain(&ids) {
-                    self.remove(*id, &mut touched)?;
-                }
+                self.remove(deletes.iter().chain(&ids), &mut touched)?;
                 (rows, Some(ids))
             }
         };
         let (late, timeless) = self.add(rows, ids.as_deref(), watermark, &mut touched)?;
+        self.bytes.check()?;
         let mut groups = Vec::new();
         let mut deletes = Vec::new();
         for key in touched {
@@ -98,6 +100,7 @@ impl Operator for Sessions {
                 let mine = between(&times, start, end);
                 closed.push((start, Group { id, rows: open.group.rows.filter(&mine)?, ids: Vec::new() }));
             }
+            self.bytes.remove(&open.group.rows);
             let Some((first, end, _)) = open.sessions.first().copied() else {
                 open.group.ids.iter().for_each(|id| drop(self.places.remove(id)));
                 self.keys.remove(&key);
@@ -105,6 +108,7 @@ impl Operator for Sessions {
             };
             let keep = between(&times, first, i64::MAX);
             open.group.rows = open.group.rows.filter(&keep)?;
+            self.bytes.add(&open.group.rows);
             let mut keep = keep.iter();
             let gone: Vec<u64> = open.group.ids.extract_if(.., |_| keep.next().flatten() == Some(false)).collect();
             gone.iter().for_each(|id| drop(self.places.remove(id)));
@@ -146,11 +150,13 @@ impl Operator for Sessions {
         self.ends.clear();
         self.places.clear();
         self.next_id = number;
+        self.bytes = KeptRows::default();
         each_saved(&tables(GROUPS)?, &tables(ROWS)?, |[start, end], key, group| {
             let session = (start, end, group.id);
             match self.keys.get_mut(&key) {
                 Some(open) => open.sessions.push(session),
                 None => {
+                    self.bytes.add(&group.rows);
                     group.ids.iter().for_each(|id| drop(self.places.insert(*id, key.clone())));
                     self.ends.insert((end, key.clone()));
                     self.keys.insert(key, Open { group, sessions: vec![session] });
@@ -161,12 +167,25 @@ impl Operator for Sessions {
 }
 
 impl Sessions {
-    fn remove(&mut self, id: u64, touched: &mut BTreeSet<Box<[u8]>>) -> PolarsResult<()> {
-        let Some(key) = self.places.remove(&id) else { return Ok(()) };
-        if let Some(open) = self.keys.get_mut(&key) {
-            open.group.remove(id)?;
+    fn remove<'a>(
+        &mut self,
+        ids: impl Iterator<Item = &'a u64>,
+        touched: &mut BTreeSet<Box<[u8]>>,
+    ) -> PolarsResult<()> {
+        let mut gone: BTreeMap<Box<[u8]>, PlHashSet<u64>> = BTreeMap::new();
+        for id in ids {
+            if let Some(key) = self.places.remove(id) {
+                gone.entry(key).or_default().insert(*id);
+            }
         }
-        touched.insert(key);
+        for (key, ids) in gone {
+            if let Some(open) = self.keys.get_mut(&key) {
+                self.bytes.remove(&open.group.rows);
+                open.group.remove(&ids)?;
+                self.bytes.add(&open.group.rows);
+            }
+            touched.insert(key);
+        }
         Ok(())
     }
 
@@ -197,7 +216,9 @@ impl Sessions {
                 group: Group { id: 0, rows: kept.clear(), ids: Vec::new() },
                 sessions: Vec::new(),
             });
+            self.bytes.remove(&open.group.rows);
             append(&mut open.group.rows, &kept.take(&IdxCa::from_slice(PlSmallStr::EMPTY, &indices))?)?;
+            self.bytes.add(&open.group.rows);
             if let Some(ids) = ids {
                 for row in &indices {
                     let id = ids[*row as usize];
@@ -249,7 +270,11 @@ impl Sessions {
         }
         match sessions.first() {
             Some((_, end, _)) => drop(self.ends.insert((*end, key.into()))),
-            None => drop(self.keys.remove(key)),
+            None => {
+                if let Some(open) = self.keys.remove(key) {
+                    self.bytes.remove(&open.group.rows);
+                }
+            }
         }
         if let Some(open) = self.keys.get_mut(key) {
             open.sessions = sessions;

@@ -25,6 +25,7 @@ impl Merged {
         for (number, cells) in self.cells.iter().enumerate() {
             columns.extend(cells.save(&self.groups, &slots, &format!("cells {number}")));
         }
+        columns.extend(self.collections.save(&slots));
         DataFrame::new(slots.len(), columns)
     }
 
@@ -57,6 +58,7 @@ impl Merged {
             cells.grow(self.groups.slots());
             cells.restore(&mut self.groups, &slots, saved, &format!("cells {number}"))?;
         }
-        Ok(())
+        self.collections.grow(self.groups.slots());
+        self.collections.restore(&slots, saved)
     }
 }

@@ -1,0 +1,202 @@
+//! What an aggregation collects of each group where a few numbers are not enough: different values, values in order, the
+//! first and the last row, sketches. Each kind has a file of its own, knows nothing of the others, and costs about what the
+//! batch has, not what the group holds.
+
+use plan::{Accumulator, Function};
+use polars::prelude::*;
+
+use self::distinct::Distinct;
+use self::edge::Edges;
+use self::extremes::Extremes;
+use self::registers::Registers;
+use self::runs::Runs;
+use self::sketch::Sketch;
+use self::slots::Slots;
+use self::values::{Bytes, is_wide};
+use super::columns::POSITION;
+
+mod distinct;
+mod edge;
+mod extremes;
+mod registers;
+mod runs;
+mod sketch;
+mod slots;
+mod values;
+
+/// The collections of an aggregation, each for all groups.
+pub(crate) struct Collections(Vec<Collection>);
+
+struct Collection {
+    spec: Accumulator,
+    held: Box<dyn Collected>,
+}
+
+/// What is collected for one accumulator, by the group's slot.
+trait Collected: Send {
+    /// Makes room for `slots` groups.
+    fn grow(&mut self, slots: usize);
+    /// Makes a slot as new, for another group.
+    fn clear(&mut self, slot: u32);
+    /// Takes in what a batch has.
+    fn merge(&mut self, batch: &Batch<'_>) -> PolarsResult<()>;
+    /// What comes out, by the accumulator's name and readings.
+    fn columns(&self, slots: &[u32]) -> PolarsResult<Vec<Column>>;
+    /// A slot as bytes.
+    fn write(&self, slot: u32, to: &mut Vec<u8>);
+    /// A slot of what [`Collected::write`] gave.
+    fn read(&mut self, slot: u32, from: &[u8]) -> PolarsResult<()>;
+    /// About how much memory is taken.
+    fn bytes(&self) -> usize;
+}
+
+/// The rows of a batch, of which some or all count for a collection.
+struct Batch<'a> {
+    /// The slot of each row's group.
+    slots: &'a [u32],
+    /// What is collected.
+    values: &'a Column,
+    /// Whether a row counts; all do where there is none.
+    only: Option<BooleanChunked>,
+    /// The rows group by group.
+    grouped: &'a [u32],
+    /// Each row's time and position, where their order matters.
+    order: Option<[&'a Column; 2]>,
+}
+
+impl Batch<'_> {
+    fn counts(&self, row: usize) -> bool {
+        self.only.as_ref().is_none_or(|only| only.get(row) == Some(true))
+    }
+}
+
+impl Collections {
+    /// Those of `accumulators` that collect.
+    pub(crate) fn new(accumulators: &[Accumulator]) -> Collections {
+        let collecting = accumulators.iter().filter(|accumulator| accumulator.function.collects());
+        Collections(collecting.map(|spec| Collection { held: held(spec), spec: spec.clone() }).collect())
+    }
+
+    /// Whether the order of rows matters.
+    pub(crate) fn is_ordered(&self) -> bool {
+        self.0.iter().any(|collection| collection.spec.function.is_ordered())
+    }
+
+    /// What is collected, as columns of the rows. `time` is the column that rows are ordered by; `positioned` says whether
+    /// they have positions.
+    pub(crate) fn inputs(&self, time: Option<&PlSmallStr>, positioned: bool) -> Vec<Expr> {
+        let mut inputs = Vec::new();
+        for (n, Collection { spec, .. }) in self.0.iter().enumerate() {
+            inputs.push(spec.input.clone().alias(named(n, "input")));
+            inputs.extend(spec.only.clone().map(|only| only.alias(named(n, "only"))));
+        }
+        if self.is_ordered() {
+            let nowhere = || lit(0).cast(DataType::Int64);
+            let time = time.map_or_else(nowhere, |time| col(time.clone()).cast(DataType::Int64));
+            let position = if positioned { col(POSITION) } else { nowhere() };
+            inputs.extend([time.alias(TIME), position.alias(PLACE)]);
+        }
+        inputs
+    }
+
+    /// Makes room for `slots` groups.
+    pub(crate) fn grow(&mut self, slots: usize) {
+        self.0.iter_mut().for_each(|collection| collection.held.grow(slots));
+    }
+
+    /// Makes a slot as new, for another group.
+    pub(crate) fn clear(&mut self, slot: u32) {
+        self.0.iter_mut().for_each(|collection| collection.held.clear(slot));
+    }
+
+    /// Takes in a batch's rows, which have the columns that [`Collections::inputs`] named: each is of the group in its slot.
+    pub(crate) fn merge(&mut self, slots: &[u32], rows: &DataFrame) -> PolarsResult<()> {
+        let ordered = self.is_ordered();
+        let order = if ordered { Some([rows.column(TIME)?, rows.column(PLACE)?]) } else { None };
+        let grouped = if self.0.iter().all(|collection| collection.spec.function.is_ordered()) {
+            Vec::new()
+        } else {
+            by_slot(slots)
+        };
+        for (n, Collection { spec, held }) in self.0.iter_mut().enumerate() {
+            let only = match &spec.only {
+                Some(_) => Some(rows.column(&named(n, "only"))?.bool()?.rechunk().into_owned()),
+                None => None,
+            };
+            let values = rows.column(&named(n, "input"))?;
+            held.merge(&Batch { slots, values, only, grouped: &grouped, order })?;
+        }
+        Ok(())
+    }
+
+    /// The aggregates of each slot, under the names that the accumulators give them and with Polars' types.
+    pub(crate) fn columns(&self, slots: &[u32]) -> PolarsResult<Vec<Column>> {
+        let mut columns = Vec::new();
+        for collection in &self.0 {
+            columns.extend(collection.held.columns(slots)?);
+        }
+        Ok(columns)
+    }
+
+    /// What some slots hold, one column a collection.
+    pub(crate) fn save(&self, slots: &[u32]) -> Vec<Column> {
+        let mut bytes = Vec::new();
+        let column = |(n, collection): (usize, &Collection)| {
+            let mut saved = BinaryChunkedBuilder::new(named(n, "saved"), slots.len());
+            for slot in slots {
+                bytes.clear();
+                collection.held.write(*slot, &mut bytes);
+                saved.append_value(&bytes);
+            }
+            saved.finish().into_series().into()
+        };
+        self.0.iter().enumerate().map(column).collect()
+    }
+
+    /// Puts the columns that [`Collections::save`] gave into some slots, for which there is room.
+    pub(crate) fn restore(&mut self, slots: &[u32], saved: &DataFrame) -> PolarsResult<()> {
+        for (n, collection) in self.0.iter_mut().enumerate() {
+            for (slot, bytes) in slots.iter().zip(saved.column(&named(n, "saved"))?.binary()?.iter()) {
+                collection.held.read(*slot, bytes.unwrap_or_default())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// About how much memory is taken.
+    pub(crate) fn bytes(&self) -> usize {
+        self.0.iter().map(|collection| collection.held.bytes()).sum()
+    }
+}
+
+/// The time that rows are ordered by.
+const TIME: &str = "collected time";
+/// Where a row stands in its partition, and which partition that is.
+const PLACE: &str = "collected place";
+
+fn named(number: usize, what: &str) -> PlSmallStr {
+    PlSmallStr::from_string(format!("collected {number} {what}"))
+}
+
+/// The rows in the order of their slots, and of one slot as they came.
+fn by_slot(slots: &[u32]) -> Vec<u32> {
+    let mut rows: Vec<u32> = (0..slots.len() as u32).collect();
+    rows.sort_by_key(|row| slots[*row as usize]);
+    rows
+}
+
+fn held(spec: &Accumulator) -> Box<dyn Collected> {
+    let spec = spec.clone();
+    match (spec.function, is_wide(&spec.input_dtype)) {
+        (Function::First | Function::Last, _) => Box::new(Edges::new(spec)),
+        (Function::Distinct, false) => Box::new(Slots::<Distinct<u64>>::new(spec)),
+        (Function::Distinct, true) => Box::new(Slots::<Distinct<Bytes>>::new(spec)),
+        (Function::Largest { .. } | Function::Smallest { .. }, false) => Box::new(Slots::<Extremes<u64>>::new(spec)),
+        (Function::Largest { .. } | Function::Smallest { .. }, true) => Box::new(Slots::<Extremes<Bytes>>::new(spec)),
+        (Function::ApproxDistinct, false) => Box::new(Slots::<Registers<u64>>::new(spec)),
+        (Function::ApproxDistinct, true) => Box::new(Slots::<Registers<Bytes>>::new(spec)),
+        (Function::ApproxQuantiles, _) => Box::new(Slots::<Sketch>::new(spec)),
+        // Quantiles; no other function collects.
+        _ => Box::new(Slots::<Runs>::new(spec)),
+    }
+}
