@@ -236,7 +236,7 @@ impl StreamFrame {
     }
 
     /// Runs a function of one's own on each batch of rows, as Polars' `map_batches`. It must give the same columns for any
-    /// rows, and is called with no rows at once, to know which.
+    /// rows, and is called with no rows at once, to know which. One that panics stops its query only, and the error shows the row.
     #[must_use]
     #[track_caller]
     pub fn map_batches(

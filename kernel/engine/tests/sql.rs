@@ -123,6 +123,12 @@ fn aggregations_are_those_of_polars() {
         "SELECT MAX(total) AS most, COUNT(*) AS groups FROM (SELECT card, SUM(amount) AS total FROM txns GROUP BY card)",
     );
     same("SELECT account_id FROM txns GROUP BY account_id");
+    same("SELECT card, MEDIAN(amount) AS median, QUANTILE_CONT(amount, 0.9) AS ninth FROM txns GROUP BY card");
+    same("SELECT ROUND(STDDEV(amount), 6) AS spread, FIRST(category) AS first, category FROM txns GROUP BY category");
+    same(
+        "SELECT account_id AS id, COUNT(*) AS n FROM txns GROUP BY ALL HAVING MAX(amount) - MIN(amount) > 10 OR COUNT(card) > 5",
+    );
+    same("SELECT 2 * SUM(amount) + COUNT(*) AS score, category || '!' AS loud FROM txns GROUP BY category");
 }
 
 #[test]
@@ -130,6 +136,7 @@ fn orders_are_those_of_polars() {
     let ordered = |query: &str| {
         let mut context = SQLContext::new();
         context.register("txns", rows(200).lazy());
+        context.register("customers", customers().lazy());
         let expected = context.execute(query).unwrap().collect().unwrap();
         let found = streamed(query);
         assert!(found.equals_missing(&expected), "{query}:\n{found}\nand not\n{expected}");
@@ -139,6 +146,12 @@ fn orders_are_those_of_polars() {
     ordered("SELECT category, COUNT(*) AS n FROM txns GROUP BY category ORDER BY category DESC");
     ordered(
         "SELECT category, account_id, SUM(amount) AS total FROM txns GROUP BY category, account_id ORDER BY total DESC NULLS LAST, account_id, category LIMIT 4",
+    );
+    ordered(
+        "SELECT c.name, COUNT(*) AS n FROM txns t JOIN customers c ON t.account_id = c.id GROUP BY c.name ORDER BY c.name LIMIT 2",
+    );
+    ordered(
+        "WITH spent AS (SELECT card, SUM(amount) AS total FROM txns GROUP BY card) SELECT card, total / 2 AS half FROM spent WHERE total > 10 ORDER BY half DESC, card LIMIT 3",
     );
     ordered("SELECT DISTINCT account_id FROM txns ORDER BY account_id LIMIT 3");
 }

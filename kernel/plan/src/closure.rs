@@ -138,8 +138,11 @@ pub fn panic_is_told() -> bool {
     IS_CAUGHT.get()
 }
 
-/// Runs a person's function; a panic is what it said.
-fn caught<T>(function: impl FnOnce() -> T) -> Result<T, String> {
+/// Runs a function; of a panic, what it said.
+///
+/// # Errors
+/// What a panic said.
+pub(crate) fn caught<T>(function: impl FnOnce() -> T) -> Result<T, String> {
     let before = IS_CAUGHT.replace(true);
     let given = catch_unwind(AssertUnwindSafe(function));
     IS_CAUGHT.set(before);

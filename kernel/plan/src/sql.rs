@@ -14,6 +14,7 @@ use polars::prelude::*;
 use polars::sql::SQLContext;
 use polars_plan::prelude::DslPlan;
 
+use crate::closure::caught;
 use crate::expr::near_matches;
 use crate::{Plan, PlanError};
 use functions::Functions;
@@ -85,7 +86,10 @@ fn read(query: &str, tables: &[(&str, Named<'_>)], union: Union<'_>) -> Result<(
             }
         }
     }
-    let asked = context.execute(query).map_err(|error| not_read(&error, tables))?;
+    // Polars panics over some texts, such as a pattern of columns that is none.
+    let asked = caught(|| context.execute(query))
+        .map_err(|panic| PlanError::Polars { operation: "sql", detail: format!("the query cannot be read: {panic}") })?
+        .map_err(|error| not_read(&error, tables))?;
     let mut walk = Walk { streams, functions: &functions, union };
     match walk.walk(&asked.logical_plan).and_then(Walked::settled).map_err(in_sql)? {
         Walked::Stream(stream) => Ok((stream.plan, stream.source)),

@@ -274,6 +274,10 @@ fn what_is_not_there_is_named() {
     refuses("SELEC * FROM txns", &["sql: ", "parse"]);
     refuses("SELECT * FROM customers", &["the query reads no stream"]);
     refuses("SELECT soon(card) FROM txns", &["unsupported function 'soon'"]);
+    refuses("SELECT COLUMNS('^(.*$') FROM txns", &["sql: "]);
+    refuses("SELECT category, COUNT(*) FROM txns GROUP BY 0", &["sql: "]);
+    refuses("SELECT card FROM txns; SELECT card FROM txns", &["sql: ", "statement can be parsed"]);
+    refuses("", &["sql: "]);
 }
 
 #[test]
