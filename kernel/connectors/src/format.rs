@@ -1,6 +1,7 @@
 //! From a record's bytes to a row: the contract that every format keeps, and what can be wrong with a record. A format
 //! runs on the thread that fetches; it knows neither Kafka nor the engine.
 
+pub(crate) mod filter;
 pub(crate) mod json;
 mod rows;
 mod time;
@@ -13,8 +14,9 @@ pub(crate) use time::InstantText;
 
 /// A way to read records.
 ///
-/// Contract: [`Format::decode`] appends exactly one row, or says why not and leaves `rows` as they were. It never
-/// panics, whatever the bytes. The same bytes give the same row.
+/// Contract: [`Format::decode`] gives exactly one row to `rows`, which may know that it is not needed, or says why not and
+/// leaves `rows` as they were. It never panics, whatever the bytes. The same bytes give the same row. A record that is wrong
+/// is so whether or not its row is needed.
 pub trait Format: Send {
     /// The columns that are decoded, in order.
     fn schema(&self) -> &SchemaRef;
@@ -81,4 +83,15 @@ pub enum Malformed {
         /// What the record has.
         found: String,
     },
+}
+
+impl Malformed {
+    /// The field that does not fit, where it is one: a record that is JSON otherwise.
+    #[must_use]
+    pub fn field(&self) -> Option<&str> {
+        match self {
+            Malformed::WrongType { field, .. } => Some(field),
+            _ => None,
+        }
+    }
 }

@@ -290,6 +290,12 @@ impl StreamFrame {
         self.plan.explain()
     }
 
+    /// The plan as it runs: with filters as early as they can be, and without columns that nobody uses.
+    #[must_use]
+    pub fn explain_optimized(&self) -> String {
+        self.plan.explain_optimized()
+    }
+
     #[track_caller]
     pub(crate) fn with(&self, plan: Result<Plan, PlanError>) -> StreamFrame {
         match plan {

@@ -1,10 +1,10 @@
 //! The way to a frame over a Kafka topic: where, which topic, which format.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use connectors::{KafkaOptions, KafkaSource, StartingOffsets};
-use engine::{OpenSource, Source, SourceError};
+use engine::{OpenSource, Sharing, Source, SourceError};
 use plan::Plan;
 use polars::prelude::{PlSmallStr, Schema, SchemaRef};
 
@@ -93,13 +93,23 @@ impl KafkaReader {
         offer_topics(options.clone());
         let name = format!("kafka {} at {}", options.topic, options.bootstrap);
         let plan = Plan::source(name, schema.clone());
+        // Frames of other columns and types are decoded otherwise.
+        let KafkaOptions { bootstrap, topic, settings, start } = &options;
+        let identity = format!("{:?}", (bootstrap, topic, settings, start, &schema));
+        let all = schema.clone();
         let open: OpenSource = Arc::new(move |columns: &[PlSmallStr]| {
             let columns = columns.iter().map(ToString::to_string).collect();
             let source = KafkaSource::open(options.clone(), schema.clone(), Some(columns))?;
             Ok(Box::new(source) as Box<dyn Source>)
         });
-        Ok(StreamFrame::new(plan, open))
+        Ok(StreamFrame::new(plan, sharing().share(&identity, all, open)))
     }
+}
+
+/// The sources of this process that several queries read together.
+fn sharing() -> &'static Sharing {
+    static SHARING: OnceLock<Sharing> = OnceLock::new();
+    SHARING.get_or_init(Sharing::default)
 }
 
 /// Has completion know the broker's topics; in the background, for it is a convenience.

@@ -282,6 +282,7 @@ impl Queries {
             Series::new("batch".into(), batches),
             Series::new("rows_read".into(), of(&|status| status.rows_read)),
             Series::new("result_rows".into(), of(&|status| status.rows as u64)),
+            Series::new("readers".into(), of(&|status| status.readers as u64)),
             Series::new("late_rows".into(), of(&|status| status.late_rows)),
             Series::new("dead_letters".into(), of(&|status| status.dead_letters)),
             Series::new("batch_ms".into(), all.iter().map(|(_, _, last)| took(last)).collect::<Vec<_>>()),

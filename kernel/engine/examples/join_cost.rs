@@ -123,6 +123,10 @@ impl Source for Log {
             retry: false,
         };
         let rows = rows(from.0[&0]..to.0[&0], self.kept).map_err(failed)?;
-        Ok(SourceBatch { parts: vec![PartitionRows { partition: 0, rows, newest_ms: None }], dead_letters: Vec::new() })
+        Ok(SourceBatch {
+            parts: vec![PartitionRows { partition: 0, rows, newest_ms: None }],
+            dead_letters: Vec::new(),
+            ..SourceBatch::default()
+        })
     }
 }

@@ -51,6 +51,9 @@ pub enum CollectError {
 /// When the source cannot be read, an expression fails on the rows, or `go_on` says no.
 pub fn collect(plan: &Plan, open: &OpenSource, mut go_on: impl FnMut(u64) -> bool) -> Result<Collected, CollectError> {
     let mut source = open(&plan.source_columns())?;
+    if let Some(filter) = plan.row_filter() {
+        source.filter(&filter);
+    }
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
     let mut pipeline = Pipeline::new(plan, &source.schema(), Mode::Batch, &clock)?;
     pipeline.at(clock.since_epoch_ms());
@@ -73,7 +76,8 @@ pub fn collect(plan: &Plan, open: &OpenSource, mut go_on: impl FnMut(u64) -> boo
         }
         progressed = clock.now();
         let batch = source.read(&from, &to)?;
-        rows += batch.parts.iter().map(|part| part.rows.height() as u64).sum::<u64>();
+        rows += batch.rows() as u64;
+        pipeline.left_out(&batch.left_out);
         dead_letters.extend(batch.dead_letters);
         result.apply(&pipeline.execute(batch.parts)?.changes, |_| {})?;
         from = to;

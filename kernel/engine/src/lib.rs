@@ -16,6 +16,7 @@ mod refresh;
 mod result;
 mod rows;
 mod saved;
+mod shared;
 mod sink;
 mod source;
 mod union;
@@ -26,6 +27,7 @@ pub use checkpoint::CheckpointError;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use foreach::{ForeachBatch, Nowhere};
 pub use pipeline::{Mode, Output, OutputMode, Pipeline};
+pub use plan::RowFilter;
 pub use progress::Progress;
 pub use query::{
     Crash, OpenSource, Options, Output as QueryOutput, Query, StartError, Step, Trigger, fingerprint, natural_mode,
@@ -33,6 +35,7 @@ pub use query::{
 };
 pub use result::{LiveResult, Page, ROWS_HELD, STREAM_ROWS_HELD, State, Status};
 pub use saved::{Facts, Saved};
+pub use shared::Sharing;
 pub use sink::{Sink, SinkError};
-pub use source::{DeadLetter, Offsets, PartitionRows, Source, SourceBatch, SourceError};
+pub use source::{DeadLetter, LeftOut, Offsets, PartitionRows, Source, SourceBatch, SourceError};
 pub use union::{Frame, join_asof, join_stream, union};

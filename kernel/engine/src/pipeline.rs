@@ -15,7 +15,7 @@ use crate::operator::watermark::WatermarkTracker;
 use crate::operator::{Before, Executed, GROUPS, Operator, operator};
 use crate::refresh::Refresh;
 use crate::saved::{Facts, Saved};
-use crate::source::PartitionRows;
+use crate::source::{LeftOut, PartitionRows};
 
 /// Whether rows behind the watermark are dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -198,6 +198,15 @@ impl Pipeline {
             due.is_some_and(|due| stage.own(next).is_some_and(|next| due <= next))
         };
         next > watermark.current() && self.stages.iter().enumerate().any(gives)
+    }
+
+    /// Takes in what the source left out of the next batch.
+    pub fn left_out(&mut self, left_out: &[LeftOut]) {
+        if let Some(watermark) = &mut self.watermark {
+            for left in left_out {
+                watermark.observe_newest(left.partition, left.newest);
+            }
+        }
     }
 
     /// Takes a batch in.

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use plan::RowFilter;
 use polars::prelude::{DataFrame, SchemaRef};
 
 /// A position in a partitioned log: for each partition the offset of the next record to read.
@@ -56,6 +57,18 @@ pub trait Source: Send {
 
     /// The rows of `[from, to)`, partition by partition.
     fn read(&mut self, from: &Offsets, to: &Offsets) -> Result<SourceBatch, SourceError>;
+
+    /// Says which rows are needed, before anything is read. The source may leave out others, and tells how many; whether it
+    /// does may differ from one row to the next, and makes no difference to the result. Records that cannot be decoded are
+    /// dead letters whatever their rows would have been.
+    fn filter(&mut self, filter: &RowFilter) {
+        let _ = filter;
+    }
+
+    /// How many queries read what this one reads, itself among them, so that it is fetched and decoded once for all.
+    fn readers(&self) -> usize {
+        1
+    }
 }
 
 /// What one offset range held.
@@ -65,6 +78,28 @@ pub struct SourceBatch {
     pub parts: Vec<PartitionRows>,
     /// Records that could not be decoded.
     pub dead_letters: Vec<DeadLetter>,
+    /// Rows that the source was told are not needed.
+    pub left_out: Vec<LeftOut>,
+}
+
+impl SourceBatch {
+    /// How many rows the range held, those that were left out among them.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.parts.iter().map(|part| part.rows.height()).sum::<usize>()
+            + self.left_out.iter().map(|left| left.rows).sum::<usize>()
+    }
+}
+
+/// Rows of a partition that are not in a batch, for the plan drops them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeftOut {
+    /// The partition.
+    pub partition: i32,
+    /// How many there were.
+    pub rows: usize,
+    /// The newest time among those that move the watermark, in its column's unit.
+    pub newest: Option<i64>,
 }
 
 /// The rows of one partition in offset order.
@@ -89,6 +124,8 @@ pub struct DeadLetter {
     pub offset: i64,
     /// Why it could not be decoded.
     pub reason: String,
+    /// The column that it did not fit; without that column it would be a row. None where it is no record at all.
+    pub field: Option<String>,
     /// The record's first bytes, at most 200, as text with what is not UTF-8 replaced.
     pub excerpt: String,
 }

@@ -4,12 +4,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use plan::{Asof, Plan, PlanError, Sides, Step, Within};
+use plan::{Asof, Plan, PlanError, RowFilter, Sides, Step, Within};
 use polars::prelude::*;
 
 use crate::operator::stateless;
 use crate::query::OpenSource;
-use crate::source::{Offsets, Source, SourceBatch, SourceError};
+use crate::source::{LeftOut, Offsets, Source, SourceBatch, SourceError};
 
 /// How long one input is waited for before the next is asked.
 const TURN: Duration = Duration::from_millis(10);
@@ -69,8 +69,12 @@ pub fn union(frames: &[Frame]) -> Result<Frame, PlanError> {
         let mut opened = Vec::with_capacity(inputs.len());
         for (plan, open) in &inputs {
             let narrow = plan.select(&wanted).map_err(|error| broken(&error))?.optimized();
+            let mut source = open(&narrow.source_columns())?;
+            if let Some(filter) = narrow.row_filter() {
+                source.filter(&filter);
+            }
             let steps = narrow.steps().2.into_iter().cloned().collect();
-            opened.push(Input { source: open(&narrow.source_columns())?, steps });
+            opened.push(Input { source, steps, plan: narrow });
         }
         Ok(Box::new(UnionSource { inputs: opened, schema }) as Box<dyn Source>)
     });
@@ -130,6 +134,7 @@ struct UnionSource {
 
 struct Input {
     source: Box<dyn Source>,
+    plan: Plan,
     /// What makes the source's rows those of the whole.
     steps: Vec<Step>,
 }
@@ -189,6 +194,8 @@ impl Source for UnionSource {
         for (number, input) in self.inputs.iter_mut().enumerate() {
             let batch = input.source.read(&narrowed(number, inputs, from), &narrowed(number, inputs, to))?;
             all.dead_letters.extend(batch.dead_letters);
+            let widened = |left: LeftOut| LeftOut { partition: wide(number, inputs, left.partition), ..left };
+            all.left_out.extend(batch.left_out.into_iter().map(widened));
             for mut part in batch.parts {
                 part.rows = stateless::execute(&input.steps, part.rows).map_err(|error| broken(&error))?;
                 part.partition = wide(number, inputs, part.partition);
@@ -196,6 +203,20 @@ impl Source for UnionSource {
             }
         }
         Ok(all)
+    }
+
+    fn filter(&mut self, filter: &RowFilter) {
+        for input in &mut self.inputs {
+            // What only moves the watermark is read: the inputs know nothing of it.
+            let passes = filter.passes.iter().try_fold(input.plan.clone(), |plan, passes| plan.filter(passes.clone()));
+            if let Some(filter) = passes.ok().and_then(|plan| plan.row_filter()) {
+                input.source.filter(&filter);
+            }
+        }
+    }
+
+    fn readers(&self) -> usize {
+        self.inputs.iter().map(|input| input.source.readers()).max().unwrap_or(1)
     }
 }
 

@@ -95,7 +95,7 @@ impl Source for Reader {
             newest_ms: None,
         };
         let parts = to.0.iter().filter(|(p, end)| from.0[p] < **end).map(part).collect();
-        Ok(SourceBatch { parts, dead_letters: Vec::new() })
+        Ok(SourceBatch { parts, dead_letters: Vec::new(), ..SourceBatch::default() })
     }
 }
 

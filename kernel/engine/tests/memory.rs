@@ -71,7 +71,7 @@ impl Source for Generated {
             let rows = rows(i64::from(*p), from.0[p]..*end).select(self.columns.iter().cloned()).unwrap();
             PartitionRows { partition: *p, rows, newest_ms: None }
         };
-        Ok(SourceBatch { parts: to.0.iter().map(part).collect(), dead_letters: Vec::new() })
+        Ok(SourceBatch { parts: to.0.iter().map(part).collect(), dead_letters: Vec::new(), ..SourceBatch::default() })
     }
 }
 

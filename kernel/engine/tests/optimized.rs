@@ -57,7 +57,7 @@ impl Source for Log {
             false => rows().select(self.columns.iter().cloned()).unwrap().slice(from.0[&0], height),
         };
         let parts = vec![PartitionRows { partition: 0, rows, newest_ms: None }];
-        Ok(SourceBatch { parts, dead_letters: Vec::new() })
+        Ok(SourceBatch { parts, dead_letters: Vec::new(), ..SourceBatch::default() })
     }
 }
 

@@ -105,6 +105,7 @@ impl Source for LogSource {
                 partition: *partition,
                 offset,
                 reason: "it ends in 7".into(),
+                field: None,
                 excerpt: String::new(),
             }));
             let values: Vec<i64> = live.iter().map(|n| i64::from(*partition) * 10 + n).collect();

@@ -70,7 +70,7 @@ impl Source for Fixed {
     fn read(&mut self, from: &Offsets, to: &Offsets) -> Result<SourceBatch, SourceError> {
         let part =
             |(p, end): (&i32, &i64)| PartitionRows { partition: *p, rows: rows(*p, from.0[p]..*end), newest_ms: None };
-        Ok(SourceBatch { parts: to.0.iter().map(part).collect(), dead_letters: Vec::new() })
+        Ok(SourceBatch { parts: to.0.iter().map(part).collect(), dead_letters: Vec::new(), ..SourceBatch::default() })
     }
 }
 

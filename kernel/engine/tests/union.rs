@@ -55,7 +55,11 @@ impl Source for Numbers {
         let reads_unused = self.columns.iter().any(|name| name == "unused");
         assert!(self.name != "a" || !reads_unused, "what nobody uses is not read");
         let rows = rows.select(self.columns.iter().cloned()).unwrap();
-        Ok(SourceBatch { parts: vec![PartitionRows { partition: 0, rows, newest_ms: None }], dead_letters: Vec::new() })
+        Ok(SourceBatch {
+            parts: vec![PartitionRows { partition: 0, rows, newest_ms: None }],
+            dead_letters: Vec::new(),
+            ..SourceBatch::default()
+        })
     }
 }
 

@@ -10,19 +10,22 @@ use polars_plan::plans::prepare_projection;
 use polars_plan::utils::expr_to_leaf_column_names;
 
 use crate::node::{Plan, Step};
+use crate::pushdown::sunk;
 use crate::times::Times;
 
 type Names = BTreeSet<PlSmallStr>;
 
 impl Plan {
-    /// The plan as it runs: the same result from fewer columns. Its source has only those that the result depends on.
+    /// The plan as it runs: the same result from fewer rows and columns. Filters stand as early as they can, and the source has
+    /// only the columns that the result depends on.
     ///
     /// Expressions that nobody uses are left out, so one that would have failed on some row does not fail, as in Polars.
     #[must_use]
     pub fn optimized(&self) -> Plan {
-        let steps = self.steps_with_schemas();
-        let root = self.root();
-        let times = self.times_before();
+        let sunk = sunk(self);
+        let steps = sunk.steps_with_schemas();
+        let root = sunk.root();
+        let times = sunk.times_before();
         let mut needed: Names = self.schema().iter_names().cloned().collect();
         let mut narrowed = Vec::with_capacity(steps.len());
         for (number, (step, _)) in steps.iter().enumerate().rev() {

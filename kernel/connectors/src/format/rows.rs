@@ -1,8 +1,10 @@
 //! Typed column builders that take whole rows: a row is complete before any column grows, so a record that fails
 //! leaves nothing behind.
 
+use engine::RowFilter;
 use polars::prelude::*;
 
+use crate::format::filter::{Filter, Verdict};
 use crate::format::time::{DateText, InstantText};
 
 /// One field of a row, of its column's physical type. Texts point into the record or into the row's scratch, so that a
@@ -152,6 +154,9 @@ pub struct Rows {
     kinds: Vec<Kind>,
     builders: Vec<Builder>,
     height: usize,
+    filter: Option<Filter>,
+    /// What became of the last row.
+    last: Verdict,
 }
 
 impl Rows {
@@ -167,7 +172,19 @@ impl Rows {
         };
         let kinds = schema.iter().map(kind).collect::<PolarsResult<Vec<Kind>>>()?;
         let builders = schema.iter_names().zip(&kinds).map(|(name, kind)| Builder::new(name, *kind, 0)).collect();
-        Ok(Rows { schema, kinds, builders, height: 0 })
+        Ok(Rows { schema, kinds, builders, height: 0, filter: None, last: Verdict::Needed })
+    }
+
+    /// Leaves out rows from now on that `filter` does not need, as far as that can be told from a row's cells.
+    #[must_use]
+    pub fn with_filter(self, filter: &RowFilter) -> Rows {
+        let filter = Filter::new(filter, &self.schema);
+        Rows { filter, ..self }
+    }
+
+    /// What became of the row that was pushed last.
+    pub(crate) fn last(&self) -> Verdict {
+        self.last
     }
 
     /// What each column takes.
@@ -181,9 +198,15 @@ impl Rows {
         self.height
     }
 
-    /// Appends a row: one cell a column.
+    /// Appends a row: one cell a column. One that is not needed is left out.
     #[inline]
     pub(crate) fn push(&mut self, cells: &[Cell], record: &str, scratch: &str) {
+        if let Some(filter) = &self.filter {
+            self.last = filter.judge(cells, record, scratch);
+            if self.last != Verdict::Needed {
+                return;
+            }
+        }
         for (builder, cell) in self.builders.iter_mut().zip(cells) {
             builder.push(cell, record, scratch);
         }

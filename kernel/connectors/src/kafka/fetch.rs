@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError};
 use std::time::{Duration, Instant};
 
-use engine::{DeadLetter, Offsets, SourceError};
+use engine::{DeadLetter, Offsets, RowFilter, SourceError};
 use polars::prelude::PolarsResult;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::RDKafkaErrorCode as Code;
@@ -17,6 +17,7 @@ use super::error::{from_code, from_kafka};
 use super::held::{NO_TIME, Segment};
 use super::native::{Batches, Delivery};
 use super::options::KafkaOptions;
+use crate::format::filter::Verdict;
 use crate::format::{Format, Malformed, Rows};
 
 /// Records taken from librdkafka in one go.
@@ -43,6 +44,8 @@ pub(super) enum Command {
     Fetch { generation: u64, from: Offsets, until: Option<Offsets> },
     /// So many bytes were read and let go.
     Freed(usize),
+    /// Leave out rows, from the next [`Command::Fetch`] on.
+    Filter(RowFilter),
 }
 
 /// What the reader gets. What belongs to an older generation than the last [`Command::Fetch`] is to be dropped.
@@ -57,6 +60,7 @@ pub(super) struct Fetcher {
     consumer: Arc<Consumer>,
     batches: Batches,
     format: Box<dyn Format>,
+    filter: Option<RowFilter>,
     partitions: BTreeMap<i32, Growing>,
     generation: u64,
     /// Bytes sent and not yet freed.
@@ -75,6 +79,7 @@ struct Growing {
     rows: Rows,
     offsets: Vec<i64>,
     times: Vec<i64>,
+    left_out: Vec<(u32, i64)>,
     dead: Vec<DeadLetter>,
     bytes: usize,
 }
@@ -91,7 +96,18 @@ impl Fetcher {
         events: Sender<Event>,
     ) -> Fetcher {
         let (partitions, heard) = (BTreeMap::new(), Instant::now());
-        Fetcher { options, consumer, batches, format, partitions, generation: 0, unread: 0, heard, events }
+        Fetcher {
+            options,
+            consumer,
+            batches,
+            format,
+            filter: None,
+            partitions,
+            generation: 0,
+            unread: 0,
+            heard,
+            events,
+        }
     }
 
     /// Fetches until the reader hangs up.
@@ -107,6 +123,7 @@ impl Fetcher {
                 if idle { commands.recv().map_err(|_| TryRecvError::Disconnected) } else { commands.try_recv() };
             match command {
                 Ok(Command::Freed(bytes)) => self.unread = self.unread.saturating_sub(bytes),
+                Ok(Command::Filter(filter)) => self.filter = Some(filter),
                 Ok(Command::Fetch { generation, from, until }) => self.begin(generation, &from, until.as_ref())?,
                 Err(TryRecvError::Empty) => return Ok(()),
                 Err(TryRecvError::Disconnected) => return Err(Gone),
@@ -120,7 +137,9 @@ impl Fetcher {
         let schema = self.format.schema().clone();
         let growing = |(partition, from): (&i32, &i64)| {
             let until = until.and_then(|until| until.0.get(partition)).copied();
-            Ok((*partition, Growing::new(*from, until, Rows::new(schema.clone())?)))
+            let rows = Rows::new(schema.clone())?;
+            let rows = self.filter.iter().fold(rows, |rows, filter| rows.with_filter(filter));
+            Ok((*partition, Growing::new(*from, until, rows)))
         };
         match from.0.iter().map(growing).collect::<PolarsResult<_>>() {
             Ok(partitions) => self.partitions = partitions,
@@ -225,6 +244,7 @@ impl Fetcher {
                 partition,
                 offset: at,
                 reason,
+                field: None,
                 excerpt: String::new(),
             });
             growing.advance(low);
@@ -258,7 +278,8 @@ impl Fetcher {
 
 impl Growing {
     fn new(from: i64, until: Option<i64>, rows: Rows) -> Growing {
-        Growing { from, next: from, until, rows, offsets: Vec::new(), times: Vec::new(), dead: Vec::new(), bytes: 0 }
+        let (offsets, times, left_out, dead) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Growing { from, next: from, until, rows, offsets, times, left_out, dead, bytes: 0 }
     }
 
     fn is_done(&self) -> bool {
@@ -289,9 +310,15 @@ impl Growing {
         let length = value.map_or(0, <[u8]>::len);
         match decoded {
             Ok(()) => {
+                match self.rows.last() {
+                    Verdict::Needed => self.bytes += length + ROW_BYTES,
+                    Verdict::LeftOut(time) => {
+                        self.left_out.push((self.offsets.len() as u32, time.unwrap_or(NO_TIME)));
+                        self.bytes += ROW_BYTES;
+                    }
+                }
                 self.offsets.push(offset);
                 self.times.push(timestamp_ms.unwrap_or(NO_TIME));
-                self.bytes += length + ROW_BYTES;
             }
             Err(error) => {
                 let value = value.unwrap_or_default();
@@ -301,6 +328,7 @@ impl Growing {
                     partition,
                     offset,
                     reason: error.to_string(),
+                    field: error.field().map(str::to_owned),
                     excerpt,
                 });
                 self.bytes += EXCERPT + ROW_BYTES;
@@ -318,6 +346,7 @@ impl Growing {
             rows: self.rows.take()?,
             offsets: std::mem::replace(&mut self.offsets, Vec::with_capacity(capacity)),
             times: std::mem::replace(&mut self.times, Vec::with_capacity(capacity)),
+            left_out: std::mem::take(&mut self.left_out),
             dead: std::mem::take(&mut self.dead),
             weight: std::mem::take(&mut self.bytes),
         })

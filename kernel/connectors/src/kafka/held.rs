@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use engine::{DeadLetter, PartitionRows, SourceBatch};
+use engine::{DeadLetter, LeftOut, PartitionRows, SourceBatch};
 use polars::prelude::{DataFrame, PolarsResult};
 
 /// What a stretch of a partition held. Every offset from `from` to before `to` was seen; those that are neither a row
@@ -13,10 +13,12 @@ pub(super) struct Segment {
     pub(super) from: i64,
     pub(super) to: i64,
     pub(super) rows: DataFrame,
-    /// The rows' offsets, rising.
+    /// The offsets of the rows and of those left out, rising.
     pub(super) offsets: Vec<i64>,
-    /// The rows' Kafka timestamps; [`NO_TIME`] where there is none.
+    /// Their Kafka timestamps; [`NO_TIME`] where there is none.
     pub(super) times: Vec<i64>,
+    /// Which of `offsets` were left out, rising, and the time of each that moves the watermark; [`NO_TIME`] for others.
+    pub(super) left_out: Vec<(u32, i64)>,
     /// In offset order.
     pub(super) dead: Vec<DeadLetter>,
     /// Bytes it is counted for.
@@ -25,6 +27,13 @@ pub(super) struct Segment {
 
 /// For a record without a timestamp.
 pub(super) const NO_TIME: i64 = i64::MIN;
+
+impl Segment {
+    /// How many of the first `count` were left out.
+    fn left_out_before(&self, count: usize) -> usize {
+        self.left_out.partition_point(|(index, _)| (*index as usize) < count)
+    }
+}
 
 /// The segments of one partition.
 pub(super) struct Held {
@@ -119,6 +128,8 @@ pub(super) struct Cut {
     chunks: usize,
     newest_ms: Option<i64>,
     dead: Vec<DeadLetter>,
+    /// How many rows were left out, and the newest of their times.
+    left_out: (usize, Option<i64>),
 }
 
 /// From so many pieces on, a column is copied into one; fewer are quicker left as they are.
@@ -136,7 +147,14 @@ impl Cut {
         let newest = segment.times[first..last].iter().copied().filter(|time| *time != NO_TIME).max();
         self.newest_ms = self.newest_ms.max(newest);
         let whole = last - first == segment.offsets.len();
-        let rows = if whole { segment.rows.clone() } else { slice(&segment.rows, first, last) };
+        let (before, until) = (segment.left_out_before(first), segment.left_out_before(last));
+        let left = &segment.left_out[before..until];
+        self.left_out.0 += left.len();
+        self.left_out.1 = self.left_out.1.max(left.iter().map(|(_, time)| *time).filter(|time| *time != NO_TIME).max());
+        if left.len() == last - first {
+            return Ok(());
+        }
+        let rows = if whole { segment.rows.clone() } else { slice(&segment.rows, first - before, last - until) };
         self.chunks += 1;
         match &mut self.rows {
             // Frames without columns cannot be stacked, but their rows can be counted.
@@ -150,6 +168,9 @@ impl Cut {
     /// Adds the partition to `batch`, if there was anything.
     pub(super) fn finish(self, partition: i32, batch: &mut SourceBatch) {
         batch.dead_letters.extend(self.dead);
+        if self.left_out.0 > 0 {
+            batch.left_out.push(LeftOut { partition, rows: self.left_out.0, newest: self.left_out.1 });
+        }
         if let Some(mut rows) = self.rows {
             if self.chunks >= PIECES {
                 rows.rechunk_mut();
@@ -183,13 +204,21 @@ mod tests {
             rows,
             offsets: offsets.to_vec(),
             times: offsets.to_vec(),
+            left_out: Vec::new(),
             dead: Vec::new(),
             weight: 1,
         }
     }
 
     fn dead(offset: i64) -> DeadLetter {
-        DeadLetter { topic: "t".into(), partition: 0, offset, reason: "bad".into(), excerpt: String::new() }
+        DeadLetter {
+            topic: "t".into(),
+            partition: 0,
+            offset,
+            reason: "bad".into(),
+            field: None,
+            excerpt: String::new(),
+        }
     }
 
     fn held() -> Held {
@@ -222,6 +251,34 @@ mod tests {
                 let expect: Vec<i64> = rows.iter().copied().filter(|offset| (from..to).contains(offset)).collect();
                 let dead = if (from..to).contains(&17) { vec![17] } else { vec![] };
                 assert_eq!(read(&held, from, to), (expect.clone(), dead, expect.last().copied()), "{from}..{to}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_cut_counts_what_was_left_out_in_it() {
+        let mut one = segment(10, 20, &[11, 14, 18]);
+        one.offsets = vec![11, 12, 13, 14, 17, 18];
+        one.times = one.offsets.clone();
+        one.left_out = vec![(1, 120), (2, NO_TIME), (4, 170)];
+        let mut held = Held::new(10);
+        held.push(one);
+        for from in 10..=20 {
+            for to in from..=20 {
+                let within =
+                    |offsets: &[i64]| offsets.iter().copied().filter(|o| (from..to).contains(o)).collect::<Vec<_>>();
+                let mut batch = SourceBatch::default();
+                held.read(0, from, to, &mut batch).unwrap();
+                let rows: Vec<i64> = batch
+                    .parts
+                    .iter()
+                    .flat_map(|part| part.rows.column("o").unwrap().i64().unwrap().iter().flatten().collect::<Vec<_>>())
+                    .collect();
+                assert_eq!(rows, within(&[11, 14, 18]), "{from}..{to}");
+                let left = batch.left_out.first().map_or((0, None), |left| (left.rows, left.newest));
+                let newest = within(&[12, 17]).last().map(|offset| offset * 10);
+                assert_eq!(left, (within(&[12, 13, 17]).len(), newest), "{from}..{to}");
+                assert_eq!(held.reach(from, 100).0, 20);
             }
         }
     }

@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use engine::{Offsets, Source, SourceBatch, SourceError};
+use engine::{Offsets, RowFilter, Source, SourceBatch, SourceError};
 use polars::prelude::SchemaRef;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::{Offset, TopicPartitionList};
@@ -346,6 +346,10 @@ impl Source for KafkaSource {
             }
         }
         Ok(batch)
+    }
+
+    fn filter(&mut self, filter: &RowFilter) {
+        self.command(Command::Filter(filter.clone()));
     }
 }
 

@@ -6,5 +6,6 @@ mod bank;
 mod errors;
 mod place;
 mod records;
+mod shared;
 mod sink;
 mod source;

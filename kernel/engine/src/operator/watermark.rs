@@ -69,6 +69,13 @@ impl WatermarkTracker {
         Ok(())
     }
 
+    /// Takes in the newest event time of rows that are not there.
+    pub(crate) fn observe_newest(&mut self, partition: i32, newest: Option<i64>) {
+        let seen = self.partitions.entry(partition).or_insert(Seen { newest: None, at: Duration::ZERO });
+        seen.newest = seen.newest.max(newest);
+        seen.at = self.clock.now();
+    }
+
     /// Moves the watermark to where it is after what was observed.
     pub(crate) fn advance(&mut self, moment_ms: i64) -> Option<i64> {
         self.current = self.next(moment_ms);

@@ -15,7 +15,7 @@ pub(super) struct BatchFacts {
 impl BatchFacts {
     pub(super) fn of(batch: &SourceBatch) -> BatchFacts {
         BatchFacts {
-            rows: batch.parts.iter().map(|part| part.rows.height()).sum(),
+            rows: batch.rows(),
             dead: batch.dead_letters.len(),
             last_dead: batch
                 .dead_letters

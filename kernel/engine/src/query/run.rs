@@ -121,11 +121,16 @@ impl Run {
             Ok(out) => out,
             Err(halt) => return self.result.set_status(|status| status.state = halt.into()),
         };
-        let columns = self.plan.source_columns();
+        let (columns, filter) = (self.plan.source_columns(), self.plan.row_filter());
         let mut reached: Option<Reached> = None;
         loop {
             let halt = match (self.open)(&columns) {
-                Ok(source) => self.read(source, &mut reached, out.as_mut()),
+                Ok(mut source) => {
+                    if let Some(filter) = &filter {
+                        source.filter(filter);
+                    }
+                    self.read(source, &mut reached, out.as_mut())
+                }
                 Err(error) => Halt::Source(error),
             };
             let state = State::from(halt);
@@ -268,6 +273,7 @@ impl Run {
         let behind = facts.rows >= self.options.max_rows / 2;
         reached.within = true;
         reached.pipeline.at(at.unwrap_or_else(|| self.clock.since_epoch_ms()));
+        reached.pipeline.left_out(&read.left_out);
         let output = match ran {
             Some(watermark) => reached.pipeline.repeat(read.parts, watermark)?,
             None => reached.pipeline.execute(read.parts)?,
@@ -285,7 +291,11 @@ impl Run {
             watermark_ms: reached.pipeline.watermark_ms(),
             offsets: (from, to.clone()),
         };
-        self.result.apply(&output.changes, |status| facts.write(status, &output, progress.watermark_ms, &to))?;
+        let readers = source.readers();
+        self.result.apply(&output.changes, |status| {
+            status.readers = readers;
+            facts.write(status, &output, progress.watermark_ms, &to);
+        })?;
         let gone = reached.known.as_mut().map(|known| known.change(&output.changes, &output.closed)).transpose()?;
         if let Some(out) = out.as_deref_mut().filter(|_| !committed) {
             self.write(out, batch, output.changes, &gone.unwrap_or_default(), &mut progress)?;

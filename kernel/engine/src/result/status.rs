@@ -49,6 +49,8 @@ pub struct Status {
     pub watermark_ms: Option<i64>,
     /// When the newest row included was produced, in milliseconds since the epoch.
     pub newest_ms: Option<i64>,
+    /// How many queries are fetched and decoded for together, this one among them.
+    pub readers: usize,
     /// The topic read.
     pub topic: Option<String>,
     /// For each partition, the first offset read and the one after the last.

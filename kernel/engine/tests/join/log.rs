@@ -104,7 +104,7 @@ impl Source for Log {
             let rows = table(&self.of(*partition)[from.0[partition] as usize..*end as usize], self.is_right);
             PartitionRows { partition: *partition, rows, newest_ms: None }
         };
-        Ok(SourceBatch { parts: to.0.iter().map(part).collect(), dead_letters: Vec::new() })
+        Ok(SourceBatch { parts: to.0.iter().map(part).collect(), dead_letters: Vec::new(), ..SourceBatch::default() })
     }
 }
 
