@@ -2,7 +2,8 @@
 //! costs by the number of keys held. `tests/bench throughput` fills the topic and calls this once a case, because Polars
 //! takes its number of threads from the environment once a process.
 //!
-//! `throughput rows BOOTSTRAP TOPIC category|account THREADS`, or `throughput keys COUNT…`; prints a line of JSON a case.
+//! `throughput rows BOOTSTRAP TOPIC category|account THREADS`, `throughput keys COUNT…`, or `throughput states COUNT`; prints a line
+//! of JSON a case.
 #![allow(missing_docs, clippy::print_stdout)]
 
 mod sides;
@@ -14,9 +15,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use engine::{Clock, ForeachBatch, Mode, PartitionRows, Pipeline, Sink, SystemClock};
-use plan::Plan;
+use plan::{Moment, Plan, StateFunction};
 use polars::prelude::{
-    Column, DataFrame, DataType, NamedFrom as _, PlSmallStr, PolarsResult, Schema, Series, col, len,
+    BooleanChunked, Column, DataFrame, DataType, NamedFrom as _, NewChunkedArray as _, PlSmallStr, PolarsResult,
+    Schema, SchemaRef, Series, col, len,
 };
 use serde_json::json;
 
@@ -41,7 +43,8 @@ fn main() -> Result<(), Failure> {
         ["keys", ref counts @ ..] if !counts.is_empty() => {
             keys(&counts.iter().map(|count| count.parse()).collect::<Result<Vec<_>, _>>()?)
         }
-        _ => Err("throughput rows BOOTSTRAP TOPIC category|account THREADS, or throughput keys COUNT…".into()),
+        ["states", count] => states(count.parse()?),
+        _ => Err("throughput rows BOOTSTRAP TOPIC category|account THREADS, keys COUNT…, or states COUNT".into()),
     }
 }
 
@@ -204,6 +207,46 @@ fn keys(counts: &[usize]) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Rows a second through a person's own function with a state for each of so many keys: the rule of the notebooks, which
+/// gives the third of a key's rows in a row that are large, and every one after it.
+fn states(count: usize) -> Result<(), Failure> {
+    let function = StateFunction::new(|large: &mut u32, rows: DataFrame, _: &mut Moment| {
+        let physical = rows.column("amount")?.to_physical_repr();
+        let alarm: Vec<bool> = physical
+            .i128()?
+            .iter()
+            .map(|amount| {
+                *large = if amount > Some(900_000) { *large + 1 } else { 0 };
+                *large >= 3
+            })
+            .collect();
+        rows.filter(&BooleanChunked::new("alarm".into(), alarm))
+    });
+    let schema = keyed_schema();
+    let plan = Plan::source("memory", schema.clone()).with_state(&[col("account_id")], function)?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+    let mut pipeline = Pipeline::new(&plan, &schema, Mode::Stream, &clock)?;
+    let mut best = f64::MAX;
+    for round in 0..BATCHES {
+        let rows =
+            batch((round * STATES_BATCH..(round + 1) * STATES_BATCH).map(|n| n.wrapping_mul(7_368_787) % count))?;
+        let begun = Instant::now();
+        black_box(pipeline.execute(rows)?);
+        best = best.min(begun.elapsed().as_secs_f64());
+    }
+    let line = json!({
+        "case": "with_state", "keys": count, "rows_a_batch": STATES_BATCH,
+        "rows_per_second": (STATES_BATCH as f64 / best).round(), "wanted_rows_per_second": WITH_STATE,
+    });
+    println!("{line}");
+    Ok(())
+}
+
+/// Rows a batch of a function with states.
+const STATES_BATCH: usize = 20_000;
+/// What such a function is to reach with a thousand keys and more.
+const WITH_STATE: u32 = 200_000;
+
 /// Rows a batch.
 const BATCH: usize = 10_000;
 /// Batches that are timed; the one in the middle counts.
@@ -213,11 +256,7 @@ const FILL: usize = 100_000;
 
 /// A pipeline that holds so many keys, the seconds a batch takes it, and the bytes its state takes.
 fn cost(count: usize) -> Result<(Pipeline, f64, Option<usize>), Failure> {
-    let schema: Schema =
-        [(PlSmallStr::from("account_id"), DataType::String), (PlSmallStr::from("amount"), DataType::Decimal(38, 2))]
-            .into_iter()
-            .collect();
-    let schema = Arc::new(schema);
+    let schema = keyed_schema();
     let amount = || col("amount");
     let plan = Plan::source("memory", schema.clone()).group_by(
         &[col("account_id")],
@@ -246,6 +285,11 @@ fn cost(count: usize) -> Result<(Pipeline, f64, Option<usize>), Failure> {
     }
     seconds.sort_by(f64::total_cmp);
     Ok((pipeline, seconds[BATCHES / 2], bytes))
+}
+
+fn keyed_schema() -> SchemaRef {
+    let columns = [("account_id", DataType::String), ("amount", DataType::Decimal(38, 2))];
+    Arc::new(columns.into_iter().map(|(name, dtype)| (PlSmallStr::from(name), dtype)).collect::<Schema>())
 }
 
 fn batch(keys: impl Iterator<Item = usize>) -> PolarsResult<Vec<PartitionRows>> {
