@@ -17,8 +17,8 @@ use std::time::Instant;
 use engine::{Clock, ForeachBatch, Mode, PartitionRows, Pipeline, Sink, SystemClock};
 use plan::{Moment, Plan, StateFunction};
 use polars::prelude::{
-    BooleanChunked, Column, DataFrame, DataType, NamedFrom as _, NewChunkedArray as _, PlSmallStr, PolarsResult,
-    Schema, SchemaRef, Series, col, len,
+    BooleanChunked, Column, DataFrame, DataType, NamedFrom as _, PlSmallStr, PolarsResult, Schema, SchemaRef, Series,
+    col, len,
 };
 use serde_json::json;
 

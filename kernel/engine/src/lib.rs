@@ -3,6 +3,7 @@
 //! Rows come from a [`Source`] and go as [`Changes`] to a [`LiveResult`]; what stands behind a source is no concern of
 //! this crate, and neither is the page that looks at a result.
 
+mod alone;
 mod batch;
 mod change;
 mod checkpoint;

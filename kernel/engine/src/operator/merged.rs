@@ -14,6 +14,7 @@ use super::columns::{COUNT, POSITION, START, decoded, encoded, integers, keys_of
 use super::kept::check_values;
 use super::windows::Windows;
 use super::{Executed, GROUPS, Kept, Operator, Tables, Touched, never_changing};
+use crate::alone::Alone;
 use crate::change::Delta;
 use groups::{CHANGED, Groups, Key, KeyBytes, TOUCHED};
 use index::Index;
@@ -99,7 +100,9 @@ impl Merged {
 
 impl Operator for Merged {
     fn execute(&mut self, delta: Delta, watermark: Option<i64>) -> PolarsResult<Executed> {
-        let mut rows = self.inputs(never_changing(delta)?)?;
+        let rows = never_changing(delta)?;
+        let _alone = Alone::with(rows.height());
+        let mut rows = self.inputs(rows)?;
         let placed = match &self.cut {
             Some(windows) => Placed::new(windows, &mut rows, watermark)?,
             None => Placed::together(rows.height()),

@@ -7,6 +7,7 @@ use polars::prelude::*;
 
 use super::columns::{KEY, START, decoded, encoded, keys_of, named_keys};
 use super::{Executed, GROUPS, Kept, Operator, Tables, never_changing};
+use crate::alone::Alone;
 use crate::change::Delta;
 use crate::rows::stacked;
 
@@ -158,7 +159,9 @@ impl Stateful {
         timed_out: bool,
     ) -> PolarsResult<Option<DataFrame>> {
         let mut moment = Moment::new(watermark_ms, self.timeouts.get(key).copied(), timed_out);
+        let alone = Alone::with(rows.height());
         let called = self.states.call(key, rows, &mut moment);
+        drop(alone);
         let given = called.map_err(|error| polars_err!(ComputeError: "{error}. The key is {}", self.in_words(key)))?;
         polars_ensure!(
             is_like(&given, &self.empty),
