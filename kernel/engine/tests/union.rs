@@ -88,6 +88,22 @@ fn every_row_of_every_frame_is_there_once() {
 }
 
 #[test]
+fn a_union_of_unions_has_every_row_once_too() {
+    let named = |name, rows| {
+        let (plan, open) = numbers(name, rows);
+        (plan.select(&[col("time"), col("name"), col("value")]).unwrap(), open)
+    };
+    let inner = union(&[named("b", 20), named("c", 30), named("d", 40)]).unwrap();
+    let (plan, open) = union(&[named("a", 10), inner, named("e", 50)]).unwrap();
+    let plan = plan.group_by(&[col("name")], &[len().alias("n"), col("value").max()]).unwrap();
+    let collected = collect(&plan, &open, |_| true).unwrap();
+    let expected =
+        df!["name" => ["a", "b", "c", "d", "e"], "n" => [10u32, 20, 30, 40, 50], "value" => [9i64, 19, 29, 39, 49]];
+    assert!(collected.frame.equals(&expected.unwrap()), "{}", collected.frame);
+    assert_eq!(collected.offsets.1.0.len(), 5, "each partition is one of the whole");
+}
+
+#[test]
 fn what_does_not_fit_is_refused_with_the_way_to_do_it() {
     let (a, open) = numbers("a", 1);
     let marked = a.with_watermark("time", "1s").unwrap();

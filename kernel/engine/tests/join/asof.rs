@@ -5,7 +5,7 @@ use plan::{Asof, Plan, asof};
 use polars::prelude::*;
 use proptest::prelude::*;
 
-use crate::log::{Row, assert_same, bare, cases, cuts, on_time, rows, run, stream, table};
+use crate::log::{Row, assert_same, assert_windows_lose_nothing, bare, cases, cuts, on_time, rows, run, stream, table};
 
 /// What an as-of join is asked for.
 #[derive(Clone, Debug)]
@@ -81,7 +81,7 @@ impl Question {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2 * cases(), failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn each_row_of_a_stream_gets_the_one_that_polars_finds(
@@ -100,6 +100,11 @@ proptest! {
         let time = col("time").cast(DataType::Int64);
         let passed = ran.watermark.map_or(lit(false), |at| (time.clone() + lit(wait)).lt_eq(lit(at)));
         assert_same(&ran.streamed, &polars.lazy().filter(time.is_null().or(passed)).collect().unwrap());
+    }
+
+    #[test]
+    fn windows_over_an_asof_join_lose_no_row(left in rows(), right in rows(), question in question(), cuts in cuts()) {
+        assert_windows_lose_nothing(&question.joined(&left, &right), &cuts);
     }
 
     #[test]

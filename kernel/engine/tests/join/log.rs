@@ -8,7 +8,7 @@ use engine::{
     Clock, Frame, LiveResult, ManualClock, Mode, Offsets, OpenSource, PartitionRows, Pipeline, Source, SourceBatch,
     SourceError, Status,
 };
-use plan::Plan;
+use plan::{Plan, tumbling};
 use polars::prelude::*;
 use proptest::prelude::*;
 
@@ -211,6 +211,25 @@ pub(crate) fn assert_same(ours: &DataFrame, polars: &DataFrame) {
     let sorted = |frame: &DataFrame| frame.sort(by.clone(), SortMultipleOptions::default()).unwrap();
     let (ours, polars) = (sorted(ours), sorted(polars));
     assert!(ours.equals_missing(&polars), "ours: {ours}\npolars: {polars}");
+}
+
+/// Windows over the rows that a join gives: all of them, for none is late in its window.
+pub(crate) fn assert_windows_lose_nothing((plan, open): &Frame, cuts: &[[usize; 4]]) {
+    let aggs = [len().alias("n"), col("number").sum()];
+    let by_time = SortMultipleOptions::default();
+    let windows = plan.group_by_dynamic(&col("time"), &[], &tumbling("400ms"), &aggs).unwrap();
+    let windows = run(&(windows, Arc::clone(open)), cuts, &[]).streamed.sort(["time"], by_time.clone()).unwrap();
+    let every = polars::prelude::Duration::parse("400ms");
+    let options = DynamicGroupOptions {
+        every,
+        period: every,
+        offset: polars::prelude::Duration::parse("0ns"),
+        ..Default::default()
+    };
+    let rows = run(&(plan.clone(), Arc::clone(open)), cuts, &[]).streamed.lazy();
+    let rows = rows.filter(col("time").is_not_null()).sort(["time"], by_time);
+    let expected = rows.group_by_dynamic(col("time"), [], options).agg(aggs).collect().unwrap();
+    assert!(windows.equals_missing(&expected), "ours: {windows}\npolars: {expected}");
 }
 
 /// `CORRIENTE_CASES` sets how many random cases a property is tried with.

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use engine::{Frame, collect, join_stream};
-use plan::{Plan, tumbling, within};
+use plan::{Plan, within};
 use polars::prelude::*;
 use proptest::prelude::*;
 
-use crate::log::{Row, assert_same, bare, cases, cuts, on_time, rows, run, stream, table};
+use crate::log::{Row, assert_same, assert_windows_lose_nothing, bare, cases, cuts, on_time, rows, run, stream, table};
 
 const KINDS: [JoinType; 6] =
     [JoinType::Inner, JoinType::Left, JoinType::Right, JoinType::Full, JoinType::Semi, JoinType::Anti];
@@ -116,17 +116,7 @@ proptest! {
 
     #[test]
     fn windows_over_a_join_lose_no_row(left in rows(), right in rows(), cuts in cuts(), kind in 0..KINDS.len()) {
-        let how = &KINDS[kind];
-        let (plan, open) = joined(&left, &right, 0, how, 700);
-        let aggs = [len().alias("n"), col("number").sum()];
-        let windows = plan.group_by_dynamic(&col("time"), &[], &tumbling("400ms"), &aggs).unwrap();
-        let rows = run(&(plan, open.clone()), &cuts, &[]).streamed;
-        let every = polars::prelude::Duration::parse("400ms");
-        let options = DynamicGroupOptions { every, period: every, offset: polars::prelude::Duration::parse("0ns"), ..Default::default() };
-        let rows = rows.lazy().filter(col("time").is_not_null()).sort(["time"], SortMultipleOptions::default());
-        let expected = rows.group_by_dynamic(col("time"), [], options).agg(aggs).collect().unwrap();
-        let windows = run(&(windows, open), &cuts, &[]).streamed.sort(["time"], SortMultipleOptions::default()).unwrap();
-        prop_assert!(windows.equals_missing(&expected), "ours: {windows}\npolars: {expected}");
+        assert_windows_lose_nothing(&joined(&left, &right, 0, &KINDS[kind], 700), &cuts);
     }
 }
 
