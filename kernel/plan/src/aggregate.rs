@@ -145,13 +145,20 @@ fn with_boundaries(result: SchemaRef, place: usize, over: Option<&Over>) -> Resu
     Ok(Arc::new(schema))
 }
 
-/// What Polars makes of it, for the schema.
+/// What Polars makes of it, for the schema. A column that all rows have in common is a key where there is none, for outside a group
+/// Polars makes no list of a column; and beside a decimal alone, which Polars as it is built here does not group by.
 fn grouped(frame: LazyFrame, keys: &[Expr], over: Option<&Over>, aggs: &[Expr]) -> LazyFrame {
+    let is_decimal = |schema: SchemaRef| schema.iter_values().all(DataType::is_decimal);
+    let alone = keys.len() == 1 && frame.clone().select(keys).collect_schema().is_ok_and(is_decimal);
+    if alone || (keys.is_empty() && over.is_none()) {
+        let keys: Vec<Expr> = keys.iter().cloned().chain([col(ALL)]).collect();
+        return by_keys(frame.with_columns([lit(true).alias(ALL)]), &keys, over, aggs).drop(cols([ALL]));
+    }
+    by_keys(frame, keys, over, aggs)
+}
+
+fn by_keys(frame: LazyFrame, keys: &[Expr], over: Option<&Over>, aggs: &[Expr]) -> LazyFrame {
     match over {
-        // A group of all rows: outside a group Polars would not make a list of a column.
-        None if keys.is_empty() => {
-            frame.with_columns([lit(true).alias(ALL)]).group_by_stable([col(ALL)]).agg(aggs).drop(cols([ALL]))
-        }
         None => frame.group_by_stable(keys).agg(aggs),
         Some(over) => {
             let options = match over.cut {

@@ -90,6 +90,8 @@ impl Spread {
         }
         let count = self.count + other.count;
         let apart = other.mean - self.mean;
+        // As in Polars, values that are infinitely far apart have no variance.
+        let apart = if apart.is_finite() { apart } else { f64::NAN };
         self.squares += other.squares + apart * apart * self.count * other.count / count;
         self.mean += apart * other.count / count;
         self.count = count;
