@@ -23,6 +23,7 @@ use words::Layout;
 
 pub(super) mod groups;
 mod index;
+mod memory;
 mod placed;
 mod saved;
 pub(super) mod words;

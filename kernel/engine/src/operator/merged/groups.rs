@@ -4,6 +4,7 @@
 use polars::prelude::{PolarsResult, polars_ensure};
 use smallvec::SmallVec;
 
+use super::memory::zeros;
 use super::words::{Flag, Layout, Packed};
 
 /// A group's key.
@@ -13,7 +14,7 @@ pub(crate) type KeyBytes = SmallVec<[u8; SHORT]>;
 pub(crate) struct Groups {
     /// Words in a row.
     stride: usize,
-    /// Rows; each chunk has twice as many as the one before. Memory that has not been written to takes none.
+    /// Rows; each chunk has twice as many as the one before.
     chunks: Vec<Vec<u64>>,
     slots: u32,
     free: Vec<u32>,
@@ -93,7 +94,7 @@ impl Groups {
         let slot = self.free.pop().unwrap_or_else(|| {
             let (chunk, _) = place(self.slots);
             if chunk == self.chunks.len() {
-                self.chunks.push(vec![0; (FIRST << chunk) * self.stride]);
+                self.chunks.push(zeros((FIRST << chunk) * self.stride));
             }
             self.slots += 1;
             self.slots - 1

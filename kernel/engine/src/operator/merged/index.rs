@@ -3,6 +3,8 @@
 //! Open addressing with linear probing (D. E. Knuth, The Art of Computer Programming, vol. 3, 6.4, algorithm L); nothing is ever
 //! taken out, for windows are forgotten whole.
 
+use super::memory::zeros;
+
 /// A table from hashes to slots.
 pub(super) struct Index {
     /// The hash in the upper half, one more than the slot in the lower one; 0 where there is nothing.
@@ -46,7 +48,7 @@ impl Index {
     pub(super) fn insert(&mut self, hash: u32, slot: u32) {
         // At three quarters a look takes two and a half steps, which are nearly always in one cache line.
         if (self.held + 1) * 4 > self.entries.len() * 3 {
-            let larger = vec![0; self.entries.len() * 2];
+            let larger = zeros(self.entries.len() * 2);
             for entry in std::mem::replace(&mut self.entries, larger).into_iter().filter(|entry| *entry != 0) {
                 self.put(entry);
             }
