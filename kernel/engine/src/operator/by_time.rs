@@ -16,7 +16,7 @@ pub(super) struct Place {
 }
 
 /// An encoded key; a short one lies where it is used.
-pub(super) type Key = SmallVec<[u8; 16]>;
+pub(super) type Key = SmallVec<[u8; 24]>;
 
 /// The rows of each key.
 #[derive(Default)]
