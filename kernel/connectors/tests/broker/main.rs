@@ -4,6 +4,7 @@
 
 mod bank;
 mod errors;
+mod idle;
 mod place;
 mod records;
 mod shared;
