@@ -40,6 +40,8 @@ fn every_step_is_a_part_behind_its_input() {
     let inputs: Vec<&[usize]> = parts.iter().map(|part| part.inputs.as_slice()).collect();
     assert_eq!(inputs, [&[][..], &[0], &[1], &[], &[2, 3], &[4], &[5], &[6]]);
     assert_eq!(parts[0].details[1], "reads all 3 columns");
+    let needed = parts[0].details.last().unwrap();
+    assert!(needed.starts_with("needs the rows where") && needed.contains("<amount>"), "{needed}");
     let states: Vec<usize> = (0..parts.len()).filter(|n| parts[*n].state.is_some()).collect();
     assert_eq!(states, [5, 6, 7], "the steps that remember say so");
     assert!(parts[6].state.as_ref().unwrap().contains("2 values a group, until the watermark"), "{:?}", parts[6]);

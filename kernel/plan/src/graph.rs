@@ -29,6 +29,10 @@ impl Plan {
         let mut parts = Vec::new();
         let columns = self.source_columns();
         add(self, &columns, &mut parts);
+        if let (Some(filter), [source, ..], []) = (self.row_filter(), parts.as_mut_slice(), self.inputs()) {
+            let all: Vec<String> = filter.passes.iter().chain(&filter.needed).map(|one| format!("{one:?}")).collect();
+            source.details.push(format!("needs the rows where {}", all.join(" and ")));
+        }
         parts
     }
 }

@@ -59,6 +59,10 @@ enum Value {
     Whole(i64),
     Float(f64),
     Bool(bool),
+    /// In the column's own scale.
+    Decimal(i128),
+    /// What a decimal of this scale is compared with as a float.
+    OfDecimal(f64, f64),
 }
 
 impl Filter {
@@ -184,9 +188,16 @@ fn compare(schema: &Schema, name: &str, operator: Compare, literal: &LiteralValu
         (Kind::Float, LiteralValue::Dyn(DynLiteralValue::Int(value))) if *dtype == DataType::Float64 => {
             Value::Float(*value as f64)
         }
+        (Kind::Decimal { scale, .. }, LiteralValue::Dyn(DynLiteralValue::Int(value))) => Value::Decimal(
+            10i128.checked_pow(u32::try_from(scale).ok()?)?.checked_mul(i128::from(i64::try_from(*value).ok()?))?,
+        ),
+        // Larger powers of ten are not exact.
+        (Kind::Decimal { scale: scale @ ..=22, .. }, LiteralValue::Dyn(DynLiteralValue::Float(value))) => {
+            Value::OfDecimal(*value, 10f64.powi(i32::try_from(scale).ok()?))
+        }
         _ => return None,
     };
-    if matches!(value, Value::Float(float) if float.is_nan()) {
+    if matches!(value, Value::Float(float) | Value::OfDecimal(float, _) if float.is_nan()) {
         return None;
     }
     Some(Test::Compare { column, operator, value })
@@ -202,6 +213,9 @@ impl Value {
             #[allow(clippy::cast_precision_loss, reason = "as Polars casts it")]
             (Cell::Int(cell), Value::Float(value)) => (*cell as f64).partial_cmp(value),
             (Cell::Float(cell), Value::Float(value)) => cell.partial_cmp(value),
+            (Cell::Decimal(cell), Value::Decimal(value)) => Some(cell.cmp(value)),
+            #[allow(clippy::cast_precision_loss, reason = "as Polars casts it")]
+            (Cell::Decimal(cell), Value::OfDecimal(value, scale)) => (*cell as f64 / scale).partial_cmp(value),
             (Cell::Bool(cell), Value::Bool(value)) => Some(cell.cmp(value)),
             _ => None,
         }
