@@ -129,8 +129,11 @@ fn names(columns: &[&str]) -> Vec<PlSmallStr> {
     columns.iter().map(|name| PlSmallStr::from_str(name)).collect()
 }
 
+/// A part of a batch: its partition, its rows, and the newest of their timestamps.
+type Part = (i32, DataFrame, Option<i64>);
+
 /// What two batches have to have alike.
-fn facts(batch: &SourceBatch) -> (Vec<(i32, DataFrame, Option<i64>)>, Vec<DeadLetter>) {
+fn facts(batch: &SourceBatch) -> (Vec<Part>, Vec<DeadLetter>) {
     let part = |part: &PartitionRows| (part.partition, part.rows.clone(), part.newest_ms);
     (batch.parts.iter().map(part).collect(), batch.dead_letters.clone())
 }

@@ -215,6 +215,10 @@ impl Source for Log {
 
     fn read(&mut self, from: &Offsets, to: &Offsets) -> Result<SourceBatch, SourceError> {
         let rows = self.0.slice(from.0[&0], (to.0[&0] - from.0[&0]) as usize);
-        Ok(SourceBatch { parts: vec![PartitionRows { partition: 0, rows, newest_ms: None }], dead_letters: Vec::new() })
+        Ok(SourceBatch {
+            parts: vec![PartitionRows { partition: 0, rows, newest_ms: None }],
+            dead_letters: Vec::new(),
+            ..SourceBatch::default()
+        })
     }
 }
