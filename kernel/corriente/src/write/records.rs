@@ -6,6 +6,9 @@ use polars::prelude::Expr;
 
 use super::{StreamWriter, WriteError};
 
+/// What a header's value is called while it is checked.
+const HEADER: &str = "__corriente_header";
+
 /// What a person said of the records.
 #[derive(Default)]
 pub(super) struct Said {
@@ -69,7 +72,7 @@ impl Said {
         }
         for (name, expr) in &self.headers {
             // As a column of its own it would have to be of its row too.
-            plan.select(std::slice::from_ref(expr))
+            plan.with_columns(&[expr.clone().alias(HEADER)])
                 .map_err(|error| WriteError::Header { header: name.clone(), detail: error.to_string() })?;
         }
         let Said { key, json_key, headers, timestamp, partition, .. } = self;
