@@ -59,6 +59,11 @@ impl Cuts {
     }
 }
 
+/// All partitions.
+pub(crate) const ALL: [i32; PARTITIONS as usize] = [0, 1, 2];
+/// Those of two logs that are read as one. The whole numbers them in turns: they keep their order.
+pub(crate) const SIDES: [&[i32]; 2] = [&[0, 2], &[1]];
+
 /// A log of some of the partitions, which are numbered from 0 here.
 struct Log {
     partitions: Arc<BTreeMap<i32, DataFrame>>,
@@ -66,10 +71,9 @@ struct Log {
 }
 
 /// Opens the log of these partitions.
-pub(crate) fn open(rows: &[Row], partitions: std::ops::Range<i32>) -> OpenSource {
-    let of = |partition: i32| rows.iter().filter(|row| row.partition == partition).cloned().collect::<Vec<_>>();
-    let first = partitions.start;
-    let frames = Arc::new(partitions.map(|p| (p - first, frame(&of(p)))).collect::<BTreeMap<_, _>>());
+pub(crate) fn open(rows: &[Row], partitions: &[i32]) -> OpenSource {
+    let of = |partition: &i32| rows.iter().filter(|row| row.partition == *partition).cloned().collect::<Vec<_>>();
+    let frames = Arc::new((0..).zip(partitions.iter().map(|p| frame(&of(p)))).collect::<BTreeMap<_, _>>());
     Arc::new(move |columns| {
         Ok(Box::new(Log { partitions: Arc::clone(&frames), columns: columns.to_vec() }) as Box<dyn Source>)
     })

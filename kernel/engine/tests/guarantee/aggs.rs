@@ -52,7 +52,7 @@ fn regrouped(name: &PlSmallStr, dtype: &DataType, function: usize, sees: &Sees) 
     let column = || col(name.clone());
     let narrow = matches!(dtype, DataType::Int32 | DataType::UInt32 | DataType::Float64);
     let is_whole = dtype.is_integer();
-    let exact = !dtype.is_nested() && !dtype.is_decimal() && (sees.decides || !dtype.is_float());
+    let exact = !dtype.is_nested() && (sees.decides || !dtype.is_float());
     Some(match function {
         14 | 15 if exact => column().n_unique(),
         16 | 17 if narrow => column().median(),

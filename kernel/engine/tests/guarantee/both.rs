@@ -245,7 +245,7 @@ impl Both {
             // What a watermark lets go of is only forgotten for certain where the time is among the columns.
             let is_kept =
                 keep.is_none_or(|keep| keep >> (n % 16) & 1 == 1) || (self.marked && self.time.as_ref() == Some(name));
-            (is_kept && self.decides(dtype)).then(|| name.clone())
+            (is_kept && self.decides(dtype) && !dtype.is_decimal()).then(|| name.clone())
         };
         let names: Vec<PlSmallStr> = self.plan.schema().iter().enumerate().filter_map(can).collect();
         if names.is_empty() || !self.appends {
@@ -332,7 +332,9 @@ impl Both {
                 (dtype, 2) if dtype.is_integer() => (new.clone(), col(name).gt(lit(0)).alias(new)),
                 _ => (name.clone(), col(name)),
             };
-            if Some(&key.0) != time && keys.iter().all(|(known, _)| *known != key.0) {
+            // Polars as it is built here makes no windows of a decimal alone.
+            let is_missing = time.is_some() && self.plan.schema().get(&key.0).is_some_and(DataType::is_decimal);
+            if !is_missing && Some(&key.0) != time && keys.iter().all(|(known, _)| *known != key.0) {
                 keys.push(key);
             }
         }
@@ -379,9 +381,9 @@ impl Both {
         [first.clone()].into_iter().chain(rest).map(col).collect()
     }
 
-    /// Whether rows may be chosen, grouped and sorted by a column of this type. Polars as it is built here groups by no decimals.
+    /// Whether rows may be chosen, grouped and sorted by a column of this type.
     fn decides(&self, dtype: &DataType) -> bool {
-        !dtype.is_nested() && !dtype.is_decimal() && !(self.soft && dtype.is_float())
+        !dtype.is_nested() && !(self.soft && dtype.is_float())
     }
 
     fn columns(&self, fits: impl Fn(&Both, &DataType) -> bool) -> Vec<(PlSmallStr, DataType)> {

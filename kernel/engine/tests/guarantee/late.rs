@@ -8,7 +8,7 @@ use polars::prelude::*;
 use proptest::prelude::*;
 
 use crate::common::compare::equal;
-use crate::common::cuts::{Cuts, cuts, open, streamed};
+use crate::common::cuts::{ALL, Cuts, cuts, open, streamed};
 use crate::common::rows::{Lines, PARTITIONS, Row, frame, rows};
 use crate::windows::{Shape, by_start, spans};
 
@@ -83,7 +83,7 @@ impl Late {
     }
 
     pub(crate) fn check(&self) -> Result<(), String> {
-        let (plan, open) = (self.plan(), open(&self.rows, 0..PARTITIONS));
+        let (plan, open) = (self.plan(), open(&self.rows, &ALL));
         let (kept, starts, late) = self.split();
         let said = |error: PolarsError| error.to_string();
         let sorted = |frame: DataFrame| frame.sort(["key", "event_time"], SortMultipleOptions::default()).map_err(said);

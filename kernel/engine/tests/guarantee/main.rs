@@ -20,8 +20,8 @@ use polars::prelude::*;
 use proptest::prelude::*;
 
 use both::Both;
-use common::cuts::{self, Cuts, open, streamed};
-use common::rows::{self, Lines, PARTITIONS, Row, frame};
+use common::cuts::{self, ALL, Cuts, SIDES, open, streamed};
+use common::rows::{self, Lines, Row, frame};
 use common::{compare, holds};
 use words::Word;
 
@@ -31,7 +31,7 @@ struct Case {
     rows: Vec<Row>,
     words: Vec<Word>,
     cuts: Cuts,
-    /// Whether the last partition is another stream's, and the two are one by `union`.
+    /// Whether one partition is another stream's, and the two are one by `union`.
     united: bool,
     /// Rows in the order of time have a watermark, behind which nothing is late.
     delay: Option<i64>,
@@ -55,17 +55,19 @@ impl Case {
             let side = |name: &str, partitions| {
                 (Plan::source(format!("memory {name}"), schema.clone()), open(&self.rows, partitions))
             };
-            let (first, mut second) = (side("first", 0..PARTITIONS - 1), side("second", PARTITIONS - 1..PARTITIONS));
+            let (first, mut second) = (side("first", SIDES[0]), side("second", SIDES[1]));
             let mut reversed: Vec<Expr> = schema.iter_names().cloned().map(col).collect();
             reversed.reverse();
             second.0 = second.0.select(&reversed).unwrap();
             engine::union(&[first, second]).map_err(|error| error.to_string())?
         } else {
-            (Plan::source("memory rows", schema), open(&self.rows, 0..PARTITIONS))
+            (Plan::source("memory rows", schema), open(&self.rows, &ALL))
         };
         let both = self.said(plan.clone(), &self.rows)?;
-        // Which rows are the first is told by how they come.
-        let in_order = self.cuts.batches(&self.rows).concat();
+        // Which rows are the first is told by how they come: in a batch, those of one stream before those of another.
+        let mut batches = self.cuts.batches(&self.rows);
+        batches.iter_mut().for_each(|batch| batch.sort_by_key(|row| self.united && SIDES[1].contains(&row.partition)));
+        let in_order = batches.concat();
         Ok((if both.takes_the_first { self.said(plan, &in_order)? } else { both }, open))
     }
 
@@ -144,7 +146,7 @@ fn a_row_that_stops_passing_the_filter_leaves_the_result() {
     let rows = [row(20), row(-15)];
     let height = |rows: &[Row]| {
         let one_by_one = Cuts { batches: vec![[1, 0, 0]], restarts: Vec::new() };
-        streamed(&plan, &open(rows, 0..PARTITIONS), &one_by_one, false).unwrap().result.height()
+        streamed(&plan, &open(rows, &ALL), &one_by_one, false).unwrap().result.height()
     };
     assert_eq!((height(&rows[..1]), height(&rows)), (1, 0));
 }

@@ -17,7 +17,7 @@ use proptest::prelude::*;
 
 use self::rows::{Limited, Paired, Sorted, Summed, Unique};
 use aggregations::{Sessions, Windows};
-use common::cuts::{Cuts, Run, cuts, open};
+use common::cuts::{ALL, Cuts, Run, SIDES, cuts, open};
 use common::holds;
 use common::rows::{Lines, PARTITIONS, Row, frame, rows};
 
@@ -95,7 +95,7 @@ impl Case {
     }
 
     fn alone(&self, plan: Plan) -> Frame {
-        (plan, open(&self.rows, 0..PARTITIONS))
+        (plan, open(&self.rows, &ALL))
     }
 }
 
@@ -265,8 +265,7 @@ fn a_function_with_a_state_is_called_with_each_row_and_when_its_time_is_up() {
 fn the_pairs_of_two_streams_are_those_of_two_loops() {
     holds(8, &cases(), |case| {
         let how = if case.n % 2 == 0 { JoinType::Left } else { JoinType::Inner };
-        // The last partition is the right side.
-        let sides = [0..PARTITIONS - 1, PARTITIONS - 1..PARTITIONS].map(|side| open(&case.rows, side));
+        let sides = SIDES.map(|side| open(&case.rows, side));
         let (on, bound) = ([col("key")], within("event_time", "event_time", format!("{}ms", case.n)));
         let [left, right] = sides.map(|open| (case.source(), open));
         let (plan, open) = join_stream(&left, &right, (&on, &on), &how, &bound).unwrap();

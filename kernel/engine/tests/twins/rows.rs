@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::common::rows::{PARTITIONS, Row};
+use crate::common::cuts::SIDES;
+use crate::common::rows::Row;
 use crate::{Twin, maybe};
 
 fn number(row: &Row) -> String {
@@ -112,7 +113,7 @@ impl Twin for Summed {
     }
 }
 
-/// The pairs of rows with one key that are `bound` apart at the most; the last partition is the right side.
+/// The pairs of rows with one key that are `bound` apart at the most.
 pub(crate) struct Paired {
     bound: i64,
     keeps_left: bool,
@@ -135,10 +136,13 @@ impl Twin for Paired {
     fn take(&mut self, batch: &[Row], before: Option<i64>, after: Option<i64>) -> (Vec<String>, usize) {
         let is_late = |row: &&Row| before.is_some_and(|watermark| row.time.unwrap() <= watermark);
         let (late, new): (Vec<&Row>, Vec<&Row>) = batch.iter().filter(|row| row.time.is_some()).partition(is_late);
-        let mut given = Vec::new();
+        // Nothing will ever belong to a row without a time or a key.
+        let is_left = |row: &Row| !SIDES[1].contains(&row.partition);
+        let timeless = batch.iter().filter(|row| self.keeps_left && row.time.is_none() && is_left(row));
+        let mut given: Vec<String> = timeless.map(|row| format!("{} | null", number(row))).collect();
         for row in new {
             // With those that have come before it, of the other side.
-            if row.partition == PARTITIONS - 1 {
+            if !is_left(row) {
                 for n in 0..self.left.len() {
                     if self.belong(&self.left[n].0, row) {
                         self.left[n].1 = true;
@@ -147,6 +151,10 @@ impl Twin for Paired {
                 }
                 self.right.push(row.clone());
             } else {
+                if row.key.is_none() && self.keeps_left {
+                    given.push(format!("{} | null", number(row)));
+                    continue;
+                }
                 let near: Vec<&Row> = self.right.iter().filter(|right| self.belong(row, right)).collect();
                 given.extend(near.iter().map(|right| format!("{} | {}", number(row), number(right))));
                 let is_met = !near.is_empty();
