@@ -383,7 +383,7 @@ impl Both {
 
     /// Whether rows may be chosen, grouped and sorted by a column of this type.
     fn decides(&self, dtype: &DataType) -> bool {
-        !dtype.is_nested() && !(self.soft && dtype.is_float())
+        !(dtype.is_nested() || self.soft && dtype.is_float())
     }
 
     fn columns(&self, fits: impl Fn(&Both, &DataType) -> bool) -> Vec<(PlSmallStr, DataType)> {

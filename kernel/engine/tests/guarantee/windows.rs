@@ -42,7 +42,7 @@ impl Shape {
             }
             Shape::Hopping(period, every) => {
                 let rows = rows.collect()?;
-                let (from, starts) = spans(&times(&rows, time)?, *period, *every).into_iter().unzip();
+                let (from, starts) = spans(&times(&rows, time)?, period, every).into_iter().unzip();
                 let rows = rows.take(&IdxCa::from_vec("".into(), from))?;
                 by_start(rows, starts, time, keys, aggs)?
             }
