@@ -60,9 +60,13 @@ impl Show for DataFrame {
     }
 }
 
-/// Starts a query over a frame and keeps it for as long as the process lives; unwatched, it rests.
+/// The result of a frame: of a query that runs already, or of one that is started, and kept for as long as the process lives;
+/// unwatched, it rests.
 fn start(frame: &StreamFrame) -> std::io::Result<LiveResult> {
     let name = frame.plan.title();
+    if let Some(result) = queries().view(&name, frame) {
+        return Ok(result);
+    }
     let query = Query::start(&name, &frame.plan, Arc::clone(&frame.open), Options::default())?;
     let result = query.result().clone();
     queries().add(&name, query);

@@ -8,6 +8,7 @@ use engine::{LiveResult, Progress, Query, State, Status};
 use link::Bundle;
 use polars::prelude::*;
 
+use crate::StreamFrame;
 use crate::cell::{self, Show};
 use crate::shown;
 
@@ -233,6 +234,11 @@ impl Queries {
         let query = StreamingQuery { name: name.to_owned(), query: Arc::new(Mutex::new(query)) };
         self.all.lock().unwrap_or_else(PoisonError::into_inner).push(query.clone());
         query
+    }
+
+    /// The result of a frame that a running query has, or has the rows for.
+    pub(crate) fn view(&self, name: &str, frame: &StreamFrame) -> Option<LiveResult> {
+        self.list().iter().find_map(|query| query.query().view(name, &frame.plan, &frame.open))
     }
 
     fn list(&self) -> Vec<StreamingQuery> {

@@ -4,6 +4,7 @@
 mod facts;
 mod known;
 mod run;
+mod view;
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -136,6 +137,8 @@ pub enum StartError {
 /// A running query; dropping it stops the query and waits for its thread.
 pub struct Query {
     plan: Plan,
+    open: OpenSource,
+    has_output: bool,
     result: LiveResult,
     recent: Arc<Mutex<VecDeque<Progress>>>,
     stop: Option<Sender<()>>,
@@ -184,9 +187,10 @@ impl Query {
         let result = LiveResult::with_rows_held(plan.schema().clone(), status, held);
         let recent = Arc::new(Mutex::new(VecDeque::new()));
         let (stop, stopped) = channel();
+        let has_output = output.is_some();
         let run = Run {
             plan: plan.clone(),
-            open,
+            open: Arc::clone(&open),
             clock: Arc::clone(&options.clock),
             options,
             result: result.clone(),
@@ -194,7 +198,8 @@ impl Query {
             stopped,
         };
         let thread = std::thread::Builder::new().name(format!("query {name}")).spawn(move || run.guarded(output))?;
-        Ok(Query { plan: plan.clone(), result, recent, stop: Some(stop), thread: Some(thread) })
+        let (stop, thread) = (Some(stop), Some(thread));
+        Ok(Query { plan: plan.clone(), open, has_output, result, recent, stop, thread })
     }
 
     /// The result, for views.

@@ -1,15 +1,18 @@
 //! The result of a running query, held so that a view can look at any part of it while the query writes on.
 //! One writer (the query's thread), any number of readers. Knows nothing of pages, charts or MIME types.
 
+mod derived;
 mod held;
 mod status;
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use polars::prelude::*;
 
 use crate::change::Changes;
+use derived::Derived;
+pub(crate) use derived::derives;
 use held::Held;
 pub use status::{State, Status};
 
@@ -27,6 +30,10 @@ struct Shared {
     changed: Condvar,
     watched: Mutex<Instant>,
     woken: Condvar,
+    /// Results that this one makes.
+    derived: Mutex<Vec<Derived>>,
+    /// The result that makes this one: who looks at this one looks at it.
+    origin: Weak<Shared>,
 }
 
 /// The part of a result that a screen shows.
@@ -52,11 +59,17 @@ impl LiveResult {
     /// An empty result that keeps `rows_held` rows.
     #[must_use]
     pub fn with_rows_held(schema: SchemaRef, status: Status, rows_held: usize) -> LiveResult {
+        LiveResult::of(schema, status, rows_held, None)
+    }
+
+    fn of(schema: SchemaRef, status: Status, rows_held: usize, origin: Option<&LiveResult>) -> LiveResult {
         LiveResult(Arc::new(Shared {
             held: Mutex::new(Held::new(schema, status, rows_held)),
             changed: Condvar::new(),
             watched: Mutex::new(now()),
             woken: Condvar::new(),
+            derived: Mutex::default(),
+            origin: origin.map_or_else(Weak::new, |origin| Arc::downgrade(&origin.0)),
         }))
     }
 
@@ -84,18 +97,30 @@ impl LiveResult {
     /// # Errors
     /// When the rows do not have the result's schema.
     pub fn apply(&self, changes: &Changes, update: impl FnOnce(&mut Status)) -> PolarsResult<()> {
+        let mut derived = self.derived();
         let mut held = self.held();
         held.apply(changes)?;
         held.update(update);
+        let status = (!derived.is_empty()).then(|| held.status.clone());
         drop(held);
         self.0.changed.notify_all();
+        if let Some(status) = status {
+            derived.retain(|derived| derived.take(changes, &status));
+        }
         Ok(())
     }
 
     /// Writes the status without a new version of the rows.
     pub fn set_status(&self, update: impl FnOnce(&mut Status)) {
-        self.held().update(update);
+        let derived = self.derived();
+        let mut held = self.held();
+        held.update(update);
+        let status = (!derived.is_empty()).then(|| held.status.clone());
+        drop(held);
         self.0.changed.notify_all();
+        if let Some(status) = status {
+            derived.iter().for_each(|derived| derived.tell(&status));
+        }
     }
 
     /// The columns of the result.
@@ -185,6 +210,9 @@ impl LiveResult {
     pub fn touch(&self) {
         *self.0.watched.lock().unwrap_or_else(PoisonError::into_inner) = now();
         self.0.woken.notify_all();
+        if let Some(origin) = self.0.origin.upgrade() {
+            LiveResult(origin).touch();
+        }
     }
 
     /// How long ago somebody looked.
@@ -204,6 +232,10 @@ impl LiveResult {
             .wait_timeout_while(watched, timeout, |at| *at == before)
             .unwrap_or_else(PoisonError::into_inner);
         *watched != before
+    }
+
+    fn derived(&self) -> MutexGuard<'_, Vec<Derived>> {
+        self.0.derived.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {

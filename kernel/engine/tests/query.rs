@@ -236,3 +236,36 @@ fn a_batch_reads_to_the_end_and_equals_the_stream() {
     let stream = query.result().frame().sort(["t"], SortMultipleOptions::default()).unwrap();
     assert!(stream.equals(&collected.frame), "{stream} and {}", collected.frame);
 }
+
+#[test]
+fn one_query_serves_every_view_of_its_rows() {
+    let log = Arc::new(Log::default());
+    log.grow(2_500);
+    let open = log.open();
+    let seconds = [len().alias("n"), col("v").sum()];
+    let whole = |plan: Plan| plan.group_by_dynamic(&col("t"), &[], &tumbling("1s"), &seconds).unwrap();
+    let plan = whole(Plan::source("log numbers", schema()));
+    let query = Query::start("seconds", &plan, open.clone(), options()).unwrap();
+    wait_for(query.result(), "2,500 offsets", |s| s.rows_read == 4_500);
+
+    assert_eq!(query.view("again", &plan, &open).unwrap().status().name, "seconds");
+    let mean = (col("v") / col("n")).alias("mean");
+    let full = plan.filter(col("n").gt_eq(lit(1_800))).unwrap().with_columns(&[mean]).unwrap();
+    let view = query.view("full", &full, &open).unwrap();
+    assert_eq!((view.frame().height(), view.status().rows_read), (2, 4_500));
+    // The third second fills up, and so passes the filter now.
+    log.grow(2_500);
+    let status = wait_for(&view, "5,000 offsets", |s| s.rows_read == 9_000);
+    assert_eq!((status.name.as_str(), status.rows), ("full", 5));
+    let wanted = query.result().frame().lazy().with_columns([(col("v") / col("n")).alias("mean")]).collect().unwrap();
+    assert!(view.frame().equals(&wanted), "{} and {wanted}", view.frame());
+
+    let small = plan.with_columns(&[col("v").strict_cast(DataType::Int8)]).unwrap();
+    let failed = query.view("small", &small, &open).unwrap();
+    assert!(matches!(failed.status().state, State::Failed(_)), "{:?}", failed.status());
+    assert!(query.is_active(), "a view that fails is the only one that does");
+    assert!(query.view("read anew", &whole(Plan::source("log numbers", schema())), &open).is_none());
+    assert!(query.view("another log", &plan, &log.open()).is_none());
+    drop(query);
+    assert_eq!(view.status().state, State::Ended);
+}

@@ -124,6 +124,12 @@ impl Plan {
         &self.schema
     }
 
+    /// Whether this is the other plan itself, and not one that reads the same.
+    #[must_use]
+    pub fn is(&self, other: &Plan) -> bool {
+        Arc::ptr_eq(&self.node, &other.node)
+    }
+
     /// The plan's last step.
     #[must_use]
     pub fn node(&self) -> &Node {

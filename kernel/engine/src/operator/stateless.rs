@@ -75,7 +75,7 @@ pub(crate) fn execute(steps: &[Step], rows: DataFrame) -> PolarsResult<DataFrame
 }
 
 /// Runs steps on rows that have identities; those that do not pass are deleted.
-fn execute_keyed(steps: &[Step], changes: Changes) -> PolarsResult<Changes> {
+pub(crate) fn execute_keyed(steps: &[Step], changes: Changes) -> PolarsResult<Changes> {
     if steps.is_empty() {
         return Ok(changes);
     }

@@ -1,0 +1,41 @@
+//! One query for several views: a frame that is shown twice runs once, and what is made of a running query's rows one at a time
+//! is made of its result.
+
+use std::sync::Arc;
+
+use plan::{Node, Plan};
+
+use super::{OpenSource, Query, fingerprint};
+use crate::result::{LiveResult, Status, derives};
+
+impl Query {
+    /// The result of `plan`, where this query has it or has what it is made of; `name` is what people see of it. The plan must be
+    /// this query's or stand on it: two that merely read the same are not known to be the same.
+    ///
+    /// Rows that never change are not taken for a longer plan, for of a stream a result has the newest alone.
+    #[must_use]
+    pub fn view(&self, name: &str, plan: &Plan, open: &OpenSource) -> Option<LiveResult> {
+        if self.has_output || !self.is_active() || !Arc::ptr_eq(&self.open, open) {
+            return None;
+        }
+        let (mut steps, mut rest) = (Vec::new(), plan);
+        while !rest.is(&self.plan) {
+            match rest.node() {
+                Node::Step { input, step } if derives(step) => {
+                    steps.push(step.clone());
+                    rest = input;
+                }
+                _ => return None,
+            }
+        }
+        if steps.is_empty() {
+            return Some(self.result.clone());
+        }
+        if self.plan.appends() {
+            return None;
+        }
+        steps.reverse();
+        let status = Status { name: name.to_owned(), fingerprint: fingerprint(plan), ..Status::default() };
+        self.result.derive(steps, plan.schema().clone(), status)
+    }
+}
