@@ -1,6 +1,6 @@
 //! A page for tests: an echo kernel over the in-memory transport. Every wait has a deadline and shows what did arrive.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -133,7 +133,8 @@ impl Client {
     }
 }
 
-/// An output in a line.
+/// An output in a line, its fields by their names: whether objects keep the order in which they are written is for whoever asks
+/// serde_json for it.
 pub(crate) fn told(message: &Message) -> String {
     let content = &message.content;
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), |text| text.trim_end().to_owned());
@@ -146,7 +147,7 @@ pub(crate) fn told(message: &Message) -> String {
         }
         "execute_result" => format!("{} {}", content["execution_count"], text(&content["data"]["text/plain"])),
         "error" => format!("{} {}", text(&content["ename"]), text(&content["evalue"])),
-        _ => content.to_string(),
+        _ => json!(content.as_object().into_iter().flatten().collect::<BTreeMap<_, _>>()).to_string(),
     };
     format!("{} {rest}", message.header.msg_type)
 }
