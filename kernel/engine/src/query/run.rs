@@ -1,4 +1,4 @@
-//! What a query's thread does. It owns the pipeline, the sink and the checkpoint; the life of a batch is in
+//! What a query's thread does. It owns the pipeline, and with [`Out`] the sink and the checkpoint; the life of a batch is in
 //! [`Run::batch`], in the order that makes a repeat safe.
 
 use std::collections::VecDeque;
@@ -8,31 +8,24 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use plan::Plan;
-use polars::prelude::DataFrame;
 
 use super::facts::BatchFacts;
 use super::known::Known;
 use super::{OpenSource, Options, Output, RECENT, Step, Trigger};
-use crate::change::Changes;
-use crate::checkpoint::{Checkpoint, CheckpointError, Identity, Planned};
+use crate::checkpoint::{Checkpoint, CheckpointError, Planned};
 use crate::clock::Clock;
-use crate::operator::columns::ROW;
-use crate::pipeline::{Mode, OutputMode, Pipeline};
+use crate::pipeline::{Mode, Pipeline};
 use crate::progress::Progress;
 use crate::result::{LiveResult, State};
-use crate::saved::Saved;
-use crate::sink::{Sink, SinkError};
 use crate::source::{Offsets, Source, SourceBatch, SourceError};
+use out::Out;
+
+mod out;
 
 /// A small batch may take this part of a core's time.
 const PAUSES_PER_BATCH: u32 = 10;
 /// How often a screen is drawn anew.
 const A_FRAME: Duration = Duration::from_millis(33);
-/// The table of a saved state that has the result, where all of it is wanted.
-const RESULT: &str = "result";
-/// The table that has the keys of rows, where the sink is told of those that leave.
-const KEYS: &str = "keys";
-
 /// What the thread is given.
 pub(super) struct Run {
     pub(super) plan: Plan,
@@ -96,17 +89,6 @@ struct Reached {
     within: bool,
 }
 
-/// The sink and what belongs to it.
-struct Out {
-    sink: Box<dyn Sink>,
-    mode: OutputMode,
-    checkpoint: Option<Checkpoint>,
-    /// What the checkpoint had, until the first source is open.
-    found: Option<crate::checkpoint::Found>,
-    /// The newest batch that the sink has by its own account.
-    reached: Option<u64>,
-}
-
 impl Run {
     pub(super) fn guarded(self, output: Option<Output>) {
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.run(output))) {
@@ -164,21 +146,6 @@ impl Run {
         self.result.set_status(|status| status.state = State::Ended);
     }
 
-    /// Opens the checkpoint and asks the sink what it has.
-    fn ready(&self, output: Output) -> Result<Out, Halt> {
-        let Output { mut sink, mode, checkpoint, use_newest_good_state } = output;
-        let identity = Identity::new(self.plan.explain(), &format!("{mode:?}").to_lowercase());
-        let (checkpoint, found) = match checkpoint {
-            Some(folder) => {
-                let (checkpoint, found) = Checkpoint::open(&folder, &identity, use_newest_good_state)?;
-                (Some(checkpoint), Some(found))
-            }
-            None => (None, None),
-        };
-        let reached = self.insist(|| sink.reached())?;
-        Ok(Out { sink, mode, checkpoint, found, reached })
-    }
-
     /// Reads batch after batch. A source that comes back goes on with the state and the offsets that were reached.
     fn read(&self, mut source: Box<dyn Source>, progress: &mut Option<Reached>, mut out: Option<&mut Out>) -> Halt {
         if progress.is_none() {
@@ -211,40 +178,20 @@ impl Run {
 
     fn begin(&self, source: &mut dyn Source, out: Option<&mut Out>) -> Result<Reached, Halt> {
         let mut pipeline = Pipeline::new(&self.plan, &source.schema(), Mode::Stream, &self.clock)?;
-        let mut from = source.start().map_err(Halt::Source)?;
+        let from = source.start().map_err(Halt::Source)?;
         pipeline.expect(from.0.keys().copied());
         let end = match self.options.trigger {
             Trigger::AvailableNow | Trigger::Once => Some(source.latest().map_err(Halt::Source)?),
             _ => None,
         };
-        let (mut batch, mut again, mut known) = (0, VecDeque::new(), None);
+        let (batch, again, unsaved) = (0, VecDeque::new(), (0, self.clock.now()));
+        let mut reached = Reached { pipeline, known: None, from, batch, again, end, unsaved, within: false };
         if let Some(out) = out {
-            known = Known::new(&self.plan, out.mode, &out.sink.keys())?;
-            if out.mode == OutputMode::Append {
-                pipeline.append();
-            }
-            if let Some(found) = out.found.take() {
-                if let Some((after, mut saved)) = found.state {
-                    batch = after + 1;
-                    from = saved.facts.offsets.clone();
-                    if let Some(rows) = saved.frames.remove(RESULT) {
-                        self.refill(rows)?;
-                    }
-                    let (keys, changes) = (saved.frames.remove(KEYS), saved.take_changes(KEYS));
-                    if let Some(known) = &mut known {
-                        known.restore(keys, changes).map_err(Halt::Failed)?;
-                    }
-                    pipeline.restore(saved)?;
-                }
-                again = found.batches.into();
-            }
-            let known = again.back().map(|planned: &Planned| planned.batch).or(u64::checked_sub(batch, 1));
-            if let Some(reached) = out.reached.filter(|reached| known.is_none_or(|known| *reached > known)) {
-                return Err(Halt::Failed(unknown_batches(reached, out.checkpoint.is_some())));
-            }
+            self.go_on(out, &mut reached)?;
         }
-        self.result.set_status(|status| status.offsets = from.0.iter().map(|(p, at)| (*p, (*at, *at))).collect());
-        Ok(Reached { pipeline, known, from, batch, again, end, unsaved: (0, self.clock.now()), within: false })
+        let offsets = reached.from.0.iter().map(|(p, at)| (*p, (*at, *at))).collect();
+        self.result.set_status(|status| status.offsets = offsets);
+        Ok(reached)
     }
 
     /// Runs one batch, if there is one; gives the time to rest after it.
@@ -305,17 +252,7 @@ impl Run {
         reached.unsaved.0 += progress.input_rows;
         reached.within = false;
         if let Some(out) = out {
-            self.step(batch, Step::Written)?;
-            let (rows, since) = reached.unsaved;
-            let due = self.clock.now().saturating_sub(since) > self.options.snapshot_every;
-            if out.checkpoint.is_some() && (rows >= self.options.snapshot_rows || due) {
-                self.snapshot(reached, out)?;
-            }
-            self.step(batch, Step::Saved)?;
-            if let Some(checkpoint) = out.checkpoint.as_mut().filter(|_| !committed) {
-                checkpoint.commit(batch)?;
-            }
-            self.step(batch, Step::Committed)?;
+            self.keep(out, reached, batch, committed)?;
         }
         if !is_new {
             reached.again.pop_front();
@@ -351,92 +288,6 @@ impl Run {
         Ok(Some(Planned { batch: reached.batch, from, to, at: Some(at), ran: None, committed: false }))
     }
 
-    /// Gives a batch to the sink, unless that has it.
-    fn write(
-        &self,
-        out: &mut Out,
-        batch: u64,
-        changes: Changes,
-        gone: &DataFrame,
-        progress: &mut Progress,
-    ) -> Result<(), Halt> {
-        let rows: DataFrame = match out.mode {
-            OutputMode::Append | OutputMode::Update => changes.rows,
-            // The first row of a sorted result has the largest identity.
-            OutputMode::Complete if self.plan.order().is_some() => self.result.frame().reverse(),
-            OutputMode::Complete => self.result.frame(),
-        };
-        progress.output_rows = rows.height();
-        if out.reached.is_none_or(|reached| batch > reached) {
-            self.insist(|| out.sink.write_changes(batch, &rows, gone))?;
-        }
-        Ok(())
-    }
-
-    /// Asks a sink until it answers, or says that it never will.
-    fn insist<T>(&self, mut ask: impl FnMut() -> Result<T, SinkError>) -> Result<T, Halt> {
-        loop {
-            match ask() {
-                Ok(answer) => {
-                    self.result.set_status(|status| {
-                        if matches!(status.state, State::Waiting(_)) {
-                            status.state = State::Running;
-                        }
-                    });
-                    return Ok(answer);
-                }
-                Err(error) if error.retry => {
-                    let text = error.to_string();
-                    self.result.set_status(|status| status.state = State::Waiting(text));
-                    if self.pause(self.options.retry_after) {
-                        return Err(Halt::Stopped);
-                    }
-                }
-                Err(error) => return Err(Halt::Failed(error.to_string())),
-            }
-        }
-    }
-
-    fn snapshot(&self, reached: &mut Reached, out: &mut Out) -> Result<(), Halt> {
-        let Some(after) = reached.batch.checked_sub(1) else { return Ok(()) };
-        let Some(checkpoint) = &mut out.checkpoint else { return Ok(()) };
-        let all = checkpoint.wants_all();
-        let mut saved: Saved = reached.pipeline.snapshot(all)?;
-        saved.facts.offsets = reached.from.clone();
-        if out.mode == OutputMode::Complete {
-            let (ids, mut rows) = self.result.identified();
-            rows.with_column(polars::prelude::Column::new(ROW.into(), ids))?;
-            saved.frames.insert(RESULT.to_owned(), rows);
-        }
-        if let Some(known) = &mut reached.known {
-            let keys = known.save(all)?;
-            match all {
-                true => drop(saved.frames.insert(KEYS.to_owned(), keys)),
-                false => drop(saved.changes.insert(KEYS.to_owned(), vec![keys])),
-            }
-        }
-        checkpoint.snapshot(after, &mut saved)?;
-        reached.unsaved = (0, self.clock.now());
-        Ok(())
-    }
-
-    /// Writes the state of a query that ends as it should. Where that fails, the next start repeats batches.
-    fn save(&self, reached: &mut Option<Reached>, out: Option<&mut Out>) {
-        if let (Some(reached), Some(out)) = (reached, out)
-            && reached.unsaved.0 > 0
-            && !reached.within
-        {
-            let _ = self.snapshot(reached, out);
-        }
-    }
-
-    /// Puts back the result that a state had.
-    fn refill(&self, mut rows: DataFrame) -> Result<(), Halt> {
-        let ids = rows.drop_in_place(ROW)?.u64()?.iter().map(Option::unwrap_or_default).collect();
-        self.result.apply(&Changes { ids, rows, deletes: Vec::new() }, |_| {})?;
-        Ok(())
-    }
-
     fn tell(&self, progress: Progress) {
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         if recent.len() == RECENT {
@@ -470,19 +321,6 @@ impl Run {
     fn pause(&self, time: Duration) -> bool {
         matches!(self.stopped.recv_timeout(time), Err(RecvTimeoutError::Disconnected))
     }
-}
-
-/// Why a query does not start that knows less than its sink: it would number other rows like those that are there.
-fn unknown_batches(reached: u64, has_checkpoint: bool) -> String {
-    let (why, hint) = if has_checkpoint {
-        (
-            "its checkpoint knows of none so new: it was deleted, or is an older copy",
-            "Put the checkpoint back, or choose another one and another place to write to",
-        )
-    } else {
-        ("it has no checkpoint to go on from", "Start it with .checkpoint(\"…\"), and write to another place")
-    };
-    format!("the sink has batches of this query up to {reached}, and {why}. {hint}")
 }
 
 fn checkpoint<'a>(out: &'a mut Option<&mut Out>) -> Option<&'a mut Checkpoint> {
