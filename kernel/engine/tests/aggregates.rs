@@ -2,6 +2,8 @@
 //! values, the cut into batches and the restarts; the approximate ones are as near as they say.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod common;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -9,6 +11,8 @@ use engine::{Clock, LiveResult, ManualClock, Mode, PartitionRows, Pipeline, Stat
 use plan::{Plan, QuantileSketch, approx_quantile, tumbling};
 use polars::prelude::*;
 use proptest::prelude::*;
+
+use common::cases_or;
 
 const METHODS: [QuantileMethod; 6] = [
     QuantileMethod::Nearest,
@@ -213,13 +217,8 @@ fn assert_same(ours: &DataFrame, polars: &DataFrame) {
     }
 }
 
-/// `CORRIENTE_CASES` sets how many random cases a property is tried with.
-fn cases() -> u32 {
-    std::env::var("CORRIENTE_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(300) / 2
-}
-
 proptest! {
-    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases_or(300) / 2, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn any_cut_of_any_values_gives_what_polars_gives(

@@ -3,181 +3,24 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use engine::{
-    Clock, Crash, ManualClock, Mode, Offsets, OpenSource, Options, OutputMode, PartitionRows, Pipeline, Query,
-    QueryOutput, Sink, SinkError, Source, SourceBatch, SourceError, Step, Trigger, collect,
+    Clock, Crash, ManualClock, Mode, Options, OutputMode, PartitionRows, Pipeline, Query, Step, Trigger, collect,
 };
 use plan::{Moment, Plan, StateFunction, session, tumbling};
 use polars::prelude::*;
 use proptest::prelude::*;
 
+mod common;
+#[path = "idle/driven.rs"]
+mod driven;
+
+use common::query::{Kept, STEPS, crash_after};
+use driven::{Driven, Log, frame, values};
+
 const DEADLINE: Duration = Duration::from_secs(20);
-const STEPS: [Step; 6] = [Step::Planned, Step::Read, Step::Ran, Step::Written, Step::Saved, Step::Committed];
-
-/// A log that grows: the times of each partition's rows.
-#[derive(Default)]
-struct Log {
-    rows: Mutex<BTreeMap<i32, Vec<i64>>>,
-    grown: Condvar,
-}
-
-impl Log {
-    fn of(rows: &[(i32, &[i64])]) -> Arc<Log> {
-        let log = Arc::new(Log::default());
-        log.add(rows);
-        log
-    }
-
-    fn add(&self, rows: &[(i32, &[i64])]) {
-        let mut all = self.rows.lock().unwrap();
-        for (partition, times) in rows {
-            all.entry(*partition).or_default().extend(*times);
-        }
-        self.grown.notify_all();
-    }
-
-    fn open(self: &Arc<Log>) -> OpenSource {
-        let log = Arc::clone(self);
-        Arc::new(move |columns| Ok(Box::new(Reader(Arc::clone(&log), columns.to_vec())) as Box<dyn Source>))
-    }
-
-    fn end(&self) -> Offsets {
-        Offsets(self.rows.lock().unwrap().iter().map(|(partition, rows)| (*partition, rows.len() as i64)).collect())
-    }
-}
-
-struct Reader(Arc<Log>, Vec<PlSmallStr>);
-
-fn frame(times: &[i64]) -> DataFrame {
-    let time = col("time").cast(DataType::Datetime(TimeUnit::Milliseconds, None));
-    df!["time" => times].unwrap().lazy().with_columns([time]).collect().unwrap()
-}
-
-impl Reader {
-    /// The columns that are wanted, which may be none.
-    fn wanted(&self, times: &[i64]) -> DataFrame {
-        let rows = frame(times).select(self.1.iter().cloned()).unwrap();
-        DataFrame::new(times.len(), rows.columns().to_vec()).unwrap()
-    }
-}
-
-impl Source for Reader {
-    fn schema(&self) -> SchemaRef {
-        frame(&[]).select(self.1.iter().cloned()).unwrap().schema().clone()
-    }
-
-    fn start(&mut self) -> Result<Offsets, SourceError> {
-        Ok(Offsets(self.0.end().0.into_keys().map(|partition| (partition, 0)).collect()))
-    }
-
-    fn latest(&mut self) -> Result<Offsets, SourceError> {
-        Ok(self.0.end())
-    }
-
-    fn available(&mut self, from: &Offsets, _: usize, _: Duration) -> Result<Offsets, SourceError> {
-        // A short wait, so that the query soon sees that the test's clock has gone on.
-        let rows = self.0.rows.lock().unwrap();
-        let nothing = |rows: &mut BTreeMap<i32, Vec<i64>>| rows.iter().all(|(p, rows)| rows.len() as i64 <= from.0[p]);
-        drop(self.0.grown.wait_timeout_while(rows, Duration::from_millis(5), nothing).unwrap());
-        Ok(self.0.end())
-    }
-
-    fn read(&mut self, from: &Offsets, to: &Offsets) -> Result<SourceBatch, SourceError> {
-        assert!(to.is_beyond(from), "a batch without rows needs no source");
-        let rows = self.0.rows.lock().unwrap();
-        let part = |(partition, end): (&i32, &i64)| PartitionRows {
-            partition: *partition,
-            rows: self.wanted(&rows[partition][from.0[partition] as usize..*end as usize]),
-            newest_ms: None,
-        };
-        let parts = to.0.iter().filter(|(p, end)| from.0[p] < **end).map(part).collect();
-        Ok(SourceBatch { parts, dead_letters: Vec::new(), ..SourceBatch::default() })
-    }
-}
-
-/// Keeps each batch under its number.
-#[derive(Clone, Default)]
-struct Kept(Arc<Mutex<BTreeMap<u64, DataFrame>>>);
-
-impl Sink for Kept {
-    fn write(&mut self, batch: u64, rows: &DataFrame) -> Result<(), SinkError> {
-        self.0.lock().unwrap().insert(batch, rows.clone());
-        Ok(())
-    }
-}
-
-impl Kept {
-    fn batches(&self) -> usize {
-        self.0.lock().unwrap().len()
-    }
-
-    /// All rows, batch by batch: the values of two columns.
-    fn values(&self, time: &str, count: &str) -> Vec<(i64, i64)> {
-        let of = |frame: &DataFrame, name: &str| {
-            let column = frame.column(name).unwrap().to_physical_repr().cast(&DataType::Int64).unwrap();
-            column.i64().unwrap().iter().map(Option::unwrap).collect::<Vec<_>>()
-        };
-        let kept = self.0.lock().unwrap();
-        kept.values().flat_map(|rows| of(rows, time).into_iter().zip(of(rows, count)).collect::<Vec<_>>()).collect()
-    }
-}
-
-/// A query that a test drives.
-struct Driven<'a> {
-    plan: &'a Plan,
-    log: &'a Arc<Log>,
-    clock: Arc<ManualClock>,
-    kept: Kept,
-    folder: &'a Path,
-    query: Query,
-    /// How far the clock goes on while a query that crashed is started again.
-    pause: Duration,
-}
-
-impl Driven<'_> {
-    fn start<'a>(plan: &'a Plan, log: &'a Arc<Log>, folder: &'a Path, crash: Option<Crash>) -> Driven<'a> {
-        let (clock, kept) = (Arc::<ManualClock>::default(), Kept::default());
-        let query = begin(plan, log, &clock, &kept, folder, crash);
-        Driven { plan, log, clock, kept, folder, query, pause: Duration::ZERO }
-    }
-
-    /// Waits for something; starts a query that has crashed again.
-    fn until(&mut self, what: &str, done: impl Fn(&Driven<'_>) -> bool) {
-        let end = std::time::Instant::now() + DEADLINE;
-        while !done(self) {
-            assert!(std::time::Instant::now() < end, "{what}: {:?} {:?}", self.query.status(), self.kept.0);
-            if let Some(error) = self.query.exception() {
-                assert!(error.contains("a test ended"), "{error}");
-                self.clock.advance(self.pause);
-                self.query.stop();
-                self.query = begin(self.plan, self.log, &self.clock, &self.kept, self.folder, None);
-            }
-            std::thread::yield_now();
-        }
-    }
-}
-
-fn begin(
-    plan: &Plan,
-    log: &Arc<Log>,
-    clock: &Arc<ManualClock>,
-    kept: &Kept,
-    folder: &Path,
-    crash: Option<Crash>,
-) -> Query {
-    let options = Options { interval: Duration::ZERO, clock: clock.clone(), crash, ..Options::default() };
-    let output = QueryOutput {
-        sink: Box::new(kept.clone()),
-        mode: OutputMode::Append,
-        checkpoint: Some(folder.to_owned()),
-        use_newest_good_state: false,
-    };
-    Query::write("test", plan, log.open(), options, output).unwrap()
-}
 
 fn source() -> Plan {
     Plan::source("memory times", frame(&[]).schema().clone())
@@ -192,17 +35,17 @@ fn windows() -> Plan {
 fn with_an_idle_partition(crash: Option<Crash>) -> (Vec<(i64, i64)>, usize) {
     let (plan, log, folder) = (windows(), Log::of(&[(0, &[5]), (1, &[5])]), tempfile::tempdir().unwrap());
     let mut driven = Driven::start(&plan, &log, folder.path(), crash);
-    driven.until("the first batch", |driven| driven.kept.batches() >= 1);
+    driven.until("the first batch", |driven| driven.batches() >= 1);
     driven.clock.advance(Duration::from_secs(20));
     log.add(&[(0, &[100])]);
-    driven.until("the second batch", |driven| driven.kept.batches() >= 2);
+    driven.until("the second batch", |driven| driven.batches() >= 2);
     driven.clock.advance(Duration::from_secs(15));
-    driven.until("the batch without rows", |driven| driven.kept.batches() >= 3);
-    let early = driven.kept.values("time", "n").len();
+    driven.until("the batch without rows", |driven| driven.batches() >= 3);
+    let early = driven.values("time", "n").len();
     log.add(&[(0, &[200]), (1, &[200])]);
-    driven.until("the last window", |driven| driven.kept.values("time", "n").len() >= 2);
+    driven.until("the last window", |driven| driven.values("time", "n").len() >= 2);
     driven.query.stop();
-    (driven.kept.values("time", "n"), early)
+    (driven.values("time", "n"), early)
 }
 
 #[test]
@@ -215,8 +58,7 @@ fn windows_come_out_without_rows_when_a_partition_falls_idle() {
 #[test]
 fn a_crash_in_a_batch_without_rows_changes_nothing() {
     for step in STEPS {
-        let crash: Crash = Arc::new(move |batch, after| (batch, after) == (2, step));
-        let (windows, _) = with_an_idle_partition(Some(crash));
+        let (windows, _) = with_an_idle_partition(Some(crash_after(2, step)));
         assert_eq!(windows, [(0, 2), (100, 1)], "after {step:?}");
     }
 }
@@ -352,41 +194,39 @@ fn by_clock() -> Plan {
 fn by_the_clock(crash: Option<Crash>) -> Vec<(i64, i64)> {
     let (plan, log, folder) = (by_clock(), Log::of(&[(0, &[1, 2]), (1, &[3])]), tempfile::tempdir().unwrap());
     let mut driven = Driven::start(&plan, &log, folder.path(), crash);
-    driven.until("the first batch", |driven| driven.kept.batches() >= 1);
+    driven.until("the first batch", |driven| driven.batches() >= 1);
     driven.clock.advance(Duration::from_secs(4));
     log.add(&[(0, &[4, 5])]);
-    driven.until("the second batch", |driven| driven.kept.batches() >= 2);
+    driven.until("the second batch", |driven| driven.batches() >= 2);
     driven.clock.advance(Duration::from_secs(6));
-    driven.until("the window", |driven| !driven.kept.values("arrived", "n").is_empty());
+    driven.until("the window", |driven| !driven.values("arrived", "n").is_empty());
     driven.query.stop();
-    driven.kept.values("arrived", "n")
+    driven.values("arrived", "n")
 }
 
 #[test]
 fn windows_of_the_time_of_processing_close_as_the_clock_goes_on() {
     assert_eq!(by_the_clock(None), [(0, 5)]);
     for (batch, step) in (0..3).flat_map(|batch| STEPS.map(|step| (batch, step))) {
-        let crash: Crash = Arc::new(move |at, after| (at, after) == (batch, step));
-        assert_eq!(by_the_clock(Some(crash)), [(0, 5)], "after {step:?} of batch {batch}");
+        assert_eq!(by_the_clock(Some(crash_after(batch, step))), [(0, 5)], "after {step:?} of batch {batch}");
     }
 }
 
 #[test]
 fn a_batch_that_is_repeated_has_the_time_of_processing_that_it_had() {
     for step in STEPS {
-        let crash: Crash = Arc::new(move |batch, after| (batch, after) == (1, step));
         let (plan, log, folder) = (stamped(), Log::of(&[(0, &[1])]), tempfile::tempdir().unwrap());
-        let mut driven = Driven::start(&plan, &log, folder.path(), Some(crash));
+        let mut driven = Driven::start(&plan, &log, folder.path(), Some(crash_after(1, step)));
         driven.pause = Duration::from_secs(60);
-        driven.until("the first batch", |driven| driven.kept.batches() >= 1);
+        driven.until("the first batch", |driven| driven.batches() >= 1);
         driven.clock.advance(Duration::from_millis(7));
         log.add(&[(0, &[2])]);
         driven.until("the crash", |driven| driven.clock.now() > Duration::from_secs(1));
-        driven.until("the second batch", |driven| driven.kept.batches() >= 2);
+        driven.until("the second batch", |driven| driven.batches() >= 2);
         log.add(&[(0, &[3])]);
-        driven.until("the third batch", |driven| driven.kept.batches() >= 3);
+        driven.until("the third batch", |driven| driven.batches() >= 3);
         driven.query.stop();
-        let values = driven.kept.values("arrived", "time");
+        let values = driven.values("arrived", "time");
         assert_eq!(values, [(0, 1), (7, 2), (60_007, 3)], "after {step:?}");
     }
 }
@@ -406,11 +246,11 @@ fn a_function_with_a_state_is_called_as_the_clock_goes_on() {
     let plan = marked.with_state(&[], function).unwrap();
     let (log, folder) = (Log::of(&[(0, &[1, 2]), (1, &[3])]), tempfile::tempdir().unwrap());
     let mut driven = Driven::start(&plan, &log, folder.path(), None);
-    driven.until("the first batch", |driven| driven.kept.batches() >= 1);
+    driven.until("the first batch", |driven| driven.batches() >= 1);
     driven.clock.advance(Duration::from_secs(6));
-    driven.until("the call", |driven| !driven.kept.values("n", "n").is_empty());
+    driven.until("the call", |driven| !driven.values("n", "n").is_empty());
     driven.query.stop();
-    assert_eq!(driven.kept.values("n", "n"), [(3, 3)]);
+    assert_eq!(driven.values("n", "n"), [(3, 3)]);
     let progress = driven.query.last_progress().unwrap();
     assert_eq!((progress.input_rows, progress.output_rows), (0, 1));
 }
@@ -432,12 +272,7 @@ fn a_log_of_an_older_version_says_no_time_and_goes_on() {
     let kept = Kept::default();
     let run = |crash: Option<Crash>| {
         let options = Options { trigger: Trigger::AvailableNow, crash, ..Options::default() };
-        let output = QueryOutput {
-            sink: Box::new(kept.clone()),
-            mode: OutputMode::Append,
-            checkpoint: Some(folder.path().to_owned()),
-            use_newest_good_state: false,
-        };
+        let output = kept.output(OutputMode::Append, folder.path());
         let query = Query::write("test", &source(), log.open(), options, output).unwrap();
         assert!(query.await_termination(DEADLINE));
         query.exception()
@@ -449,7 +284,7 @@ fn a_log_of_an_older_version_says_no_time_and_goes_on() {
     assert!(line["planned"].as_object_mut().unwrap().remove("at").is_some(), "{text}");
     std::fs::write(&path, format!("{line}\n")).unwrap();
     assert_eq!(run(None), None);
-    assert_eq!(kept.values("time", "time").len(), 3);
+    assert_eq!(values(&kept, "time", "time").len(), 3);
 }
 
 #[test]

@@ -2,6 +2,8 @@
 //! columns a watermark says something of.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod common;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -10,6 +12,9 @@ use plan::{Plan, SIDE_TIME, Step, Window, hopping, session, tumbling, within};
 use polars::prelude::*;
 use polars::series::IsSorted;
 use proptest::prelude::*;
+
+use common::cases_or;
+use common::cuts::batches;
 
 /// Partition, time, and a number of its own.
 type Row = (i32, i64, i64);
@@ -43,18 +48,6 @@ fn parts(batch: &[Row]) -> Vec<PartitionRows> {
         .collect()
 }
 
-fn batches(rows: &[Row], cuts: &[usize]) -> Vec<Vec<Row>> {
-    let mut rest = rows;
-    let mut batches = Vec::new();
-    for cut in cuts {
-        let (batch, after) = rest.split_at((*cut).min(rest.len()));
-        batches.push(batch.to_vec());
-        rest = after;
-    }
-    batches.push(rest.to_vec());
-    batches
-}
-
 /// What came of a plan.
 struct Given {
     /// The rows it gave, all that there ever were.
@@ -67,8 +60,18 @@ struct Given {
 
 /// Runs a plan over batches; before the batches that are named it is restarted with its state.
 fn run(plan: &Plan, batches: &[Vec<Row>], restarts: &[usize]) -> Given {
+    run_in(OutputMode::Update, plan, batches, restarts)
+}
+
+fn run_in(mode: OutputMode, plan: &Plan, batches: &[Vec<Row>], restarts: &[usize]) -> Given {
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
-    let begin = || Pipeline::new(plan, frame(&[]).schema(), Mode::Stream, &clock).unwrap();
+    let begin = || {
+        let mut pipeline = Pipeline::new(plan, frame(&[]).schema(), Mode::Stream, &clock).unwrap();
+        if mode == OutputMode::Append {
+            pipeline.append();
+        }
+        pipeline
+    };
     let mut pipeline = begin();
     pipeline.expect(0..2);
     let mut given = Given { rows: Vec::new(), late: 0, before: Vec::new() };
@@ -117,13 +120,8 @@ fn rows() -> impl Strategy<Value = Vec<Row>> {
         .prop_map(|rows| rows.into_iter().zip(0..).map(|((partition, time), id)| (partition, time, id)).collect())
 }
 
-/// `CORRIENTE_CASES` sets how many random cases a property is tried with.
-fn cases() -> u32 {
-    std::env::var("CORRIENTE_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(200)
-}
-
 proptest! {
-    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases_or(200), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn late_rows_and_aggregated_rows_are_all_rows(
@@ -171,26 +169,10 @@ proptest! {
 
 /// The final windows of a plan once event time has come far beyond all rows.
 fn finals(plan: &Plan, batches: &[Vec<Row>], restarts: &[usize]) -> (DataFrame, usize) {
-    let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
-    let begin = || {
-        let mut pipeline = Pipeline::new(plan, frame(&[]).schema(), Mode::Stream, &clock).unwrap();
-        pipeline.append();
-        pipeline
-    };
-    let mut pipeline = begin();
-    pipeline.expect(0..2);
-    let (mut all, mut late) = (DataFrame::empty_with_schema(plan.schema()), 0);
-    for (number, batch) in batches.iter().chain([&vec![(0, FAR, -1), (1, FAR, -1)]]).enumerate() {
-        if restarts.contains(&number) {
-            let saved = pipeline.save().unwrap();
-            pipeline = begin();
-            pipeline.restore(saved).unwrap();
-        }
-        let output = pipeline.execute(parts(batch)).unwrap();
-        late += output.late;
-        all.vstack_mut(&output.changes.rows).unwrap();
-    }
-    (all, late)
+    let far = vec![(0, FAR, -1), (1, FAR, -1)];
+    let given = run_in(OutputMode::Append, plan, &[batches, &[far]].concat(), restarts);
+    let none = DataFrame::empty_with_schema(plan.schema());
+    (given.rows.iter().fold(none, |all, rows| all.vstack(rows).unwrap()), given.late)
 }
 
 /// Later than every other row.
@@ -213,7 +195,7 @@ fn in_time(batches: &[Vec<Row>], delay: i64) -> Vec<Row> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases_or(200), failure_persistence: None, ..ProptestConfig::default() })]
 
     /// The times that windows are named by are behind the watermark by as much as a window is long.
     #[test]

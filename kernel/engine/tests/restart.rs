@@ -7,24 +7,20 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use engine::{
-    Crash, Offsets, OpenSource, Options, OutputMode, PartitionRows, Query, QueryOutput, Sink, SinkError, Source,
-    SourceBatch, SourceError, StartError, Step, Trigger,
-};
+use engine::{Crash, OpenSource, Options, OutputMode, Query, QueryOutput, Sink, SinkError, StartError, Step, Trigger};
 use plan::{Moment, Plan, StateFunction, approx_quantile, hopping, session, tumbling};
 use polars::prelude::*;
 
+mod common;
 #[path = "restart/keys.rs"]
 mod keys;
 
+use common::query::{Kept, STEPS, crash_after};
+
 const DEADLINE: Duration = Duration::from_secs(30);
-const STEPS: [Step; 6] = [Step::Planned, Step::Read, Step::Ran, Step::Written, Step::Saved, Step::Committed];
 const PARTITIONS: i32 = 2;
 /// Rows in each partition.
 const ROWS: i64 = 60;
-
-/// A fixed log: offset `n` of a partition is the row of the time `n` s, now and then an old one.
-struct Fixed;
 
 fn schema() -> SchemaRef {
     let fields = [
@@ -36,6 +32,7 @@ fn schema() -> SchemaRef {
     Arc::new(Schema::from_iter(fields))
 }
 
+/// Offset `n` of a partition is the row of the time `n` s, now and then an old one.
 fn rows(partition: i32, offsets: std::ops::Range<i64>) -> DataFrame {
     let offsets: Vec<i64> = offsets.collect();
     let time = |n: &i64| if n % 11 == 10 { (n - 9) * 1000 } else { n * 1000 + i64::from(partition) };
@@ -49,52 +46,8 @@ fn rows(partition: i32, offsets: std::ops::Range<i64>) -> DataFrame {
     frame.unwrap().lazy().with_columns([time]).collect().unwrap()
 }
 
-impl Source for Fixed {
-    fn schema(&self) -> SchemaRef {
-        schema()
-    }
-
-    fn start(&mut self) -> Result<Offsets, SourceError> {
-        Ok(Offsets((0..PARTITIONS).map(|p| (p, 0)).collect()))
-    }
-
-    fn latest(&mut self) -> Result<Offsets, SourceError> {
-        Ok(Offsets((0..PARTITIONS).map(|p| (p, ROWS)).collect()))
-    }
-
-    fn available(&mut self, from: &Offsets, max_rows: usize, _: Duration) -> Result<Offsets, SourceError> {
-        let each = max_rows as i64 / i64::from(PARTITIONS);
-        Ok(Offsets(from.0.iter().map(|(p, at)| (*p, (at + each).min(ROWS))).collect()))
-    }
-
-    fn read(&mut self, from: &Offsets, to: &Offsets) -> Result<SourceBatch, SourceError> {
-        let part =
-            |(p, end): (&i32, &i64)| PartitionRows { partition: *p, rows: rows(*p, from.0[p]..*end), newest_ms: None };
-        Ok(SourceBatch { parts: to.0.iter().map(part).collect(), dead_letters: Vec::new(), ..SourceBatch::default() })
-    }
-}
-
 fn open() -> OpenSource {
-    Arc::new(|_| Ok(Box::new(Fixed) as Box<dyn Source>))
-}
-
-/// Keeps each batch under its number; counts how often one was written.
-#[derive(Clone, Default)]
-struct Kept(Arc<Mutex<BTreeMap<u64, (DataFrame, usize)>>>);
-
-impl Sink for Kept {
-    fn write(&mut self, batch: u64, rows: &DataFrame) -> Result<(), SinkError> {
-        let mut kept = self.0.lock().unwrap();
-        let times = kept.get(&batch).map_or(0, |(_, times)| *times) + 1;
-        kept.insert(batch, (rows.clone(), times));
-        Ok(())
-    }
-}
-
-impl Kept {
-    fn batches(&self) -> Vec<(u64, DataFrame)> {
-        self.0.lock().unwrap().iter().map(|(batch, (rows, _))| (*batch, rows.clone())).collect()
-    }
+    common::log::open((0..PARTITIONS).map(|partition| rows(partition, 0..ROWS)).collect(), usize::MAX)
 }
 
 /// Runs a query over everything that is there; gives why it failed, if it did.
@@ -106,20 +59,12 @@ fn run(
     snapshot_rows: usize,
     crash: Option<Crash>,
 ) -> Option<String> {
-    ended(plan, mode, folder, Box::new(sink.clone()), snapshot_rows, crash).exception()
+    ended(plan, sink.output(mode, folder), snapshot_rows, crash).exception()
 }
 
 /// A query that has run over everything that is there, or failed.
-fn ended(
-    plan: &Plan,
-    mode: OutputMode,
-    folder: &Path,
-    sink: Box<dyn Sink>,
-    snapshot_rows: usize,
-    crash: Option<Crash>,
-) -> Query {
+fn ended(plan: &Plan, output: QueryOutput, snapshot_rows: usize, crash: Option<Crash>) -> Query {
     let options = Options { max_rows: 20, trigger: Trigger::AvailableNow, snapshot_rows, crash, ..Options::default() };
-    let output = QueryOutput { sink, mode, checkpoint: Some(folder.to_owned()), use_newest_good_state: false };
     let query = Query::write("test", plan, open(), options, output).unwrap();
     assert!(query.await_termination(DEADLINE), "the query has not ended: {:?}", query.status());
     query
@@ -230,7 +175,7 @@ fn a_crash_after_any_step_of_any_batch_changes_nothing() {
         for step in STEPS {
             for batch in 0..6 {
                 let (folder, kept) = (tempfile::tempdir().unwrap(), Kept::default());
-                let crash: Crash = Arc::new(move |at, after| (at, after) == (batch, step));
+                let crash = crash_after(batch, step);
                 // Once with a state after every batch, some of which say only what changed.
                 let rows = if batch == 3 { 1 } else { 45 };
                 let failed = run(&plan, mode, folder.path(), &kept, rows, Some(crash));
@@ -287,7 +232,7 @@ fn a_query_that_ended_well_repeats_nothing() {
     for _ in 0..2 {
         assert_eq!(run(&plan, mode, folder.path(), &kept, 45, None), None);
     }
-    assert!(kept.0.lock().unwrap().values().all(|(_, times)| *times == 1));
+    assert!(kept.has_each_once());
 }
 
 #[test]
@@ -310,16 +255,8 @@ fn a_damaged_state_is_named_and_an_older_one_is_used_when_asked() {
     std::fs::write(&newest, "damaged").unwrap();
     let refused = run(&plan, mode, folder.path(), &kept, 45, None).unwrap();
     assert!(refused.contains("0-groups.changes.parquet") && refused.contains("use_newest_good_state"), "{refused}");
-    let output = QueryOutput {
-        sink: Box::new(kept.clone()),
-        mode,
-        checkpoint: Some(folder.path().to_owned()),
-        use_newest_good_state: true,
-    };
-    let options = Options { max_rows: 20, trigger: Trigger::AvailableNow, ..Options::default() };
-    let query = Query::write("test", &plan, open(), options, output).unwrap();
-    assert!(query.await_termination(DEADLINE));
-    assert_eq!(query.exception(), None);
+    let output = QueryOutput { use_newest_good_state: true, ..kept.output(mode, folder.path()) };
+    assert_eq!(ended(&plan, output, 45, None).exception(), None);
 }
 
 /// The rows of the table with the groups in each state of a checkpoint, and whether they are only what changed.
@@ -358,7 +295,7 @@ fn a_damaged_state_that_others_go_with_is_named_and_an_older_one_is_used_when_as
     let (whole, other) = (Kept::default(), tempfile::tempdir().unwrap());
     assert_eq!(run(&plan, OutputMode::Update, other.path(), &whole, 1, None), None);
     let (kept, folder) = (Kept::default(), tempfile::tempdir().unwrap());
-    let crash: Crash = Arc::new(|batch, step| (batch, step) == (3, Step::Saved));
+    let crash = crash_after(3, Step::Saved);
     assert!(run(&plan, OutputMode::Update, folder.path(), &kept, 1, Some(crash)).is_some());
     let states = groups_of_states(folder.path());
     let with_all: Vec<u64> = states.iter().filter(|(_, (changes, _))| !changes).map(|(batch, _)| *batch).collect();
@@ -367,16 +304,8 @@ fn a_damaged_state_that_others_go_with_is_named_and_an_older_one_is_used_when_as
     std::fs::write(&newest, "damaged").unwrap();
     let refused = run(&plan, OutputMode::Update, folder.path(), &kept, 1, None).unwrap();
     assert!(refused.contains("is damaged") && refused.contains(&format!("state/{}", with_all[1])), "{refused}");
-    let output = QueryOutput {
-        sink: Box::new(kept.clone()),
-        mode: OutputMode::Update,
-        checkpoint: Some(folder.path().to_owned()),
-        use_newest_good_state: true,
-    };
-    let options = Options { max_rows: 20, trigger: Trigger::AvailableNow, ..Options::default() };
-    let query = Query::write("test", &plan, open(), options, output).unwrap();
-    assert!(query.await_termination(DEADLINE));
-    assert_eq!(query.exception(), None);
+    let output = QueryOutput { use_newest_good_state: true, ..kept.output(OutputMode::Update, folder.path()) };
+    assert_eq!(ended(&plan, output, 45, None).exception(), None);
     for ((_, ours), (_, theirs)) in kept.batches().iter().zip(&whole.batches()) {
         assert!(ours.equals_missing(theirs), "{ours}\n{theirs}");
     }
@@ -385,14 +314,9 @@ fn a_damaged_state_that_others_go_with_is_named_and_an_older_one_is_used_when_as
 #[test]
 fn a_checkpoint_has_one_query_at_a_time() {
     let (kept, folder) = (Kept::default(), tempfile::tempdir().unwrap());
-    let output = |kept: &Kept| QueryOutput {
-        sink: Box::new(kept.clone()),
-        mode: OutputMode::Append,
-        checkpoint: Some(folder.path().to_owned()),
-        use_newest_good_state: false,
-    };
-    let mut first = Query::write("first", &source(), open(), Options::default(), output(&kept)).unwrap();
-    let second = Query::write("second", &source(), open(), Options::default(), output(&kept)).unwrap();
+    let output = || kept.output(OutputMode::Append, folder.path());
+    let mut first = Query::write("first", &source(), open(), Options::default(), output()).unwrap();
+    let second = Query::write("second", &source(), open(), Options::default(), output()).unwrap();
     let both = [&first, &second].map(Query::exception);
     assert!(second.await_termination(DEADLINE) || first.await_termination(DEADLINE), "{both:?}");
     let refused = [&first, &second].into_iter().find_map(Query::exception).unwrap();
@@ -405,7 +329,7 @@ fn a_checkpoint_has_one_query_at_a_time() {
 #[test]
 fn a_line_that_a_crash_cut_off_says_nothing_and_a_damaged_one_is_named() {
     let (kept, folder) = (Kept::default(), tempfile::tempdir().unwrap());
-    let crash: Crash = Arc::new(|batch, step| (batch, step) == (2, Step::Ran));
+    let crash = crash_after(2, Step::Ran);
     assert!(run(&source(), OutputMode::Append, folder.path(), &kept, 1000, Some(crash)).is_some());
     let log = folder.path().join("log");
     let text = std::fs::read_to_string(&log).unwrap();
@@ -474,12 +398,7 @@ fn a_sink_that_has_more_than_the_query_knows_of_is_not_written_to() {
 fn one_batch_is_one_batch() {
     let kept = Kept::default();
     let options = Options { max_rows: 20, trigger: Trigger::Once, ..Options::default() };
-    let output = QueryOutput {
-        sink: Box::new(kept.clone()),
-        mode: OutputMode::Append,
-        checkpoint: None,
-        use_newest_good_state: false,
-    };
+    let output = QueryOutput { checkpoint: None, ..kept.output(OutputMode::Append, Path::new("")) };
     let query = Query::write("test", &source(), open(), options, output).unwrap();
     assert!(query.await_termination(DEADLINE));
     assert_eq!(kept.batches().len(), 1);

@@ -1,46 +1,15 @@
 //! SQL over a stream gives what Polars' own SQL gives over the same rows at rest.
 #![allow(clippy::unwrap_used, missing_docs)]
 
-use std::sync::Arc;
-use std::time::Duration;
+mod common;
 
-use engine::{Offsets, OpenSource, PartitionRows, Source, SourceBatch, SourceError, collect, union};
+use engine::{OpenSource, collect, union};
 use plan::{Plan, SqlTable, sql};
 use polars::prelude::*;
 use polars::sql::SQLContext;
 
 /// Rows that are handed out at a time, so that a query sees several batches.
-const BATCH: i64 = 17;
-
-/// A log of one partition.
-struct Log(DataFrame);
-
-impl Source for Log {
-    fn schema(&self) -> SchemaRef {
-        self.0.schema().clone()
-    }
-
-    fn start(&mut self) -> Result<Offsets, SourceError> {
-        Ok(Offsets([(0, 0)].into()))
-    }
-
-    fn latest(&mut self) -> Result<Offsets, SourceError> {
-        Ok(Offsets([(0, self.0.height() as i64)].into()))
-    }
-
-    fn available(&mut self, from: &Offsets, _: usize, _: Duration) -> Result<Offsets, SourceError> {
-        Ok(Offsets([(0, (from.0[&0] + BATCH).min(self.0.height() as i64))].into()))
-    }
-
-    fn read(&mut self, from: &Offsets, to: &Offsets) -> Result<SourceBatch, SourceError> {
-        let rows = self.0.slice(from.0[&0], (to.0[&0] - from.0[&0]) as usize);
-        Ok(SourceBatch {
-            parts: vec![PartitionRows { partition: 0, rows, newest_ms: None }],
-            dead_letters: Vec::new(),
-            ..SourceBatch::default()
-        })
-    }
-}
+const BATCH: usize = 17;
 
 /// Rows with nulls, empty texts and the same values often. The amounts are quarters, so that sums are exact.
 fn rows(count: i64) -> DataFrame {
@@ -62,9 +31,7 @@ fn customers() -> DataFrame {
 
 fn stream(name: &str, rows: DataFrame) -> SqlTable<OpenSource> {
     let plan = Plan::source(format!("memory {name}"), rows.schema().clone());
-    let open: OpenSource = Arc::new(move |columns: &[PlSmallStr]| {
-        Ok(Box::new(Log(rows.select(columns.iter().cloned()).unwrap())) as Box<dyn Source>)
-    });
+    let open = common::log::open(vec![rows], BATCH);
     SqlTable::Stream(plan.with_watermark("event_time", "1s").unwrap(), open)
 }
 

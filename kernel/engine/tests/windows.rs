@@ -2,12 +2,17 @@
 //! And which windows a watermark closes.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod common;
+
 use std::sync::Arc;
 
 use engine::{Clock, LiveResult, ManualClock, Mode, PartitionRows, Pipeline, Status};
 use plan::{Cut, Plan, Window, hopping, session, tumbling};
 use polars::prelude::*;
 use proptest::prelude::*;
+
+use common::cases_or;
+use common::cuts::batches;
 
 const HOUR: i64 = 3_600_000;
 
@@ -41,18 +46,6 @@ fn aggs(regroup: bool) -> Vec<Expr> {
         aggs.push(col("value").median().alias("median"));
     }
     aggs
-}
-
-fn batches(times: &[i64], cuts: &[usize]) -> Vec<Vec<i64>> {
-    let mut rest = times;
-    let mut batches = Vec::new();
-    for cut in cuts {
-        let (batch, after) = rest.split_at((*cut).min(rest.len()));
-        batches.push(batch.to_vec());
-        rest = after;
-    }
-    batches.push(rest.to_vec());
-    batches
 }
 
 /// What a stream makes of the batches; each is in a partition of its own.
@@ -131,13 +124,8 @@ fn times() -> impl Strategy<Value = Vec<i64>> {
     prop::collection::vec(prop_oneof![near, border, far], 1..40)
 }
 
-/// `CORRIENTE_CASES` sets how many random cases a property is tried with.
-fn cases() -> u32 {
-    std::env::var("CORRIENTE_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(300)
-}
-
 proptest! {
-    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases_or(300), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn windows_without_overlap_are_those_of_polars(

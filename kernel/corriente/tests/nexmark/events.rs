@@ -1,18 +1,18 @@
-//! The events of the crate `nexmark`, the same in every run, and the topics that have them: written by `write_kafka` from a source
-//! of our own, and read as a notebook reads them.
+//! The events of the crate `nexmark`, the same in every run, and the topics that have them: written by `write_kafka` from a log in
+//! memory, and read as a notebook reads them.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use broker::{Broker, Config};
 use corriente::StreamFrame;
 use corriente::prelude::*;
-use engine::{Offsets, OpenSource, PartitionRows, Source, SourceBatch, SourceError};
 use plan::Plan;
 use serde::Deserialize;
+
+use crate::log;
 
 const EVENTS: usize = 20_000;
 /// The program that makes them is compiled first.
@@ -110,8 +110,8 @@ impl Topics {
         let time = col("date_time").cast(DataType::Datetime(TimeUnit::Milliseconds, None));
         let events = events.lazy().with_columns([time]).collect().unwrap();
         let plan = Plan::source(format!("memory {topic}"), events.schema().clone());
-        let open: OpenSource = Arc::new(move |_| Ok(Box::new(Log(events.clone())) as Box<dyn Source>));
-        let writer = StreamFrame::new(plan, open).write_kafka(self.0.bootstrap(), topic).key(key);
+        let writer =
+            StreamFrame::new(plan, log::open(vec![events], usize::MAX)).write_kafka(self.0.bootstrap(), topic).key(key);
         writer.trigger(Trigger::AvailableNow).start().unwrap().await_termination().unwrap();
     }
 
@@ -191,34 +191,4 @@ fn bids(events: &[Bid]) -> DataFrame {
         "extra" => text(events, |e| &e.extra),
     ]
     .unwrap()
-}
-
-/// A frame as a log of one partition.
-struct Log(DataFrame);
-
-impl Source for Log {
-    fn schema(&self) -> SchemaRef {
-        self.0.schema().clone()
-    }
-
-    fn start(&mut self) -> Result<Offsets, SourceError> {
-        Ok(Offsets([(0, 0)].into()))
-    }
-
-    fn latest(&mut self) -> Result<Offsets, SourceError> {
-        Ok(Offsets([(0, self.0.height() as i64)].into()))
-    }
-
-    fn available(&mut self, from: &Offsets, max_rows: usize, _: Duration) -> Result<Offsets, SourceError> {
-        Ok(Offsets([(0, (from.0[&0] + max_rows as i64).min(self.0.height() as i64))].into()))
-    }
-
-    fn read(&mut self, from: &Offsets, to: &Offsets) -> Result<SourceBatch, SourceError> {
-        let rows = self.0.slice(from.0[&0], (to.0[&0] - from.0[&0]) as usize);
-        Ok(SourceBatch {
-            parts: vec![PartitionRows { partition: 0, rows, newest_ms: None }],
-            dead_letters: Vec::new(),
-            ..SourceBatch::default()
-        })
-    }
 }

@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod events;
+#[path = "../../../engine/tests/common/log.rs"]
+mod log;
 mod plain;
 mod queries;
 

@@ -1,19 +1,17 @@
 //! Random cuts of the rows into micro-batches, with any interleaving of the partitions and restarts between them; and a plan run
 //! over them as a query runs it: from a source, with the columns that the plan needs, restarts through what a checkpoint holds.
 
-use std::collections::BTreeMap;
 use std::io::Cursor;
 use std::sync::Arc;
-use std::time::Duration;
 
 use engine::{
-    Clock, Facts, LiveResult, ManualClock, Mode, Offsets, OpenSource, Output, PartitionRows, Pipeline, Saved, Source,
-    SourceBatch, SourceError, Status,
+    Clock, Facts, LiveResult, ManualClock, Mode, Offsets, OpenSource, Output, Pipeline, Saved, Source, Status,
 };
 use plan::Plan;
 use polars::prelude::*;
 use proptest::prelude::*;
 
+use super::log;
 use super::rows::{PARTITIONS, Row, frame};
 
 #[derive(Clone, Debug)]
@@ -64,56 +62,23 @@ pub(crate) const ALL: [i32; PARTITIONS as usize] = [0, 1, 2];
 /// Those of two logs that are read as one. The whole numbers them in turns: they keep their order.
 pub(crate) const SIDES: [&[i32]; 2] = [&[0, 2], &[1]];
 
-/// A log of some of the partitions, which are numbered from 0 here.
-struct Log {
-    partitions: Arc<BTreeMap<i32, DataFrame>>,
-    columns: Vec<PlSmallStr>,
-}
-
-/// Opens the log of these partitions.
+/// Opens the log of these partitions, which are numbered from 0 in it.
 pub(crate) fn open(rows: &[Row], partitions: &[i32]) -> OpenSource {
     let of = |partition: &i32| rows.iter().filter(|row| row.partition == *partition).cloned().collect::<Vec<_>>();
-    let frames = Arc::new((0..).zip(partitions.iter().map(|p| frame(&of(p)))).collect::<BTreeMap<_, _>>());
-    Arc::new(move |columns| {
-        Ok(Box::new(Log { partitions: Arc::clone(&frames), columns: columns.to_vec() }) as Box<dyn Source>)
-    })
+    log::open(partitions.iter().map(|partition| frame(&of(partition))).collect(), usize::MAX)
 }
 
-impl Log {
-    fn read(&self, frame: &DataFrame) -> DataFrame {
-        let columns = self.columns.iter().map(|name| frame.column(name).unwrap().clone());
-        DataFrame::new(frame.height(), columns.collect()).unwrap()
+/// Rows in batches of so many; what is left comes with a last one.
+pub(crate) fn batches<T: Clone>(rows: &[T], cuts: &[usize]) -> Vec<Vec<T>> {
+    let mut rest = rows;
+    let mut batches = Vec::new();
+    for cut in cuts {
+        let (batch, after) = rest.split_at((*cut).min(rest.len()));
+        batches.push(batch.to_vec());
+        rest = after;
     }
-}
-
-impl Source for Log {
-    fn schema(&self) -> SchemaRef {
-        self.read(&frame(&[])).schema().clone()
-    }
-
-    fn start(&mut self) -> Result<Offsets, SourceError> {
-        Ok(Offsets(self.partitions.keys().map(|p| (*p, 0)).collect()))
-    }
-
-    fn latest(&mut self) -> Result<Offsets, SourceError> {
-        Ok(Offsets(self.partitions.iter().map(|(p, rows)| (*p, rows.height() as i64)).collect()))
-    }
-
-    fn available(&mut self, _: &Offsets, _: usize, _: Duration) -> Result<Offsets, SourceError> {
-        self.latest()
-    }
-
-    fn read(&mut self, from: &Offsets, to: &Offsets) -> Result<SourceBatch, SourceError> {
-        let mut batch = SourceBatch::default();
-        for (partition, end) in &to.0 {
-            let (start, all) = (from.0[partition], &self.partitions[partition]);
-            if *end > start {
-                let rows = Log::read(self, &all.slice(start, (end - start) as usize));
-                batch.parts.push(PartitionRows { partition: *partition, rows, newest_ms: None });
-            }
-        }
-        Ok(batch)
-    }
+    batches.push(rest.to_vec());
+    batches
 }
 
 /// A plan that runs over the batches of a cut.

@@ -1,10 +1,12 @@
-//! What the properties have in common: random rows and cuts; how many cases there are, from which seed, and the smallest one that
-//! fails, in words.
+//! What tests have in common: a log, a sink, random rows and cuts; how many cases of a property there are, from which seed, and
+//! the smallest one that fails, in words.
 // Each program of tests uses a part of it.
 #![allow(clippy::unwrap_used, missing_docs, dead_code)]
 
 pub(crate) mod compare;
 pub(crate) mod cuts;
+pub(crate) mod log;
+pub(crate) mod query;
 pub(crate) mod rows;
 
 use std::collections::hash_map::RandomState;
@@ -24,10 +26,9 @@ pub(crate) fn holds<S: Strategy>(percent: u32, cases: &S, check: impl Fn(&S::Val
 where
     S::Value: Display,
 {
-    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let seed = number("CORRIENTE_SEED").unwrap_or_else(|| RandomState::new().build_hasher().finish());
-    let all = number("CORRIENTE_CASES").map_or(CASES, |cases| cases as u32);
-    let config = Config { cases: (all * percent / 100).max(1), failure_persistence: None, ..Config::default() };
+    let config =
+        Config { cases: (cases_or(CASES) * percent / 100).max(1), failure_persistence: None, ..Config::default() };
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
@@ -38,4 +39,13 @@ where
         }
         Err(TestError::Abort(reason)) => panic!("no case was tried to its end: {reason}"),
     }
+}
+
+/// How many random cases a property is tried with: `CORRIENTE_CASES`, where it is set.
+pub(crate) fn cases_or(usual: u32) -> u32 {
+    number("CORRIENTE_CASES").map_or(usual, |cases| cases as u32)
+}
+
+fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok()?.parse().ok()
 }

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::{Offsets, OpenSource, PartitionRows, Source, SourceBatch, SourceError};
+use engine::{Offsets, OpenSource, Source, SourceBatch, SourceError};
 use polars::prelude::*;
 
+use crate::common;
 use crate::file::Row;
 
 /// How the rows are cut into batches.
@@ -42,52 +43,12 @@ fn frame(rows: &[&Row]) -> DataFrame {
     frame.unwrap().lazy().with_columns([time]).collect().unwrap()
 }
 
-/// One of the logs.
-struct Log {
-    partitions: BTreeMap<i32, DataFrame>,
-}
-
 /// Opens the log of this number.
 pub(crate) fn open(rows: &[Row], log: usize) -> OpenSource {
-    let mine: Vec<Row> = rows.iter().filter(|row| row.log == log).cloned().collect();
-    Arc::new(move |columns| {
-        let of = |partition: i32| {
-            let rows: Vec<&Row> = mine.iter().filter(|row| row.partition == partition).collect();
-            (partition, frame(&rows).select(columns.iter().cloned()).unwrap())
-        };
-        let partitions = mine.iter().map(|row| row.partition).max().map_or(0..1, |last| 0..last + 1);
-        Ok(Box::new(Log { partitions: partitions.map(of).collect() }) as Box<dyn Source>)
-    })
-}
-
-impl Source for Log {
-    fn schema(&self) -> SchemaRef {
-        self.partitions[&0].schema().clone()
-    }
-
-    fn start(&mut self) -> Result<Offsets, SourceError> {
-        Ok(Offsets(self.partitions.keys().map(|p| (*p, 0)).collect()))
-    }
-
-    fn latest(&mut self) -> Result<Offsets, SourceError> {
-        Ok(Offsets(self.partitions.iter().map(|(p, rows)| (*p, rows.height() as i64)).collect()))
-    }
-
-    fn available(&mut self, _: &Offsets, _: usize, _: Duration) -> Result<Offsets, SourceError> {
-        self.latest()
-    }
-
-    fn read(&mut self, from: &Offsets, to: &Offsets) -> Result<SourceBatch, SourceError> {
-        let mut batch = SourceBatch::default();
-        for (partition, end) in &to.0 {
-            let (at, rows) = (from.0[partition], &self.partitions[partition]);
-            if *end > at {
-                let rows = rows.slice(at, (end - at) as usize);
-                batch.parts.push(PartitionRows { partition: *partition, rows, newest_ms: None });
-            }
-        }
-        Ok(batch)
-    }
+    let mine: Vec<&Row> = rows.iter().filter(|row| row.log == log).collect();
+    let of = |partition: i32| frame(&mine.iter().copied().filter(|row| row.partition == partition).collect::<Vec<_>>());
+    let last = mine.iter().map(|row| row.partition).max().unwrap_or(0);
+    common::log::open((0..=last).map(of).collect(), usize::MAX)
 }
 
 /// A source that gives what a cut says, batch by batch.

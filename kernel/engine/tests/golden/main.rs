@@ -6,6 +6,8 @@
 //! it into the files: read what has changed before it is committed.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+#[path = "../common/mod.rs"]
+mod common;
 mod file;
 mod log;
 mod queries;
@@ -15,9 +17,10 @@ use std::path::Path;
 
 use engine::OutputMode;
 
+use common::query::STEPS;
 use file::{Golden, difference};
 use log::Cut;
-use run::{STEPS, ran};
+use run::ran;
 
 const MODES: [(&str, OutputMode); 3] =
     [("append", OutputMode::Append), ("update", OutputMode::Update), ("complete", OutputMode::Complete)];

@@ -1,35 +1,23 @@
 //! Runs a golden's query as a notebook's would run, with a sink and a checkpoint.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use engine::{Crash, Frame, Options, OutputMode, Query, QueryOutput, Sink, SinkError, Step, Trigger};
+use engine::{Crash, Frame, Options, OutputMode, Query, Step, Trigger};
 use polars::prelude::*;
 
+use crate::common::query::{Kept, crash_after};
 use crate::file::Golden;
 use crate::log::{Cut, in_batches};
 use crate::queries;
 
-pub(crate) const STEPS: [Step; 6] = [Step::Planned, Step::Read, Step::Ran, Step::Written, Step::Saved, Step::Committed];
 const DEADLINE: Duration = Duration::from_secs(30);
 
 /// What a run left.
 pub(crate) struct Ran {
-    pub(crate) batches: BTreeMap<u64, DataFrame>,
+    pub(crate) batches: Vec<(u64, DataFrame)>,
     pub(crate) late: u64,
     result: DataFrame,
     is_ordered: bool,
-}
-
-#[derive(Clone, Default)]
-struct Kept(Arc<Mutex<BTreeMap<u64, DataFrame>>>);
-
-impl Sink for Kept {
-    fn write(&mut self, batch: u64, rows: &DataFrame) -> Result<(), SinkError> {
-        self.0.lock().unwrap().insert(batch, rows.clone());
-        Ok(())
-    }
 }
 
 /// Runs a query to its end, where `crash` says so in two starts; gives why it is refused, if it is.
@@ -43,17 +31,12 @@ pub(crate) fn ran(
     let (kept, folder) = (Kept::default(), tempfile::tempdir().unwrap());
     let batches = cut.of(&golden.batches);
     let open = in_batches(&queries::opened(&golden.name, &batches.concat()), &batches);
-    let crash = crash.map(|crash| Arc::new(move |batch, step| (batch, step) == crash) as Crash);
+    let crash = crash.map(|(batch, step)| crash_after(batch, step));
     let start = |crash: Option<Crash>| {
         // A state is written with every third row, so that a restart repeats some batches and has a state for others.
         let options = Options { trigger: Trigger::AvailableNow, snapshot_rows: 3, crash, ..Options::default() };
-        let output = QueryOutput {
-            sink: Box::new(kept.clone()),
-            mode,
-            checkpoint: Some(folder.path().to_owned()),
-            use_newest_good_state: false,
-        };
-        let query = Query::write("golden", &frame.0, open.clone(), options, output).map_err(|e| e.to_string())?;
+        let query = Query::write("golden", &frame.0, open.clone(), options, kept.output(mode, folder.path()))
+            .map_err(|e| e.to_string())?;
         assert!(query.await_termination(DEADLINE), "{}: {:?}", golden.name, query.status());
         Ok::<Query, String>(query)
     };
@@ -63,14 +46,13 @@ pub(crate) fn ran(
     let query = start(None)?;
     assert_eq!(query.exception(), None, "{}", golden.name);
     let late = query.status().late_rows;
-    let batches = kept.0.lock().unwrap().clone();
-    Ok(Ran { batches, late, result: query.result().frame(), is_ordered: frame.0.order().is_some() })
+    Ok(Ran { batches: kept.batches(), late, result: query.result().frame(), is_ordered: frame.0.order().is_some() })
 }
 
 impl Ran {
     /// What each batch gave.
     pub(crate) fn text(&self) -> String {
-        let batch = |(number, rows): (&u64, &DataFrame)| match rows.height() {
+        let batch = |(number, rows): &(u64, DataFrame)| match rows.height() {
             0 => format!("batch {number}: nothing\n"),
             _ => format!("batch {number}\n{}\n{}", header(rows), lines(rows).concat()),
         };
@@ -79,7 +61,7 @@ impl Ran {
 
     /// All rows that were given, in an order of their own.
     pub(crate) fn rows(&self) -> String {
-        let mut lines: Vec<String> = self.batches.values().flat_map(lines).collect();
+        let mut lines: Vec<String> = self.batches.iter().flat_map(|(_, rows)| lines(rows)).collect();
         lines.sort_unstable();
         lines.concat()
     }

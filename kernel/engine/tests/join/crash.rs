@@ -1,47 +1,28 @@
 //! Joins in queries with a checkpoint: a crash changes nothing of what they give.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use engine::{Frame, Options, OutputMode, Query, QueryOutput, Sink, SinkError, Step, Trigger, join_asof, join_stream};
+use engine::{Frame, Options, OutputMode, Query, Step, Trigger, join_asof, join_stream};
 use plan::{asof, within};
 use polars::prelude::*;
 use proptest::prelude::*;
 
+use crate::common::query::{Kept, crash_after};
 use crate::log::{cases, rows, stream};
-
-#[derive(Clone, Default)]
-struct Kept(Arc<Mutex<BTreeMap<u64, DataFrame>>>);
-
-impl Sink for Kept {
-    fn write(&mut self, batch: u64, rows: &DataFrame) -> Result<(), SinkError> {
-        self.0.lock().unwrap().insert(batch, rows.clone());
-        Ok(())
-    }
-}
 
 /// The batches that a query writes, which crashes once and is started again.
 fn written((plan, open): &Frame, max_rows: usize, crash_at: Option<u64>) -> Vec<(u64, DataFrame)> {
     let (kept, folder) = (Kept::default(), tempfile::tempdir().unwrap());
     for crashes in [true, false] {
-        let crash: Option<engine::Crash> = crash_at
-            .filter(|_| crashes)
-            .map(|at| Arc::new(move |batch, step| batch == at && step == Step::Ran) as engine::Crash);
+        let crash = crash_at.filter(|_| crashes).map(|batch| crash_after(batch, Step::Ran));
         let options =
             Options { max_rows, trigger: Trigger::AvailableNow, snapshot_rows: 10, crash, ..Options::default() };
-        let output = QueryOutput {
-            sink: Box::new(kept.clone()),
-            mode: OutputMode::Append,
-            checkpoint: Some(folder.path().to_owned()),
-            use_newest_good_state: false,
-        };
+        let output = kept.output(OutputMode::Append, folder.path());
         let query = Query::write("join", plan, open.clone(), options, output).unwrap();
         assert!(query.await_termination(Duration::from_secs(30)), "{:?}", query.status());
         assert!(crashes || query.exception().is_none(), "{:?}", query.exception());
     }
-    let kept = kept.0.lock().unwrap();
-    kept.iter().map(|(batch, rows)| (*batch, rows.clone())).collect()
+    kept.batches()
 }
 
 proptest! {

@@ -12,6 +12,8 @@ use plan::{Plan, tumbling};
 use polars::prelude::*;
 use proptest::prelude::*;
 
+use crate::common::cases_or;
+
 pub(crate) const DELAY_MS: i64 = 500;
 /// Partitions of a stream.
 pub(crate) const PARTITIONS: i32 = 2;
@@ -232,7 +234,7 @@ pub(crate) fn assert_windows_lose_nothing((plan, open): &Frame, cuts: &[[usize; 
     assert!(windows.equals_missing(&expected), "ours: {windows}\npolars: {expected}");
 }
 
-/// `CORRIENTE_CASES` sets how many random cases a property is tried with.
+/// How many random cases a property is tried with.
 pub(crate) fn cases() -> u32 {
-    std::env::var("CORRIENTE_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(200)
+    cases_or(200)
 }

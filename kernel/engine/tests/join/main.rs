@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod asof;
+#[path = "../common/mod.rs"]
+mod common;
 mod crash;
 mod log;
 mod refreshed;

@@ -22,6 +22,11 @@ impl Sink for Told {
 }
 
 impl Told {
+    /// A query's output into it, with a checkpoint in a folder.
+    fn output(&self, mode: OutputMode, folder: &Path) -> QueryOutput {
+        QueryOutput { sink: Box::new(self.clone()), ..Kept::default().output(mode, folder) }
+    }
+
     fn batches(&self) -> Vec<(DataFrame, DataFrame)> {
         self.1.lock().unwrap().values().cloned().collect()
     }
@@ -84,7 +89,7 @@ fn a_sink_with_keys_is_told_which_rows_left_whatever_crashes() {
     for (name, plan, mode, keys) in leaving() {
         let told = || Told(keys.iter().map(|key| PlSmallStr::from(*key)).collect(), Arc::default());
         let (whole, folder) = (told(), tempfile::tempdir().unwrap());
-        let query = ended(&plan, mode, folder.path(), Box::new(whole.clone()), 45, None);
+        let query = ended(&plan, whole.output(mode, folder.path()), 45, None);
         assert_eq!(query.exception(), None, "{name}");
         let (table, left) = whole.table();
         assert!(left > 0, "{name}: rows leave");
@@ -95,9 +100,9 @@ fn a_sink_with_keys_is_told_which_rows_left_whatever_crashes() {
         );
         for (step, batch) in STEPS.into_iter().flat_map(|step| (0..6).map(move |batch| (step, batch))) {
             let (again, folder) = (told(), tempfile::tempdir().unwrap());
-            let crash: Crash = Arc::new(move |at, after| (at, after) == (batch, step));
+            let crash = crash_after(batch, step);
             for crash in [Some(crash), None] {
-                drop(ended(&plan, mode, folder.path(), Box::new(again.clone()), 45, crash));
+                drop(ended(&plan, again.output(mode, folder.path()), 45, crash));
             }
             let same = again
                 .batches()
@@ -114,7 +119,7 @@ fn rows_of_windows_that_have_closed_are_not_kept_in_mind() {
     let (_, plan, mode, keys) = leaving().swap_remove(1);
     let told = Told(keys.iter().map(|key| PlSmallStr::from(*key)).collect(), Arc::default());
     let folder = tempfile::tempdir().unwrap();
-    let query = ended(&plan, mode, folder.path(), Box::new(told), 1000, None);
+    let query = ended(&plan, told.output(mode, folder.path()), 1000, None);
     let saved = std::fs::File::open(folder.path().join("state/5/keys.parquet")).unwrap();
     let known = ParquetReader::new(saved).finish().unwrap();
     let windows = query.result().frame();
