@@ -38,5 +38,5 @@ pub use result::{LiveResult, Page, ROWS_HELD, STREAM_ROWS_HELD, State, Status};
 pub use saved::{Facts, Saved};
 pub use shared::Sharing;
 pub use sink::{Sink, SinkError};
-pub use source::{DeadLetter, LeftOut, Offsets, PartitionRows, Source, SourceBatch, SourceError};
+pub use source::{DeadLetter, LeftOut, Offsets, PartitionRows, Reach, Source, SourceBatch, SourceError};
 pub use union::{Frame, join_asof, join_stream, union};

@@ -34,6 +34,37 @@ impl Offsets {
         };
         Offsets(self.0.iter().map(bounded).collect())
     }
+
+    /// As far from here as about `max_rows` rows go, shared out so that no partition starves another. `reach` is asked of a
+    /// partition, from where, and with how many rows; a partition that it says nothing of stays where it is.
+    #[must_use]
+    pub fn shared_out(&self, max_rows: usize, mut reach: impl FnMut(i32, i64, usize) -> Option<Reach>) -> Offsets {
+        let (mut to, mut left) = (self.clone(), max_rows);
+        let mut open: Vec<i32> = self.0.keys().copied().collect();
+        while left > 0 && !open.is_empty() {
+            let share = (left / open.len()).max(1);
+            open.retain(|partition| {
+                let Some(at) = to.0.get_mut(partition) else { return false };
+                let Some(reach) = reach(*partition, *at, share.min(left)) else { return false };
+                let goes_on = reach.more && reach.to > *at;
+                *at = reach.to;
+                left = left.saturating_sub(reach.rows);
+                goes_on && left > 0
+            });
+        }
+        to
+    }
+}
+
+/// How far some rows of a partition go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reach {
+    /// The offset behind them.
+    pub to: i64,
+    /// How many they are.
+    pub rows: usize,
+    /// Whether others lie behind them.
+    pub more: bool,
 }
 
 /// A log that can be read twice.

@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use engine::{Offsets, RowFilter, Source, SourceBatch, SourceError};
+use engine::{Offsets, Reach, RowFilter, Source, SourceBatch, SourceError};
 use polars::prelude::SchemaRef;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::{Offset, TopicPartitionList};
@@ -205,22 +205,13 @@ impl KafkaSource {
         }
     }
 
-    /// As far as what is held reaches, shared out so that no partition starves another.
+    /// As far as what is held reaches.
     fn reach(&self, from: &Offsets, max_rows: usize) -> Offsets {
-        let mut to = from.clone();
-        let mut left = max_rows;
-        let mut open: Vec<i32> = from.0.keys().copied().collect();
-        while left > 0 && !open.is_empty() {
-            let share = (left / open.len()).max(1);
-            open.retain(|partition| {
-                let (Some(held), Some(at)) = (self.held.get(partition), to.0.get_mut(partition)) else { return false };
-                let (reached, rows) = held.reach(*at, share.min(left));
-                *at = reached;
-                left = left.saturating_sub(rows);
-                reached < held.end() && left > 0
-            });
-        }
-        to
+        from.shared_out(max_rows, |partition, at, share| {
+            let held = self.held.get(&partition)?;
+            let (to, rows) = held.reach(at, share);
+            Some(Reach { to, rows, more: to < held.end() })
+        })
     }
 
     fn is_at_hand(&self, from: &Offsets, to: &Offsets) -> bool {

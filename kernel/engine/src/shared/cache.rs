@@ -7,7 +7,7 @@ use std::sync::Arc;
 use plan::RowFilter;
 use polars::prelude::{DataFrame, PlSmallStr, PolarsResult};
 
-use crate::source::{DeadLetter, LeftOut, Offsets, PartitionRows, SourceBatch};
+use crate::source::{DeadLetter, LeftOut, Offsets, PartitionRows, Reach, SourceBatch};
 
 /// Bytes that may be kept for readers that have not come so far yet.
 pub(super) const MOST_BYTES: usize = 64 << 20;
@@ -189,23 +189,11 @@ impl Cache {
         if !self.is_here(from) || !self.partitions.iter().all(serves) {
             return Place::Apart;
         }
-        let mut to = from.clone();
-        let mut left = max_rows;
-        let mut open: Vec<i32> = from.0.keys().copied().collect();
-        // Shared out so that no partition starves another.
-        while left > 0 && !open.is_empty() {
-            let share = (left / open.len()).max(1);
-            open.retain(|partition| {
-                let (Some(held), Some(at)) = (self.partitions.get(partition), to.0.get_mut(partition)) else {
-                    return false;
-                };
-                let Some((reached, rows)) = held.reach(*at, wanted, share.min(left)) else { return false };
-                let goes_on = reached > *at && reached < held.end;
-                *at = reached;
-                left = left.saturating_sub(rows);
-                goes_on && left > 0
-            });
-        }
+        let to = from.shared_out(max_rows, |partition, at, share| {
+            let held = self.partitions.get(&partition)?;
+            let (to, rows) = held.reach(at, wanted, share)?;
+            Some(Reach { to, rows, more: to < held.end })
+        });
         if to == *from { Place::AtHead } else { Place::Within(to) }
     }
 
