@@ -12,7 +12,7 @@ use super::accumulator::Cells;
 use super::collected::Collections;
 use super::columns::{COUNT, POSITION, START, decoded, encoded, integers, keys_of, named_keys};
 use super::kept::check_values;
-use super::windows::Windows;
+use super::windows::{HasEnd, Windows, next_end, take_ended};
 use super::{Executed, GROUPS, Kept, Operator, Tables, Touched, never_changing};
 use crate::alone::Alone;
 use crate::change::Delta;
@@ -59,6 +59,12 @@ struct Window {
 impl Window {
     fn new(end: i64) -> Window {
         Window { end, index: Index::default(), changed: Vec::new() }
+    }
+}
+
+impl HasEnd for Window {
+    fn end(&self) -> i64 {
+        self.end
     }
 }
 
@@ -127,8 +133,7 @@ impl Operator for Merged {
 
     fn close(&mut self, watermark: i64, wanted: bool) -> PolarsResult<Option<DataFrame>> {
         let mut closed: Vec<(i64, u32)> = Vec::new();
-        while let Some(window) = self.windows.first_entry().filter(|window| window.get().end <= watermark) {
-            let (start, window) = window.remove_entry();
+        while let Some((start, window)) = take_ended(&mut self.windows, watermark) {
             closed.extend(window.index.slots().map(|slot| (start, slot)));
         }
         let rows = if wanted && !closed.is_empty() { Some(self.rows_of(&mut closed)?) } else { None };
@@ -138,7 +143,7 @@ impl Operator for Merged {
     }
 
     fn due(&self, wanted: bool) -> Option<i64> {
-        self.windows.values().next().map(|window| window.end).filter(|end| wanted && *end < i64::MAX)
+        next_end(&self.windows).filter(|_| wanted)
     }
 
     fn settled(&mut self, _: Vec<u64>) -> Vec<u64> {

@@ -10,7 +10,7 @@ use polars::prelude::*;
 use super::columns::{Bounds, GROUP, POSITION, ROW, encoded, keys_of, named_keys};
 use super::kept::KeptRows;
 use super::saved::{SavedGroups, each_saved};
-use super::windows::Windows;
+use super::windows::{HasEnd, Windows, next_end, take_ended};
 use super::{Executed, GROUPS, Kept, Operator, ROWS, Tables, Touched, dropped, kept_columns};
 use crate::change::Delta;
 use crate::rows::append;
@@ -35,6 +35,12 @@ pub(crate) struct Regrouped {
 struct Window {
     end: i64,
     groups: PlHashMap<Box<[u8]>, Group>,
+}
+
+impl HasEnd for Window {
+    fn end(&self) -> i64 {
+        self.end
+    }
 }
 
 /// Rows that are aggregated together.
@@ -92,8 +98,7 @@ impl Operator for Regrouped {
 
     fn close(&mut self, watermark: i64, wanted: bool) -> PolarsResult<Option<DataFrame>> {
         let mut closed: Vec<(i64, Group)> = Vec::new();
-        while let Some(window) = self.windows.first_entry().filter(|window| window.get().end <= watermark) {
-            let (start, window) = window.remove_entry();
+        while let Some((start, window)) = take_ended(&mut self.windows, watermark) {
             for group in window.groups.into_values() {
                 self.bytes.remove(&group.rows);
                 for id in &group.ids {
@@ -112,7 +117,7 @@ impl Operator for Regrouped {
     }
 
     fn due(&self, wanted: bool) -> Option<i64> {
-        self.windows.values().next().map(|window| window.end).filter(|end| wanted && *end < i64::MAX)
+        next_end(&self.windows).filter(|_| wanted)
     }
 
     fn settled(&mut self, _: Vec<u64>) -> Vec<u64> {
