@@ -12,10 +12,11 @@ use crate::clock::Clock;
 use crate::operator::columns::POSITION;
 use crate::operator::stateless::{self, RowWise};
 use crate::operator::watermark::WatermarkTracker;
-use crate::operator::{Before, Executed, GROUPS, Operator, operator};
+use crate::operator::{Before, Executed, Operator, operator};
 use crate::refresh::Refresh;
-use crate::saved::{Facts, Saved};
 use crate::source::{LeftOut, PartitionRows};
+
+mod saved;
 
 /// Whether rows behind the watermark are dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -291,70 +292,6 @@ impl Pipeline {
     /// Has the last aggregation give only rows that are final.
     pub fn append(&mut self) {
         self.finals = self.stages.iter().rposition(|stage| stage.operator.aggregates());
-    }
-
-    /// What the pipeline holds.
-    ///
-    /// # Errors
-    /// What Polars says of the tables.
-    pub fn save(&self) -> PolarsResult<Saved> {
-        let mut saved = Saved { facts: self.facts(), ..Saved::default() };
-        for (number, stage) in self.stages.iter().enumerate() {
-            saved.put(number, stage.operator.save()?);
-        }
-        Ok(saved)
-    }
-
-    /// What the pipeline holds, for a checkpoint that is kept up: all of it, or only what changed since this was last called
-    /// or the pipeline was restored. See [`Saved::go_on`].
-    ///
-    /// # Errors
-    /// As for [`Pipeline::save`].
-    pub fn snapshot(&mut self, all: bool) -> PolarsResult<Saved> {
-        if all {
-            let saved = self.save()?;
-            self.stages.iter_mut().for_each(|stage| stage.operator.all_saved());
-            return Ok(saved);
-        }
-        let mut saved = Saved { facts: self.facts(), ..Saved::default() };
-        for (number, stage) in self.stages.iter_mut().enumerate() {
-            saved.put(number, stage.operator.save_changes()?);
-        }
-        Ok(saved)
-    }
-
-    /// Takes over what [`Pipeline::save`] or [`Pipeline::snapshot`] gave, in a pipeline of the same plan.
-    ///
-    /// # Errors
-    /// A table that is missing or has other columns.
-    pub fn restore(&mut self, mut saved: Saved) -> PolarsResult<()> {
-        self.next_id = saved.facts.next_id;
-        self.at(saved.facts.moment_ms);
-        self.positions.clone_from(&saved.facts.positions);
-        if let Some(watermark) = &mut self.watermark {
-            watermark.restore(saved.facts.watermark, &saved.facts.newest);
-        }
-        for (number, stage) in self.stages.iter_mut().enumerate() {
-            let fact = saved.facts.stages.get(number).copied().unwrap_or_default();
-            let mut table = |name: &str| saved.take(&format!("{number}-{name}"));
-            stage.operator.restore(fact, &mut table)?;
-            let changes = saved.take_changes(&format!("{number}-{GROUPS}"));
-            if !changes.is_empty() {
-                let mut table = |name: &str| saved.take(&format!("{number}-{name}"));
-                stage.operator.restore_changes(fact, changes, &mut table)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn facts(&self) -> Facts {
-        let (next_id, moment_ms) = (self.next_id, self.moment_ms);
-        let mut facts = Facts { next_id, moment_ms, positions: self.positions.clone(), ..Facts::default() };
-        if let Some(watermark) = &self.watermark {
-            facts.watermark = watermark.current();
-            facts.newest = watermark.newest();
-        }
-        facts
     }
 
     /// The watermark in its column's unit.

@@ -26,6 +26,7 @@ mod out;
 const PAUSES_PER_BATCH: u32 = 10;
 /// How often a screen is drawn anew.
 const A_FRAME: Duration = Duration::from_millis(33);
+
 /// What the thread is given.
 pub(super) struct Run {
     pub(super) plan: Plan,
