@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use engine::{
-    DeadLetter, Offsets, OpenSource, Options, PartitionRows, Query, Sharing, Source, SourceBatch, SourceError, State,
+    DeadLetter, Offsets, OpenSource, Options, PartitionRows, Query, Reach, Sharing, Source, SourceBatch, SourceError,
+    State,
 };
 use plan::Plan;
 use polars::prelude::*;
@@ -353,4 +354,24 @@ fn queries_in_their_threads_read_together_and_outlive_a_source_that_was_away() {
         let expected = engine::collect(plan, &log.open(), |_| true).unwrap().frame;
         assert!(query.result().frame().equals_missing(&expected), "{} and {expected}", query.result().frame());
     }
+}
+
+#[test]
+fn rows_are_shared_out_so_that_no_partition_starves_another() {
+    let rows: BTreeMap<i32, i64> = [(0, 100), (1, 10)].into();
+    let reach = |partition: i32, at: i64, most: usize| {
+        let end = *rows.get(&partition)?;
+        let to = end.min(at + most as i64);
+        Some(Reach { to, rows: (to - at) as usize, more: to < end })
+    };
+    let start = Offsets([(0, 0), (1, 0), (2, 7)].into());
+    assert_eq!(start.shared_out(6, reach), Offsets([(0, 3), (1, 3), (2, 7)].into()), "nobody knows of the third");
+    assert_eq!(
+        start.shared_out(60, reach),
+        Offsets([(0, 50), (1, 10), (2, 7)].into()),
+        "what one has not, others have"
+    );
+    assert_eq!(start.shared_out(600, reach), Offsets([(0, 100), (1, 10), (2, 7)].into()));
+    let stuck = |_, at, _| Some(Reach { to: at, rows: 0, more: true });
+    assert_eq!(start.shared_out(6, stuck), start, "it comes to an end");
 }
