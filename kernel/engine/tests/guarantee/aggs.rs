@@ -12,6 +12,10 @@ pub(crate) struct Sees {
     pub(crate) placed: bool,
 }
 
+/// The aggregates that give lists whose values Polars has in no order that it promises.
+pub(crate) const LARGEST: usize = 29;
+pub(crate) const SMALLEST: usize = 30;
+
 /// An aggregate of a column; the number of rows where the function does not go with it.
 pub(crate) fn aggregate((name, dtype): &(PlSmallStr, DataType), function: usize, sees: &Sees) -> Expr {
     let function = if sees.merges { function % 14 } else { function };
@@ -60,6 +64,8 @@ fn regrouped(name: &PlSmallStr, dtype: &DataType, function: usize, sees: &Sees) 
         19 if is_whole => column().gt(lit(0)).any(true),
         20 if is_whole => column().gt(lit(0)).all(true),
         21 if dtype == &DataType::Int32 => (column() - column().mean()).abs().max(),
+        LARGEST if is_whole => column().top_k(lit(3)),
+        SMALLEST if is_whole => column().filter(column().gt(lit(0))).bottom_k(lit(2)),
         22 if dtype == &DataType::Int64 => (column().sum() * lit(2)).alias("doubled"),
         _ => return None,
     })

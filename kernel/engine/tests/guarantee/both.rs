@@ -20,11 +20,13 @@ pub(crate) struct Both {
     /// The columns that tell the rows of an aggregation apart.
     pub(crate) identity: Vec<PlSmallStr>,
     /// The column with the event time.
-    time: Option<PlSmallStr>,
+    pub(crate) time: Option<PlSmallStr>,
     /// Whether floats are sums, which may differ in their last digits: nothing is decided by them any more.
     soft: bool,
     /// Whether rows still have the place in their partition that `first` and `last` go by.
-    placed: bool,
+    pub(crate) placed: bool,
+    /// Whether rows of one batch come key by key, and no longer as they came.
+    pub(crate) by_key: bool,
     /// Where there is a watermark, the windows of the level below, as a place in [`TUMBLING`].
     marked: bool,
     windows: Option<Option<usize>>,
@@ -32,7 +34,7 @@ pub(crate) struct Both {
 }
 
 /// Whether a word could be said here.
-type Said = Result<(), String>;
+pub(crate) type Said = Result<(), String>;
 
 impl Both {
     pub(crate) fn new(plan: Plan, polars: LazyFrame) -> Both {
@@ -46,10 +48,17 @@ impl Both {
             time: Some("event_time".into()),
             soft: false,
             placed: true,
+            by_key: false,
             marked: false,
             windows: None,
             named: 0,
         }
+    }
+
+    /// Begins with a join of two streams, which has a watermark.
+    pub(crate) fn new_joined(plan: Plan, polars: LazyFrame, time: &str) -> Both {
+        // The sides have names of their own.
+        Both { placed: false, marked: true, time: Some(time.into()), named: 100, ..Both::new(plan, polars) }
     }
 
     /// Sets a watermark, where the time is still there. Polars has none.
@@ -74,7 +83,10 @@ impl Both {
             Word::Explode { column } => self.explode(*column),
             Word::Unnest => self.unnest(),
             Word::Join { column, how } => self.join(*column, *how),
+            Word::JoinAsof { column, strategy, tolerance } => self.join_asof(*column, *strategy, *tolerance),
             Word::MapBatches { column, how } => self.map_batches(*column, *how),
+            Word::MapRows { column } => self.map_rows(*column),
+            Word::WithState { key, value } => self.with_state(*key, *value),
             Word::Unique { keep } => self.unique(*keep),
             Word::Limit { rows } => self.limit(*rows),
             Word::Aggregate { keys, window, aggs, merges } => self.aggregate(keys, *window, aggs, *merges),
@@ -117,8 +129,12 @@ impl Both {
 
     fn add(&mut self, derived: Expr) -> Said {
         let derived = derived.alias(self.fresh("derived"));
-        self.plan = refused(self.plan.with_columns(std::slice::from_ref(&derived)))?;
-        self.polars = self.polars.clone().with_columns([derived]);
+        self.with_columns(vec![derived])
+    }
+
+    fn with_columns(&mut self, columns: Vec<Expr>) -> Said {
+        self.plan = refused(self.plan.with_columns(&columns))?;
+        self.polars = self.polars.clone().with_columns(columns);
         Ok(())
     }
 
@@ -223,32 +239,15 @@ impl Both {
         Ok(())
     }
 
-    fn map_batches(&mut self, n: usize, how: usize) -> Said {
-        let Some((name, _)) = self.pick(n, |_, dtype| !dtype.is_nested()).filter(|_| self.appends) else {
-            return Ok(());
-        };
-        let new = self.fresh("mapped");
-        let function = move |rows: DataFrame| {
-            let rows = rows.lazy();
-            let is_null = col(name.clone()).is_null();
-            if how == 0 { rows.with_columns([is_null.alias(&new)]) } else { rows.filter(is_null.not()) }.collect()
-        };
-        self.polars = function(self.polars.clone().collect().map_err(|e| e.to_string())?).unwrap().lazy();
-        self.plan = refused(self.plan.map_batches(function))?;
-        // A function that gives fewer rows does not say which are left.
-        self.placed &= how == 0;
-        Ok(())
-    }
-
     fn unique(&mut self, keep: Option<u16>) -> Said {
+        let times = self.plan.times();
         let can = |(n, (name, dtype)): (usize, (&PlSmallStr, &DataType))| {
-            // What a watermark lets go of is only forgotten for certain where the time is among the columns.
-            let is_kept =
-                keep.is_none_or(|keep| keep >> (n % 16) & 1 == 1) || (self.marked && self.time.as_ref() == Some(name));
+            // What a watermark lets go of is only forgotten for certain where the time that it goes by is among the columns.
+            let is_kept = keep.is_none_or(|keep| keep >> (n % 16) & 1 == 1) || times.nearest() == Some(name);
             (is_kept && self.decides(dtype) && !dtype.is_decimal()).then(|| name.clone())
         };
         let names: Vec<PlSmallStr> = self.plan.schema().iter().enumerate().filter_map(can).collect();
-        if names.is_empty() || !self.appends {
+        if names.is_empty() || !self.appends || self.by_key {
             return Ok(());
         }
         self.plan = refused(self.plan.unique(Some(&names.iter().map(PlSmallStr::as_str).collect::<Vec<_>>())))?;
@@ -258,7 +257,7 @@ impl Both {
     }
 
     fn limit(&mut self, rows: u64) -> Said {
-        if self.appends {
+        if self.appends && !self.by_key {
             self.plan = refused(self.plan.limit(rows))?;
             self.polars = self.polars.clone().limit(rows as IdxSize);
             (self.placed, self.takes_the_first) = (false, true);
@@ -277,11 +276,13 @@ impl Both {
             return Ok(());
         }
         let over = window.zip(self.time.clone()).filter(|(shape, _)| self.is_known(*shape));
+        let over = over.map(|(shape, time)| (shape.beside(self.plan.schema()), time));
         let keys = self.keys(keys, over.as_ref().map(|(_, time)| time));
         let sees = aggs::Sees { decides: !self.soft, merges, placed: self.placed && self.appends };
         let columns: Vec<(PlSmallStr, DataType)> =
             self.plan.schema().iter().map(|(name, dtype)| (name.clone(), dtype.clone())).collect();
-        let aggs: Vec<Expr> = aggs
+        let picked = aggs;
+        let aggs: Vec<Expr> = picked
             .iter()
             .map(|(column, function)| aggs::aggregate(&columns[column % columns.len()], *function, &sees))
             .map(|agg| agg.alias(self.fresh("agg")))
@@ -302,7 +303,7 @@ impl Both {
                 self.polars = all.group_by_stable(by).agg(&aggs).drop(cols(["all"]));
             }
         }
-        let known = keys.len() + usize::from(over.is_some());
+        let known = keys.len() + over.as_ref().map_or(0, |(shape, _)| shape.columns());
         self.identity = self.plan.schema().iter_names().take(known).cloned().collect();
         self.time = match over {
             Some((_, time)) => Some(time),
@@ -311,7 +312,16 @@ impl Both {
             None => None,
         };
         (self.appends, self.soft) = (false, true);
-        Ok(())
+        self.sort_lists(picked, known)
+    }
+
+    /// Puts the lists of aggregates that have no order in one; `known` columns come before them.
+    fn sort_lists(&mut self, aggs: &[(usize, usize)], known: usize) -> Said {
+        let is_unordered = |n: usize| [aggs::LARGEST, aggs::SMALLEST].contains(&aggs[n].1);
+        let lists = self.plan.schema().iter().skip(known).enumerate();
+        let lists = lists.filter(|(n, (_, dtype))| is_unordered(*n) && dtype.is_list()).map(|(_, (name, _))| name);
+        let sorted: Vec<Expr> = lists.map(|name| col(name.clone()).list().sort(SortOptions::default())).collect();
+        if sorted.is_empty() { Ok(()) } else { self.with_columns(sorted) }
     }
 
     /// Windows of windows close with those below them only where they end together.
@@ -382,7 +392,7 @@ impl Both {
     }
 
     /// Whether rows may be chosen, grouped and sorted by a column of this type.
-    fn decides(&self, dtype: &DataType) -> bool {
+    pub(crate) fn decides(&self, dtype: &DataType) -> bool {
         !(dtype.is_nested() || self.soft && dtype.is_float())
     }
 
@@ -391,7 +401,7 @@ impl Both {
         columns.map(|(name, dtype)| (name.clone(), dtype.clone())).collect()
     }
 
-    fn pick(&self, n: usize, fits: impl Fn(&Both, &DataType) -> bool) -> Option<(PlSmallStr, DataType)> {
+    pub(crate) fn pick(&self, n: usize, fits: impl Fn(&Both, &DataType) -> bool) -> Option<(PlSmallStr, DataType)> {
         let columns = self.columns(fits);
         (!columns.is_empty()).then(|| columns[n % columns.len()].clone())
     }
@@ -408,7 +418,7 @@ impl Both {
         self.time = self.time.take().filter(|time| schema.contains(time));
     }
 
-    fn fresh(&mut self, what: &str) -> String {
+    pub(crate) fn fresh(&mut self, what: &str) -> String {
         self.named += 1;
         format!("{what} {}", self.named)
     }
@@ -419,6 +429,6 @@ fn level(shape: Shape) -> Option<usize> {
 }
 
 /// The words are chosen so that none is refused.
-fn refused<T>(plan: Result<T, plan::PlanError>) -> Result<T, String> {
+pub(crate) fn refused<T>(plan: Result<T, plan::PlanError>) -> Result<T, String> {
     plan.map_err(|error| format!("the plan is refused: {error}"))
 }

@@ -9,6 +9,8 @@ mod aggs;
 mod both;
 #[path = "../common/mod.rs"]
 mod common;
+mod functions;
+mod joined;
 mod late;
 mod windows;
 mod words;
@@ -20,9 +22,10 @@ use polars::prelude::*;
 use proptest::prelude::*;
 
 use both::Both;
-use common::cuts::{self, ALL, Cuts, SIDES, open, streamed};
+use common::cuts::{self, ALL, Cuts, Run, SIDES, open, streamed};
 use common::rows::{self, Lines, Row, frame};
 use common::{compare, holds};
+use joined::Joined;
 use words::Word;
 
 /// A plan, rows and the way they come.
@@ -31,48 +34,85 @@ struct Case {
     rows: Vec<Row>,
     words: Vec<Word>,
     cuts: Cuts,
-    /// Whether one partition is another stream's, and the two are one by `union`.
-    united: bool,
+    origin: Origin,
     /// Rows in the order of time have a watermark, behind which nothing is late.
     delay: Option<i64>,
 }
 
-fn case() -> impl Strategy<Value = Case> {
-    let delay = prop::option::weighted(0.4, 1..40_000i64);
-    (rows::rows(80), words::words(), cuts::cuts(), any::<bool>(), delay).prop_map(
-        |(mut rows, words, cuts, united, delay)| {
-            rows.sort_by_key(|row| (row.partition, delay.and(row.time)));
-            Case { rows, words, cuts, united, delay }
-        },
-    )
+/// What a plan begins with.
+#[derive(Clone, Debug)]
+enum Origin {
+    One,
+    /// One partition is another stream's, and the two are one by `union`.
+    United,
+    /// Likewise, and they are joined.
+    Joined(Joined),
 }
+
+fn case() -> impl Strategy<Value = Case> {
+    let delay = prop::option::weighted(0.4, prop_oneof![1..40_000i64, 1..1_000i64]);
+    let origin =
+        prop_oneof![3 => Just(Origin::One), 3 => Just(Origin::United), 4 => joined::joined().prop_map(Origin::Joined)];
+    (rows::rows(80), words::words(), cuts::cuts(), origin, delay).prop_map(|(mut rows, words, cuts, origin, delay)| {
+        rows.sort_by_key(|row| (row.partition, delay.and(row.time)));
+        Case { rows, words, cuts, origin, delay }
+    })
+}
+
+/// A delay that the rows' times are not apart.
+const NONE_IS_LATE: i64 = 100_000;
 
 impl Case {
     /// The plan, what Polars makes of it, and the way to the rows.
     fn both(&self) -> Result<(Both, engine::OpenSource), String> {
         let schema = frame(&[]).schema().clone();
-        let (plan, open) = if self.united {
-            let side = |name: &str, partitions| {
-                (Plan::source(format!("memory {name}"), schema.clone()), open(&self.rows, partitions))
-            };
-            let (first, mut second) = (side("first", SIDES[0]), side("second", SIDES[1]));
-            let mut reversed: Vec<Expr> = schema.iter_names().cloned().map(col).collect();
-            reversed.reverse();
-            second.0 = second.0.select(&reversed).unwrap();
-            engine::union(&[first, second]).map_err(|error| error.to_string())?
-        } else {
-            (Plan::source("memory rows", schema), open(&self.rows, &ALL))
+        let (plan, open) = match &self.origin {
+            Origin::One => (Plan::source("memory rows", schema), open(&self.rows, &ALL)),
+            Origin::United => {
+                let side = |name: &str, partitions| {
+                    (Plan::source(format!("memory {name}"), schema.clone()), open(&self.rows, partitions))
+                };
+                let (first, mut second) = (side("first", SIDES[0]), side("second", SIDES[1]));
+                let mut reversed: Vec<Expr> = schema.iter_names().cloned().map(col).collect();
+                reversed.reverse();
+                second.0 = second.0.select(&reversed).unwrap();
+                both::refused(engine::union(&[first, second]))?
+            }
+            Origin::Joined(joined) => joined.frame(&self.rows, self.delay.unwrap_or(NONE_IS_LATE))?,
         };
-        let both = self.said(plan.clone(), &self.rows)?;
-        // Which rows are the first is told by how they come: in a batch, those of one stream before those of another.
-        let mut batches = self.cuts.batches(&self.rows);
-        batches.iter_mut().for_each(|batch| batch.sort_by_key(|row| self.united && SIDES[1].contains(&row.partition)));
-        let in_order = batches.concat();
-        Ok((if both.takes_the_first { self.said(plan, &in_order)? } else { both }, open))
+        let rows = match &self.origin {
+            Origin::Joined(joined) => joined.polars(&self.rows)?,
+            _ => frame(&self.rows).lazy(),
+        };
+        let both = self.with_words(plan.clone(), rows.clone())?;
+        let both = if both.takes_the_first {
+            self.with_words(plan.clone(), self.as_they_come(&plan, &open, rows)?)?
+        } else {
+            both
+        };
+        Ok((both, open))
     }
 
-    fn said(&self, plan: Plan, rows: &[Row]) -> Result<Both, String> {
-        let mut both = Both::new(plan, frame(rows).lazy());
+    /// The rows that a plan begins with in the order in which they come, which tells which of them are the first.
+    fn as_they_come(&self, plan: &Plan, open: &engine::OpenSource, rows: LazyFrame) -> Result<LazyFrame, String> {
+        if let Origin::Joined(_) = &self.origin {
+            let joined = self.run(plan, open)?;
+            compare::same_rows(&joined, &rows.collect().map_err(said)?)
+                .map_err(|e| format!("of the join alone: {e}"))?;
+            return Ok(joined.lazy());
+        }
+        let is_second = |row: &Row| matches!(self.origin, Origin::United) && SIDES[1].contains(&row.partition);
+        let mut batches = self.cuts.batches(&self.rows);
+        // In a batch, those of one stream come before those of another.
+        batches.iter_mut().for_each(|batch| batch.sort_by_key(is_second));
+        Ok(frame(&batches.concat()).lazy())
+    }
+
+    fn with_words(&self, plan: Plan, rows: LazyFrame) -> Result<Both, String> {
+        let mut both = match &self.origin {
+            Origin::Joined(joined) => Both::new_joined(plan, rows, joined.time()),
+            _ => Both::new(plan, rows),
+        };
         let at_once = self.delay.filter(|delay| delay % 2 == 0);
         at_once.map_or(Ok(()), |delay| both.mark(delay))?;
         for word in &self.words {
@@ -84,26 +124,57 @@ impl Case {
         Ok(both)
     }
 
+    /// What a plan gives when its streams have ended.
+    fn run(&self, plan: &Plan, open: &engine::OpenSource) -> Result<DataFrame, String> {
+        let mut run = Run::begin(plan, open, &self.cuts, false).map_err(said)?;
+        let mut late = 0;
+        while let Some(output) = run.batch().map_err(said)? {
+            late += output.late;
+        }
+        if late > 0 {
+            return Err(format!("{late} rows are counted as late, and none is"));
+        }
+        // Rows of a join may wait for what does not come.
+        let last = run.pipeline.finish().map_err(said)?;
+        run.live.apply(&last.changes, |_| {}).map_err(said)?;
+        Ok(run.live.frame())
+    }
+
     fn check(&self) -> Result<(), String> {
         let (both, open) = self.both()?;
         let polars = both.polars.clone().collect().map_err(|error| format!("Polars refuses the words: {error}"))?;
-        let ran = streamed(&both.plan, &open, &self.cuts, false).map_err(|error| error.to_string())?;
-        if ran.late > 0 {
-            return Err(format!("{} rows are counted as late, and none is", ran.late));
-        }
+        let result = self.run(&both.plan, &open)?;
         if both.is_ordered {
             // The first row has the largest identity.
-            compare::equal(&ran.result.reverse(), &polars)
+            compare::equal(&result.reverse(), &polars)
         } else if both.appends {
-            compare::same_rows(&ran.result, &polars)
+            compare::same_rows(&result, &polars)
         } else {
-            let sorted = |frame: DataFrame| match both.identity.is_empty() {
-                true => Ok(frame),
-                false => frame.sort(both.identity.clone(), SortMultipleOptions::default()).map_err(|e| e.to_string()),
-            };
-            compare::equal(&sorted(ran.result)?, &sorted(polars)?)
+            let polars = sorted(&both, polars)?;
+            compare::equal(&sorted(&both, result)?, &polars)?;
+            if both.plan.windows_end() { self.check_final(&both, &open, &polars) } else { Ok(()) }
         }
     }
+
+    /// In append mode the rows of a window that has ended are given once, and are those that it has when all is over.
+    fn check_final(&self, both: &Both, open: &engine::OpenSource, polars: &DataFrame) -> Result<(), String> {
+        let given = sorted(both, streamed(&both.plan, open, &self.cuts, true).map_err(said)?.given)?;
+        let by: Vec<Expr> = both.identity.iter().cloned().map(col).collect();
+        let args = JoinArgs { nulls_equal: true, ..JoinArgs::new(JoinType::Semi) };
+        let ended = polars.clone().lazy().join(given.clone().lazy(), &by, &by, args).collect().map_err(said)?;
+        compare::equal(&given, &sorted(both, ended)?).map_err(|error| format!("of the final rows: {error}"))
+    }
+}
+
+fn sorted(both: &Both, frame: DataFrame) -> Result<DataFrame, String> {
+    if both.identity.is_empty() {
+        return Ok(frame);
+    }
+    frame.sort(both.identity.clone(), SortMultipleOptions::default()).map_err(said)
+}
+
+fn said(error: PolarsError) -> String {
+    error.to_string()
 }
 
 impl fmt::Display for Case {
@@ -112,7 +183,7 @@ impl fmt::Display for Case {
             Ok((both, _)) => f.write_str(&both.plan.explain())?,
             Err(error) => writeln!(f, "{error}")?,
         }
-        writeln!(f, "{}{:?}\n{:?}", Lines(&self.rows), self.cuts, self.words)
+        writeln!(f, "{}{:?}\n{:?}\n{:?}", Lines(&self.rows), self.cuts, self.origin, self.words)
     }
 }
 

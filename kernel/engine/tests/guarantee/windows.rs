@@ -11,6 +11,14 @@ pub(crate) enum Shape {
     Tumbling(&'static str),
     Hopping(&'static str, &'static str),
     Session(i64),
+    /// Without overlap, with the options.
+    Chosen {
+        every: &'static str,
+        offset: i64,
+        closed: ClosedWindow,
+        label: Label,
+        boundaries: bool,
+    },
 }
 
 impl Shape {
@@ -20,7 +28,27 @@ impl Shape {
             Shape::Tumbling(every) => plan::tumbling(every),
             Shape::Hopping(period, every) => plan::hopping(period, every),
             Shape::Session(gap) => plan::session(&format!("{gap}ms")),
+            Shape::Chosen { every, offset, closed, label, boundaries } => {
+                let window = plan::tumbling(every).offset(&format!("{offset}ms")).closed(*closed).label(*label);
+                if *boundaries { window.include_boundaries() } else { window }
+            }
         }
+    }
+
+    /// The same without the windows' ends, where columns have their names.
+    pub(crate) fn beside(self, schema: &Schema) -> Shape {
+        match self {
+            Shape::Chosen { every, offset, closed, label, boundaries } => {
+                let boundaries = boundaries && plan::BOUNDARIES.iter().all(|name| !schema.contains(name));
+                Shape::Chosen { every, offset, closed, label, boundaries }
+            }
+            shape => shape,
+        }
+    }
+
+    /// How many columns of the result come of the windows.
+    pub(crate) fn columns(&self) -> usize {
+        if matches!(self, Shape::Chosen { boundaries: true, .. }) { 3 } else { 1 }
     }
 
     /// The aggregates of all rows that have a time.
@@ -40,6 +68,30 @@ impl Shape {
                     DynamicGroupOptions { every, period: every, offset: Duration::parse("0ns"), ..Default::default() };
                 rows.group_by_dynamic(col(time), keys, options).agg(aggs)
             }
+            Shape::Chosen { every, offset, closed, label, boundaries } => {
+                let every = Duration::parse(every);
+                let options = DynamicGroupOptions {
+                    every,
+                    period: every,
+                    offset: Duration::parse(&format!("{offset}ms")),
+                    label: *label,
+                    include_boundaries: *boundaries,
+                    closed_window: *closed,
+                    ..Default::default()
+                };
+                let rows = rows.collect()?;
+                let is_empty = rows.height() == 0;
+                let windows = rows.lazy().group_by_dynamic(col(time), keys, options).agg(aggs);
+                let mut windows = windows.collect()?;
+                if *boundaries && is_empty {
+                    windows = with_boundaries(windows, keys.len(), time)?;
+                }
+                // Polars takes the first rows' times of all keys for sorted, and would not sort them afterwards.
+                let mut times = windows.column(time)?.as_materialized_series().clone();
+                times.set_sorted_flag(polars::series::IsSorted::Not);
+                windows.with_column(times.into())?;
+                windows.lazy()
+            }
             Shape::Hopping(period, every) => {
                 let rows = rows.collect()?;
                 let (from, starts) = spans(&times(&rows, time)?, period, every).into_iter().unzip();
@@ -53,6 +105,15 @@ impl Shape {
             }
         })
     }
+}
+
+/// With the columns of the windows' ends, which Polars does not give where there are no rows.
+fn with_boundaries(mut none: DataFrame, place: usize, time: &str) -> PolarsResult<DataFrame> {
+    for (number, name) in plan::BOUNDARIES.into_iter().enumerate() {
+        let end = none.column(time)?.clone().with_name(name.into());
+        none.insert_column(place + number, end)?;
+    }
+    Ok(none)
 }
 
 /// The times of rows that all have one, in milliseconds.
@@ -95,7 +156,7 @@ fn sessions(rows: &DataFrame, time: &str, keys: &[Expr], gap: i64) -> PolarsResu
 }
 
 /// The two zeros are one key.
-fn name(key: &AnyValue<'_>) -> String {
+pub(crate) fn name(key: &AnyValue<'_>) -> String {
     match key {
         AnyValue::Float64(x) => format!("{:?}", x + 0.0),
         key => format!("{key:?}"),

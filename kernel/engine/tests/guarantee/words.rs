@@ -1,8 +1,10 @@
 //! Random plans as values: a word for each operator. Columns are picked by number among those that go with the word where it
 //! stands, so that a plan stays one when a word in front of it is left out: that is how a case that fails becomes small.
 
+use polars::prelude::{AsofStrategy, ClosedWindow, Label};
 use proptest::prelude::*;
 
+use crate::joined::strategy;
 use crate::windows::Shape;
 
 /// An operator and what it is given.
@@ -18,7 +20,10 @@ pub(crate) enum Word {
     Explode { column: usize },
     Unnest,
     Join { column: usize, how: usize },
+    JoinAsof { column: usize, strategy: AsofStrategy, tolerance: Option<i64> },
     MapBatches { column: usize, how: usize },
+    MapRows { column: usize },
+    WithState { key: usize, value: usize },
     Unique { keep: Option<u16> },
     Limit { rows: u64 },
     Aggregate { keys: Vec<(usize, usize)>, window: Option<Shape>, aggs: Vec<(usize, usize)>, merges: bool },
@@ -30,7 +35,7 @@ impl Word {
     /// Whether it has a state.
     pub(crate) fn has_state(&self) -> bool {
         use Word::*;
-        matches!(self, Unique { .. } | Limit { .. } | Aggregate { .. } | TopK { .. } | Sort { .. })
+        matches!(self, WithState { .. } | Unique { .. } | Limit { .. } | Aggregate { .. } | TopK { .. } | Sort { .. })
     }
 }
 
@@ -43,8 +48,15 @@ pub(crate) fn words() -> impl Strategy<Value = Vec<Word>> {
     })
 }
 
+/// Words for one side of a join, which leave the columns that it goes by.
+pub(crate) fn of_side() -> impl Strategy<Value = Vec<Word>> {
+    use Word::*;
+    let leaves = |word: &Word| !matches!(word, Select { .. } | Rename { .. } | Drop { .. } | Cast { .. });
+    prop::collection::vec(stateless().prop_filter("a column may be gone", leaves), 0..3)
+}
+
 fn stateless() -> impl Strategy<Value = Word> {
-    let n = || 0..12usize;
+    let n = || 0..24usize;
     prop_oneof![
         3 => n().prop_map(|column| Word::Filter { column }),
         3 => (n(), 0..3usize).prop_map(|(column, how)| Word::Derive { column, how }),
@@ -56,22 +68,26 @@ fn stateless() -> impl Strategy<Value = Word> {
         1 => n().prop_map(|column| Word::Explode { column }),
         1 => Just(Word::Unnest),
         2 => (n(), 0..4usize).prop_map(|(column, how)| Word::Join { column, how }),
+        1 => (n(), strategy(), prop::option::of(1..30_000i64))
+            .prop_map(|(column, strategy, tolerance)| Word::JoinAsof { column, strategy, tolerance }),
         1 => (n(), 0..2usize).prop_map(|(column, how)| Word::MapBatches { column, how }),
+        1 => n().prop_map(|column| Word::MapRows { column }),
     ]
 }
 
 fn stateful() -> impl Strategy<Value = Word> {
-    let n = || 0..12usize;
+    let n = || 0..24usize;
     let aggregate = (
         prop::collection::vec((n(), 0..4usize), 0..3),
         prop::option::weighted(0.7, shape()),
-        prop::collection::vec((n(), 0..30usize), 1..6),
+        prop::collection::vec((n(), 0..31usize), 1..6),
         any::<bool>(),
     )
         .prop_map(|(keys, window, aggs, merges)| Word::Aggregate { keys, window, aggs, merges });
     prop_oneof![
         1 => prop::option::of(any::<u16>()).prop_map(|keep| Word::Unique { keep }),
         1 => (0..30u64).prop_map(|rows| Word::Limit { rows }),
+        1 => (n(), n()).prop_map(|(key, value)| Word::WithState { key, value }),
         8 => aggregate,
         1 => (1..12usize, n(), any::<bool>()).prop_map(|(k, column, descending)| Word::TopK { k, column, descending }),
         1 => (n(), any::<bool>()).prop_map(|(column, descending)| Word::Sort { column, descending }),
@@ -84,7 +100,24 @@ fn shape() -> impl Strategy<Value = Shape> {
         1 => Just(Shape::Hopping("30s", "10s")),
         1 => Just(Shape::Hopping("25s", "10s")),
         2 => (1..20_000i64).prop_map(Shape::Session),
+        2 => chosen(),
     ]
+}
+
+/// Not `closed` on both sides: of the two windows that hold a row on their border Polars gives one, where that row is the first,
+/// and a stream does not know that it is.
+fn chosen() -> impl Strategy<Value = Shape> {
+    let every = prop::sample::select(vec!["10s", "1m", "1h"]);
+    let offset = prop_oneof![prop::sample::select(vec![0, 3_000, -10_000]), -50_000..50_000i64];
+    let closed = prop::sample::select(vec![ClosedWindow::Left, ClosedWindow::Right, ClosedWindow::None]);
+    let label = prop::sample::select(vec![Label::Left, Label::Right, Label::DataPoint]);
+    (every, offset, closed, label, any::<bool>()).prop_map(|(every, offset, closed, label, boundaries)| Shape::Chosen {
+        every,
+        offset,
+        closed,
+        label,
+        boundaries,
+    })
 }
 
 /// Each ends where one of those before it does.
