@@ -143,7 +143,8 @@ fn state(step: &Step, has_watermark: bool) -> Option<String> {
                 Method::Merge { accumulators, .. } if accumulators.iter().any(|a| a.function.keeps_values()) => {
                     "values of each group".to_owned()
                 }
-                Method::Merge { accumulators, .. } => format!("{} values a group", accumulators.len().max(1)),
+                Method::Merge { accumulators, .. } if accumulators.len() < 2 => "one value a group".to_owned(),
+                Method::Merge { accumulators, .. } => format!("{} values a group", accumulators.len()),
                 Method::Regroup { .. } => "the rows of each group".to_owned(),
             };
             match aggregate.over {
