@@ -284,7 +284,7 @@ pub fn fingerprint(plan: &Plan) -> String {
 /// The first sixteen hex digits of the SHA-256 of a text.
 #[must_use]
 pub fn short_hash(text: &str) -> String {
-    Sha256::digest(text).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(&Sha256::digest(text)[..8])
 }
 
 fn check_mode(plan: &Plan, mode: OutputMode) -> Result<(), StartError> {

@@ -195,13 +195,13 @@ fn write_table(path: &Path, frame: &mut DataFrame) -> Result<String, CheckpointE
     let mut hashed = Hashed { file, hash: Sha256::new() };
     ParquetWriter::new(&mut hashed).finish(frame).map_err(|error| corrupt(path, &error))?;
     hashed.file.sync_all().map_err(failed(path.to_owned()))?;
-    Ok(hex(hashed.hash))
+    Ok(hex::encode(hashed.hash.finalize()))
 }
 
 fn read_table(path: &Path, hash: Option<&str>) -> Result<DataFrame, CheckpointError> {
     let Some(hash) = hash else { return Ok(DataFrame::default()) };
     let bytes = std::fs::read(path).map_err(|error| corrupt(path, &error))?;
-    if hex(Sha256::new_with_prefix(&bytes)) != hash {
+    if hex::encode(Sha256::digest(&bytes)) != hash {
         return Err(corrupt(path, &"it is not what was written"));
     }
     ParquetReader::new(Cursor::new(bytes)).finish().map_err(|error| corrupt(path, &error))
@@ -223,8 +223,4 @@ impl Write for Hashed {
     fn flush(&mut self) -> std::io::Result<()> {
         self.file.flush()
     }
-}
-
-fn hex(hash: Sha256) -> String {
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
