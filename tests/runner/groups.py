@@ -24,7 +24,7 @@ VICTIM = ["cargo", "build", "--release", "--workspace", "--locked", "--example",
 
 # What the nightly group does more of: the random cases of each program of properties, the events of a long run, the kills of a
 # query.
-PROPERTIES = ("guarantee", "idle", "join", "late", "optimized", "twins", "windows")
+PROPERTIES = ("aggregates", "guarantee", "idle", "join", "late", "optimized", "pushdown", "shared", "twins", "windows")
 CASES, EVENTS, KILLS = "10000", "100000000", "200"
 
 # A program, what it is for, and the packages that bring it.

@@ -109,7 +109,7 @@ fn parts(rows: &[(i32, i64)]) -> Vec<PartitionRows> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: common::cases_or(300), failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Whatever fell idle and whenever: each window comes out once, with the rows that were not late, and a query that repeats the
     /// batches from any of them on, at another time of day, gives the same.

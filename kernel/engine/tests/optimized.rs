@@ -1,6 +1,8 @@
 //! A plan runs as the equal one that does the least: the same rows, from no column that nobody uses.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod common;
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -214,7 +216,7 @@ fn step(made: Move, (plan, frame): (Plan, LazyFrame)) -> (Plan, LazyFrame) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: common::cases_or(64), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn it_equals_polars_whatever_is_left_out(moves in moves(), kept in 0..6usize, counts: bool) {

@@ -2,6 +2,8 @@
 //! which rows are late.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod common;
+
 use std::sync::Arc;
 
 use engine::{Clock, LeftOut, LiveResult, ManualClock, Mode, PartitionRows, Pipeline, RowFilter, Status};
@@ -112,7 +114,7 @@ fn narrowed(part: &PartitionRows, filter: &RowFilter) -> (PartitionRows, LeftOut
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: common::cases_or(300), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn nothing_changes_when_rows_are_left_out(

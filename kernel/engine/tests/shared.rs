@@ -2,6 +2,8 @@
 //! cuts and speeds. And it reads the log once.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod common;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -194,7 +196,7 @@ fn event() -> impl Strategy<Value = Event> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: common::cases_or(200), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn every_reader_gets_what_a_source_of_its_own_gives(events in prop::collection::vec(event(), 1..120)) {
