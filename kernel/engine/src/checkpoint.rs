@@ -23,7 +23,7 @@ pub(crate) use log::Planned;
 use state::States;
 
 /// The version of the format; another one is refused.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// What a checkpoint belongs to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -1,11 +1,13 @@
 //! What a pipeline holds, as plain values that can be written down and read again.
 
+pub(crate) mod numbered;
+
 use std::collections::BTreeMap;
 
-use polars::prelude::DataFrame;
+use polars::prelude::{DataFrame, PolarsResult};
 use serde::{Deserialize, Serialize};
 
-use crate::operator::{GROUPS, Kept};
+use crate::operator::Kept;
 use crate::source::Offsets;
 
 /// The state of a pipeline.
@@ -15,7 +17,8 @@ pub struct Saved {
     pub facts: Facts,
     /// The tables of the stages, each with a name of its own.
     pub frames: BTreeMap<String, DataFrame>,
-    /// What changed of a table since an earlier state, from one state to the next, oldest first.
+    /// What changed of a table since an earlier state, from one state to the next, oldest first. Of the tables of an operator's
+    /// groups it is the operator's own, of all others it is [numbered].
     pub changes: BTreeMap<String, Vec<DataFrame>>,
 }
 
@@ -44,14 +47,14 @@ impl Saved {
     pub(crate) fn put(&mut self, number: usize, kept: Kept) {
         self.facts.stages.push(kept.number);
         self.frames.extend(kept.tables.into_iter().map(|(name, table)| (format!("{number}-{name}"), table)));
-        self.changes.extend(kept.changes.into_iter().map(|changes| (format!("{number}-{GROUPS}"), vec![changes])));
+        self.changes
+            .extend(kept.changes.into_iter().map(|(name, changes)| (format!("{number}-{name}"), vec![changes])));
     }
 
-    /// Takes a stage's table out.
-    pub(crate) fn take(&mut self, name: &str) -> polars::prelude::PolarsResult<DataFrame> {
-        self.frames
-            .remove(name)
-            .ok_or_else(|| polars::prelude::polars_err!(ComputeError: "the saved state has no table \"{name}\""))
+    /// Takes a table out, with all that changed of it.
+    pub(crate) fn take(&mut self, name: &str) -> PolarsResult<Option<DataFrame>> {
+        let changes = self.take_changes(name);
+        self.frames.remove(name).map(|table| numbered::changed(table, changes)).transpose()
     }
 
     /// Takes out what changed of a stage's table since it was whole.

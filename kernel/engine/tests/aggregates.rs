@@ -13,6 +13,7 @@ use polars::prelude::*;
 use proptest::prelude::*;
 
 use common::cases_or;
+use common::states::States;
 
 const METHODS: [QuantileMethod; 6] = [
     QuantileMethod::Nearest,
@@ -163,7 +164,7 @@ fn sorted(frame: DataFrame, windowed: bool) -> DataFrame {
 fn streamed(plan: &Plan, rows: &[Row], cuts: &[usize], restarts: &[usize]) -> DataFrame {
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
     let begin = || Pipeline::new(plan, frame(&[]).schema(), Mode::Stream, &clock).unwrap();
-    let mut pipeline = begin();
+    let (mut pipeline, mut states) = (begin(), States::default());
     pipeline.expect(0..3);
     let result = LiveResult::new(plan.schema().clone(), Status::default());
     let mut rest = rows;
@@ -171,9 +172,9 @@ fn streamed(plan: &Plan, rows: &[Row], cuts: &[usize], restarts: &[usize]) -> Da
         let (batch, after) = rest.split_at(cuts.get(number).map_or(rest.len(), |cut| (*cut).min(rest.len())));
         rest = after;
         if restarts.contains(&number) {
-            let saved = pipeline.save().unwrap();
+            states.keep(&mut pipeline).unwrap();
             pipeline = begin();
-            pipeline.restore(saved).unwrap();
+            states.restore(&mut pipeline).unwrap();
         }
         let mut parts: BTreeMap<i32, Vec<Row>> = BTreeMap::new();
         batch.iter().for_each(|row| parts.entry(row.partition).or_default().push(row.clone()));

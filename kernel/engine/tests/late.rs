@@ -15,6 +15,7 @@ use proptest::prelude::*;
 
 use common::cases_or;
 use common::cuts::batches;
+use common::states::States;
 
 /// Partition, time, and a number of its own.
 type Row = (i32, i64, i64);
@@ -72,14 +73,14 @@ fn run_in(mode: OutputMode, plan: &Plan, batches: &[Vec<Row>], restarts: &[usize
         }
         pipeline
     };
-    let mut pipeline = begin();
+    let (mut pipeline, mut states) = (begin(), States::default());
     pipeline.expect(0..2);
     let mut given = Given { rows: Vec::new(), late: 0, before: Vec::new() };
     for (number, batch) in batches.iter().enumerate() {
         if restarts.contains(&number) {
-            let saved = pipeline.save().unwrap();
+            states.keep(&mut pipeline).unwrap();
             pipeline = begin();
-            pipeline.restore(saved).unwrap();
+            states.restore(&mut pipeline).unwrap();
         }
         given.before.push(pipeline.watermark().unwrap_or(i64::MIN));
         let output = pipeline.execute(parts(batch)).unwrap();

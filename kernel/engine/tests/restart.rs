@@ -259,33 +259,35 @@ fn a_damaged_state_is_named_and_an_older_one_is_used_when_asked() {
     assert_eq!(ended(&plan, output, 45, None).exception(), None);
 }
 
-/// The rows of the table with the groups in each state of a checkpoint, and whether they are only what changed.
-fn groups_of_states(folder: &Path) -> BTreeMap<u64, (bool, usize)> {
+/// The rows of a table in each state of a checkpoint, and whether they are only what changed.
+fn in_states(folder: &Path, table: &str) -> BTreeMap<u64, (bool, usize)> {
     let states = std::fs::read_dir(folder.join("state")).unwrap().map(|state| state.unwrap().path());
-    let groups = |state: std::path::PathBuf| {
+    let rows = |state: std::path::PathBuf| {
         let batch = state.file_name().unwrap().to_str().unwrap().parse().unwrap();
-        let changes = state.join("0-groups.changes.parquet");
-        let file = if changes.exists() { changes.clone() } else { state.join("0-groups.parquet") };
+        let changes = state.join(format!("{table}.changes.parquet"));
+        let file = if changes.exists() { changes.clone() } else { state.join(format!("{table}.parquet")) };
         let rows = ParquetReader::new(std::fs::File::open(file).unwrap()).finish().unwrap();
         (batch, (changes.exists(), rows.height()))
     };
-    states.map(groups).collect()
+    states.map(rows).collect()
 }
 
 #[test]
 fn a_state_says_only_what_changed_since_the_one_before() {
     // Every row is a group, so a batch changes twenty of them.
     let plan = source().group_by(&[col("time"), col("price")], &[len().alias("n"), col("value").max()]).unwrap();
-    let (kept, folder) = (Kept::default(), tempfile::tempdir().unwrap());
-    assert_eq!(run(&plan, OutputMode::Update, folder.path(), &kept, 1, None), None);
-    let states = groups_of_states(folder.path());
-    assert!(
-        states.values().any(|(changes, _)| *changes) && states.values().any(|(changes, _)| !*changes),
-        "{states:?}"
-    );
-    for (batch, (changes, rows)) in &states {
-        let all = 20 * (*batch as usize + 1);
-        assert!(if *changes { *rows <= 20 } else { *rows > all - 20 && *rows <= all }, "{states:?}");
+    for (mode, table) in [(OutputMode::Update, "0-groups"), (OutputMode::Complete, "result")] {
+        let (kept, folder) = (Kept::default(), tempfile::tempdir().unwrap());
+        assert_eq!(run(&plan, mode, folder.path(), &kept, 1, None), None);
+        let states = in_states(folder.path(), table);
+        assert!(
+            states.values().any(|(changes, _)| *changes) && states.values().any(|(changes, _)| !*changes),
+            "{states:?}"
+        );
+        for (batch, (changes, rows)) in &states {
+            let all = 20 * (*batch as usize + 1);
+            assert!(if *changes { *rows <= 20 } else { *rows > all - 20 && *rows <= all }, "{states:?}");
+        }
     }
 }
 
@@ -297,7 +299,7 @@ fn a_damaged_state_that_others_go_with_is_named_and_an_older_one_is_used_when_as
     let (kept, folder) = (Kept::default(), tempfile::tempdir().unwrap());
     let crash = crash_after(3, Step::Saved);
     assert!(run(&plan, OutputMode::Update, folder.path(), &kept, 1, Some(crash)).is_some());
-    let states = groups_of_states(folder.path());
+    let states = in_states(folder.path(), "0-groups");
     let with_all: Vec<u64> = states.iter().filter(|(_, (changes, _))| !changes).map(|(batch, _)| *batch).collect();
     assert!(with_all.len() == 2, "the last but one that has all is kept: {states:?}");
     let newest = folder.path().join(format!("state/{}/0-groups.parquet", with_all[1]));

@@ -4,11 +4,9 @@ use plan::{SIDE, SIDE_TIME, SideJoin};
 use polars::prelude::*;
 
 use super::by_time::{Key, Place};
-use super::columns::{KEY, POSITION, START, encoded, integers};
-use super::segments::Segments;
-
-/// Whether a row that was written down was marked.
-const MARK: &str = "__corriente_mark";
+use super::columns::{KEY, POSITION, ROW, START, encoded, integers};
+use super::segments::{Noted, Segments};
+use crate::saved::numbered;
 
 /// The rows of both sides that are not late.
 pub(super) struct Arrivals {
@@ -55,11 +53,19 @@ impl Arrivals {
     /// Puts the rows of a side with those that are kept; gives each with its number there.
     pub(super) fn keep(&self, side: usize, kept: &mut KeptRows) -> PolarsResult<Vec<(u64, Arrival)>> {
         let arrivals = &self.sides[side];
-        let places: Vec<IdxSize> = arrivals.iter().map(|arrival| arrival.row).collect();
+        let taken: Vec<IdxSize> = arrivals.iter().map(|arrival| arrival.row).collect();
         let columns = kept.columns.iter().cloned().chain([PlSmallStr::from_static(SIDE_TIME)]);
-        let rows = self.rows.select(columns)?.take(&IdxCa::from_slice(PlSmallStr::EMPTY, &places))?;
+        let rows = self.rows.select(columns)?.take(&IdxCa::from_slice(PlSmallStr::EMPTY, &taken))?;
         let first = kept.rows.push(rows);
-        Ok((first..).zip(arrivals.iter().copied()).collect())
+        let kept_rows: Vec<(u64, Arrival)> = (first..).zip(arrivals.iter().copied()).collect();
+        if kept.rows.notes() {
+            let place = |(id, arrival): &(u64, Arrival)| {
+                let place = Place { time: arrival.time.unwrap_or_default(), order: arrival.order, id: *id };
+                (place, arrival.has_key.then(|| self.key(arrival)))
+            };
+            kept.new.push(places(kept_rows.iter().map(place))?);
+        }
+        Ok(kept_rows)
     }
 
     pub(super) fn key(&self, arrival: &Arrival) -> &[u8] {
@@ -72,9 +78,11 @@ pub(super) struct KeptRows {
     /// Those that the result has; the time is there beside them, so that there always is a column.
     columns: Vec<PlSmallStr>,
     pub(super) rows: Segments,
+    /// The places of rows that came since they were last written down, once they have been.
+    new: Vec<DataFrame>,
 }
 
-/// Rows on their way to be written down, or back: their places, with keys where they have them.
+/// The places of rows that were written down, with keys where they have them.
 pub(super) type Written = Vec<(Place, Option<Key>)>;
 
 impl KeptRows {
@@ -82,7 +90,7 @@ impl KeptRows {
     pub(super) fn new(columns: &[PlSmallStr], input: &SchemaRef) -> PolarsResult<KeptRows> {
         let names = columns.iter().cloned().chain([PlSmallStr::from_static(SIDE_TIME)]);
         let empty = DataFrame::empty_with_schema(input).select(names)?;
-        Ok(KeptRows { columns: columns.to_vec(), rows: Segments::new(empty) })
+        Ok(KeptRows { columns: columns.to_vec(), rows: Segments::new(empty), new: Vec::new() })
     }
 
     /// The columns of the result, of these rows.
@@ -90,39 +98,85 @@ impl KeptRows {
         self.rows.take(ids)?.select(self.columns.iter().cloned())
     }
 
-    /// The rows as a table. `places` must be all that are kept.
-    pub(super) fn save(&self, mut places: Written) -> PolarsResult<DataFrame> {
-        places.sort_unstable_by_key(|(place, _)| place.id);
-        let (mut rows, marked) = self.rows.live()?;
-        polars_ensure!(rows.height() == places.len(), ComputeError: "rows are kept that no one knows of");
-        let keys: BinaryChunked = places.iter().map(|(_, key)| key.as_deref()).collect();
-        let times: Vec<i64> = places.iter().map(|(place, _)| place.time).collect();
-        let orders: Vec<i64> = places.iter().map(|(place, _)| place.order).collect();
-        rows.with_column(Column::from(Series::new(START.into(), times)))?;
-        rows.with_column(Column::from(Series::new(POSITION.into(), orders)))?;
-        rows.with_column(Column::from(keys.with_name(KEY.into()).into_series()))?;
-        rows.with_column(Column::from(Series::new(MARK.into(), marked)))?;
+    /// The rows as a table. The places must be those of all that are kept.
+    pub(super) fn save<'a>(&self, all: impl Iterator<Item = (Place, Option<&'a Key>)>) -> PolarsResult<DataFrame> {
+        let mut all: Vec<(Place, Option<&Key>)> = all.collect();
+        all.sort_unstable_by_key(|(place, _)| place.id);
+        let mut rows = self.rows.live()?;
+        polars_ensure!(rows.height() == all.len(), ComputeError: "rows are kept that no one knows of");
+        let all = places(all.iter().map(|(place, key)| (*place, key.map(|key| key.as_slice()))))?;
+        rows.hstack_mut(all.columns())?;
         Ok(rows)
+    }
+
+    /// The rows that are marked, as a table.
+    pub(super) fn save_marked(&self) -> PolarsResult<DataFrame> {
+        numbers(self.rows.marked())
+    }
+
+    /// Says that all are written down.
+    pub(super) fn all_saved(&mut self) {
+        self.new.clear();
+        self.rows.noted();
+    }
+
+    /// What changed since the rows were last written down: of the table of all, and of that of those that are marked.
+    pub(super) fn save_changes(&mut self) -> PolarsResult<[DataFrame; 2]> {
+        let Noted { freed, marked, .. } = self.rows.noted();
+        let mut new = places(std::iter::empty())?;
+        for places in self.new.drain(..) {
+            let is_live = |id: Option<u64>| Some(id.is_some_and(|id| self.rows.is_live(id)));
+            let live: BooleanChunked = places.column(ROW)?.u64()?.iter().map(is_live).collect();
+            new.vstack_mut(&places.filter(&live)?)?;
+        }
+        let ids: Vec<Option<u64>> = new.column(ROW)?.u64()?.iter().collect();
+        let mut rows = self.rows.take(&ids)?;
+        rows.hstack_mut(new.columns())?;
+        let marked = marked.into_iter().filter(|id| self.rows.is_live(*id)).collect();
+        Ok([numbered::changes(rows, freed.clone())?, numbered::changes(numbers(marked)?, freed)?])
     }
 
     /// Takes over what [`KeptRows::save`] gave; gives the places again.
     pub(super) fn restore(&mut self, mut saved: DataFrame) -> PolarsResult<Written> {
         let (times, orders) = (integers(&saved, START)?, integers(&saved, POSITION)?);
-        let (keys, marks) = (saved.column(KEY)?.binary()?.clone(), saved.column(MARK)?.bool()?.clone());
-        for name in [START, POSITION, KEY, MARK] {
+        let (keys, ids) = (saved.column(KEY)?.binary()?.clone(), saved.column(ROW)?.u64()?.clone());
+        for name in [START, POSITION, KEY, ROW] {
             saved.drop_in_place(name)?;
         }
         saved.rechunk_mut();
-        let first = self.rows.push(saved);
-        let mut places = Vec::with_capacity(times.len());
-        for (row, (time, order)) in times.iter().zip(orders.iter()).enumerate() {
-            let id = first + row as u64;
-            if marks.get(row) == Some(true) {
-                self.rows.mark(id);
-            }
-            let place = Place { time: time.unwrap_or_default(), order: order.unwrap_or_default(), id };
-            places.push((place, keys.get(row).map(Key::from_slice)));
-        }
-        Ok(places)
+        let ids: Vec<u64> = ids.iter().map(Option::unwrap_or_default).collect();
+        let written = (ids.iter().zip(times.iter()).zip(orders.iter()).zip(keys.iter()))
+            .map(|(((id, time), order), key)| {
+                let place = Place { time: time.unwrap_or_default(), order: order.unwrap_or_default(), id: *id };
+                (place, key.map(Key::from_slice))
+            })
+            .collect();
+        self.rows.put(ids, saved);
+        self.all_saved();
+        Ok(written)
     }
+
+    /// Takes over what [`KeptRows::save_marked`] gave.
+    pub(super) fn restore_marked(&mut self, saved: &DataFrame) -> PolarsResult<()> {
+        saved.column(ROW)?.u64()?.iter().flatten().for_each(|id| self.rows.mark(id));
+        self.all_saved();
+        Ok(())
+    }
+}
+
+/// The places of rows as a table.
+fn places<'a>(all: impl Iterator<Item = (Place, Option<&'a [u8]>)>) -> PolarsResult<DataFrame> {
+    let (all, keys): (Vec<Place>, Vec<Option<&[u8]>>) = all.unzip();
+    let keys: BinaryChunked = keys.into_iter().collect();
+    let columns: Vec<Column> = vec![
+        Series::new(START.into(), all.iter().map(|place| place.time).collect::<Vec<_>>()).into(),
+        Series::new(POSITION.into(), all.iter().map(|place| place.order).collect::<Vec<_>>()).into(),
+        keys.with_name(KEY.into()).into_series().into(),
+        Series::new(ROW.into(), all.iter().map(|place| place.id).collect::<Vec<_>>()).into(),
+    ];
+    DataFrame::new(all.len(), columns)
+}
+
+fn numbers(ids: Vec<u64>) -> PolarsResult<DataFrame> {
+    DataFrame::new(ids.len(), vec![Series::new(ROW.into(), ids).into()])
 }

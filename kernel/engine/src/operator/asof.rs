@@ -183,8 +183,8 @@ impl Operator for Asof {
     }
 
     fn save(&self) -> PolarsResult<Kept> {
-        let left = self.left.save(self.waiting.all().cloned().collect())?;
-        let right = self.right.save(self.index.all().map(|(place, key)| (place, Some(key.clone()))).collect())?;
+        let left = self.left.save(self.waiting.all().map(|(place, key)| (*place, key.as_ref())))?;
+        let right = self.right.save(self.index.all().map(|(place, key)| (place, Some(key))))?;
         Ok(Kept::new(0, [(LEFT, left), (RIGHT, right)]))
     }
 
@@ -196,5 +196,15 @@ impl Operator for Asof {
             self.index.insert(key.as_deref().unwrap_or_default(), place);
         }
         Ok(())
+    }
+
+    fn all_saved(&mut self) {
+        self.left.all_saved();
+        self.right.all_saved();
+    }
+
+    fn save_changes(&mut self) -> PolarsResult<Kept> {
+        let ([left, _], [right, _]) = (self.left.save_changes()?, self.right.save_changes()?);
+        Ok(Kept::changes(0, [(LEFT, left), (RIGHT, right)]))
     }
 }

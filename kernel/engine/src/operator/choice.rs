@@ -52,12 +52,12 @@ pub(crate) fn operator(step: &Step, before: &Before<'_>, schema: &SchemaRef) -> 
                     polars_bail!(ComputeError: "the sessions' column \"{}\" is no datetime", over.time);
                 };
                 let gap = steps(gap.duration_ns(), *unit);
-                Box::new(Sessions::new(aggregate, over, gap.max(1), input, schema.clone()))
+                Box::new(Sessions::new(aggregate, over, gap.max(1), input, schema.clone())?)
             }
             (Method::Merge { accumulators, outputs }, _) => {
                 Box::new(Merged::new(aggregate, accumulators, outputs, schema.clone()))
             }
-            (Method::Regroup { .. }, _) => Box::new(Regrouped::new(aggregate, input, schema.clone())),
+            (Method::Regroup { .. }, _) => Box::new(Regrouped::new(aggregate, input, schema.clone())?),
         },
         _ => polars_bail!(ComputeError: "a step without a state has no operator: {step:?}"),
     })

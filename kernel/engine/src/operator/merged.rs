@@ -176,7 +176,7 @@ impl Operator for Merged {
         // Windows that have been closed are told by their absence.
         let open: Vec<i64> = self.windows.keys().copied().collect();
         let open = DataFrame::new(open.len(), vec![Series::new(START.into(), open).into()])?;
-        Ok(Kept { changes: Some(changes), ..Kept::new(self.next_id, [(WINDOWS, open)]) })
+        Ok(Kept { changes: vec![(GROUPS, changes)], ..Kept::new(self.next_id, [(WINDOWS, open)]) })
     }
 
     fn restore_changes(&mut self, number: u64, changes: Vec<DataFrame>, tables: Tables<'_>) -> PolarsResult<()> {

@@ -8,6 +8,7 @@ mod by_time;
 mod choice;
 mod collected;
 pub(crate) mod columns;
+mod group;
 mod kept;
 mod late;
 mod limit;
@@ -83,13 +84,13 @@ pub(crate) trait Operator: Send {
     /// All of the state is written down: what changes from now on is what [`Operator::save_changes`] gives.
     fn all_saved(&mut self) {}
 
-    /// What changed since the state was last written down, or restored; of an operator that does not know, all.
+    /// What changed since the state was last written down, or restored; of an operator with little to write, all.
     fn save_changes(&mut self) -> PolarsResult<Kept> {
         self.save()
     }
 
-    /// Takes over what [`Operator::save_changes`] gave, each time since the state that was restored; number and tables are
-    /// those of the last time.
+    /// Takes over what changed of [`GROUPS`] each time since the state that was restored; number and tables are those of the
+    /// last time.
     fn restore_changes(&mut self, _number: u64, _changes: Vec<DataFrame>, _tables: Tables<'_>) -> PolarsResult<()> {
         polars_bail!(ComputeError: "the saved state has changes of an operator that saves none")
     }
@@ -124,13 +125,18 @@ pub(crate) struct Kept {
     pub(crate) number: u64,
     /// Each with a name that is the operator's own.
     pub(crate) tables: Vec<(&'static str, DataFrame)>,
-    /// What changed of the table [`GROUPS`], where it is not among the tables.
-    pub(crate) changes: Option<DataFrame>,
+    /// What changed of tables that are not among them. Of [`GROUPS`] the operator takes it over itself, of all others it is
+    /// [numbered](crate::saved::numbered).
+    pub(crate) changes: Vec<(&'static str, DataFrame)>,
 }
 
 impl Kept {
     fn new(number: u64, tables: impl IntoIterator<Item = (&'static str, DataFrame)>) -> Kept {
-        Kept { number, tables: tables.into_iter().collect(), changes: None }
+        Kept { number, tables: tables.into_iter().collect(), changes: Vec::new() }
+    }
+
+    fn changes(number: u64, changes: impl IntoIterator<Item = (&'static str, DataFrame)>) -> Kept {
+        Kept { number, tables: Vec::new(), changes: changes.into_iter().collect() }
     }
 }
 

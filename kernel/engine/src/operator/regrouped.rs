@@ -7,11 +7,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use plan::Aggregate;
 use polars::prelude::*;
 
-use super::columns::{Bounds, GROUP, POSITION, ROW, encoded, keys_of, named_keys};
+use super::columns::{Bounds, ROW, encoded, keys_of, named_keys};
+use super::group::{Group, regroup, regroup_closed};
 use super::kept::KeptRows;
-use super::saved::{SavedGroups, each_saved};
+use super::saved::{Noted, SavedGroups, Span, restored};
 use super::windows::{HasEnd, Windows, next_end, take_ended};
-use super::{Executed, GROUPS, Kept, Operator, ROWS, Tables, Touched, dropped, kept_columns};
+use super::{Executed, Kept, Operator, Tables, Touched, dropped, kept_columns};
 use crate::change::Delta;
 use crate::rows::append;
 
@@ -20,8 +21,8 @@ pub(crate) struct Regrouped {
     plan: Aggregate,
     schema: SchemaRef,
     cut: Option<Windows>,
-    /// The columns that are kept of each row.
-    kept: Vec<PlSmallStr>,
+    /// The columns that are kept of each row, without rows.
+    kept: DataFrame,
     /// By start; without windows there is one.
     windows: BTreeMap<i64, Window>,
     /// The groups that a row which may change is in.
@@ -30,6 +31,8 @@ pub(crate) struct Regrouped {
     /// The identities of groups that were closed, until they are asked for.
     closed: Vec<u64>,
     bytes: KeptRows,
+    /// Once the state has been written down.
+    noted: Option<Noted<Place>>,
 }
 
 struct Window {
@@ -43,31 +46,13 @@ impl HasEnd for Window {
     }
 }
 
-/// Rows that are aggregated together.
-pub(crate) struct Group {
-    pub(crate) id: u64,
-    pub(crate) rows: DataFrame,
-    /// The identities of the rows, where rows may change.
-    pub(crate) ids: Vec<u64>,
-}
-
-impl Group {
-    /// Takes rows that may change out.
-    pub(crate) fn remove(&mut self, ids: &PlHashSet<u64>) -> PolarsResult<()> {
-        let keep: Vec<bool> = self.ids.iter().map(|held| !ids.contains(held)).collect();
-        self.rows = self.rows.filter(&BooleanChunked::from_slice(PlSmallStr::EMPTY, &keep))?;
-        self.ids.retain(|held| !ids.contains(held));
-        Ok(())
-    }
-}
-
 type Place = (i64, Box<[u8]>);
 
 impl Regrouped {
     /// `input` is the schema of the rows, `schema` the result's.
-    pub(crate) fn new(plan: &Aggregate, input: &SchemaRef, schema: SchemaRef) -> Regrouped {
-        Regrouped {
-            kept: kept_columns(plan, input),
+    pub(crate) fn new(plan: &Aggregate, input: &SchemaRef, schema: SchemaRef) -> PolarsResult<Regrouped> {
+        Ok(Regrouped {
+            kept: DataFrame::empty_with_schema(input).select(kept_columns(plan, input))?,
             cut: Windows::of(plan, &schema),
             plan: plan.clone(),
             schema,
@@ -76,7 +61,8 @@ impl Regrouped {
             next_id: 0,
             closed: Vec::new(),
             bytes: KeptRows::default(),
-        }
+            noted: None,
+        })
     }
 }
 
@@ -93,6 +79,10 @@ impl Operator for Regrouped {
         let (late, timeless) = self.add(rows, ids.as_deref(), watermark, &mut touched)?;
         self.bytes.check()?;
         let (ids, rows, deletes) = self.aggregate(&touched)?;
+        if let Some(noted) = &mut self.noted {
+            noted.places.append(&mut touched);
+            noted.gone.extend(&deletes);
+        }
         Ok(Touched { ids, rows, deletes, late, timeless }.into())
     }
 
@@ -113,6 +103,9 @@ impl Operator for Regrouped {
                 closed.push((start, group));
             }
         }
+        if let Some(noted) = &mut self.noted {
+            noted.gone.extend(closed.iter().map(|(_, group)| group.id));
+        }
         if wanted { regroup_closed(&self.plan, &self.schema, closed) } else { Ok(None) }
     }
 
@@ -129,14 +122,14 @@ impl Operator for Regrouped {
     }
 
     fn save(&self) -> PolarsResult<Kept> {
-        let mut saved = SavedGroups::default();
+        let mut saved = SavedGroups::new(&self.kept);
         for (start, window) in &self.windows {
             for (key, group) in &window.groups {
-                saved.push([*start, window.end], key, group);
+                saved.push(span(*start, window.end, key, group));
+                saved.push_rows(group, 0)?;
             }
         }
-        let (groups, rows) = saved.into_frames()?;
-        Ok(Kept::new(self.next_id, [(GROUPS, groups), (ROWS, rows)]))
+        saved.all(self.next_id)
     }
 
     fn restore(&mut self, number: u64, tables: Tables<'_>) -> PolarsResult<()> {
@@ -144,15 +137,42 @@ impl Operator for Regrouped {
         self.places.clear();
         self.next_id = number;
         self.bytes = KeptRows::default();
-        each_saved(&tables(GROUPS)?, &tables(ROWS)?, |[start, end], key, group| {
+        let (spans, mut groups) = restored(tables)?;
+        for Span { times: [start, end], key, group, .. } in spans {
+            let group = groups.remove(&group).unwrap_or_else(|| Group::new(group, &self.kept));
             self.bytes.add(&group.rows);
             for id in &group.ids {
                 self.places.entry(*id).or_default().push((start, key.clone()));
             }
             let window = self.windows.entry(start).or_insert_with(|| Window { end, groups: PlHashMap::default() });
             window.groups.insert(key, group);
-        })
+        }
+        self.noted = Some(Noted::default());
+        Ok(())
     }
+
+    fn all_saved(&mut self) {
+        let groups = self.windows.values_mut().flat_map(|window| window.groups.values_mut());
+        groups.for_each(|group| group.written = group.rows.height());
+        self.noted = Some(Noted::default());
+    }
+
+    fn save_changes(&mut self) -> PolarsResult<Kept> {
+        let Noted { places, gone, rows_gone } = self.noted.replace(Noted::default()).unwrap_or_default();
+        let mut saved = SavedGroups::new(&self.kept);
+        for (start, key) in places {
+            let Some(window) = self.windows.get_mut(&start) else { continue };
+            let Some(group) = window.groups.get_mut(&key) else { continue };
+            saved.push(span(start, window.end, &key, group));
+            saved.push_rows(group, group.written)?;
+            group.written = group.rows.height();
+        }
+        saved.changed(self.next_id, gone, rows_gone)
+    }
+}
+
+fn span(start: i64, end: i64, key: &[u8], group: &Group) -> Span {
+    Span { times: [start, end], key: key.into(), id: group.id, group: group.id }
 }
 
 impl Regrouped {
@@ -160,7 +180,11 @@ impl Regrouped {
     fn remove<'a>(&mut self, ids: impl Iterator<Item = &'a u64>, touched: &mut BTreeSet<Place>) -> PolarsResult<()> {
         let mut gone: BTreeMap<Place, PlHashSet<u64>> = BTreeMap::new();
         for id in ids {
-            for place in self.places.remove(id).unwrap_or_default() {
+            let places = self.places.remove(id).unwrap_or_default();
+            if let Some(noted) = self.noted.as_mut().filter(|_| !places.is_empty()) {
+                noted.rows_gone.push(*id);
+            }
+            for place in places {
                 gone.entry(place).or_default().insert(*id);
             }
         }
@@ -197,14 +221,14 @@ impl Regrouped {
             found.entry((bounds.at(row).0, key.unwrap_or_default().into())).or_default().push(row as IdxSize);
         }
         let numbers = rows.column(ROW)?.idx()?.clone();
-        let kept = rows.select(self.kept.iter().cloned())?;
+        let kept = rows.select(self.kept.get_column_names_owned())?;
         for (place, indices) in found {
             let (_, end) = indices.first().map_or((0, i64::MAX), |row| bounds.at(*row as usize));
             let window = self.windows.entry(place.0).or_insert_with(|| Window { end, groups: PlHashMap::default() });
             let group = match window.groups.get_mut(&place.1) {
                 Some(group) => group,
                 None => {
-                    let group = Group { id: self.next_id, rows: kept.clear(), ids: Vec::new() };
+                    let group = Group::new(self.next_id, &self.kept);
                     self.next_id += 1;
                     window.groups.entry(place.1.clone()).or_insert(group)
                 }
@@ -251,53 +275,4 @@ impl Regrouped {
         }
         Ok((ids, rows, gone))
     }
-}
-
-/// The rows of groups that are no more, in the order of window and age; `None` where there are none.
-pub(crate) fn regroup_closed(
-    plan: &Aggregate,
-    schema: &SchemaRef,
-    mut closed: Vec<(i64, Group)>,
-) -> PolarsResult<Option<DataFrame>> {
-    if closed.is_empty() {
-        return Ok(None);
-    }
-    closed.sort_unstable_by_key(|(start, group)| (*start, group.id));
-    let groups: Vec<(i64, &Group)> = closed.iter().map(|(start, group)| (*start, group)).collect();
-    regroup(plan, schema, &groups).map(Some)
-}
-
-/// The row of each group with the start of its window, in the order of the groups. Within a group rows are taken by time and
-/// position.
-pub(crate) fn regroup(plan: &Aggregate, schema: &SchemaRef, groups: &[(i64, &Group)]) -> PolarsResult<DataFrame> {
-    let Some((_, first)) = groups.first() else { return Ok(DataFrame::empty_with_schema(schema)) };
-    let mut all = first.rows.clear();
-    let mut numbers: Vec<IdxSize> = Vec::new();
-    for (number, (_, group)) in groups.iter().enumerate() {
-        all.vstack_mut(&group.rows)?;
-        numbers.extend(std::iter::repeat_n(number as IdxSize, group.rows.height()));
-    }
-    all.with_column(Column::from(Series::new(GROUP.into(), numbers)))?;
-    let time = plan.over.iter().map(|over| over.time.clone());
-    let position = first.rows.schema().contains(POSITION).then(|| PlSmallStr::from_static(POSITION));
-    let by: Vec<PlSmallStr> = std::iter::once(GROUP.into()).chain(time).chain(position).collect();
-    let options = SortMultipleOptions::default().with_maintain_order(true);
-    let names: Vec<PlSmallStr> = schema.iter_names().cloned().collect();
-    let keys = plan.keys.iter().zip(&names).map(|(expr, name)| expr.clone().first().alias(name.clone()));
-    let aggregated = all
-        .lazy()
-        .sort_by_exprs(by.into_iter().map(col).collect::<Vec<_>>(), options)
-        .group_by_stable([col(GROUP)])
-        .agg(keys.chain(plan.written.iter().cloned()).collect::<Vec<_>>())
-        .collect()?;
-    let mut columns: Vec<Column> = aggregated.columns()[1..].to_vec();
-    if let Some(over) = &plan.over {
-        let starts: Vec<i64> = groups.iter().map(|(start, _)| *start).collect();
-        let named = match Windows::of(plan, schema) {
-            Some(windows) => windows.named(starts)?,
-            None => vec![Column::from(Series::new(over.time.clone(), starts)).cast(schema.try_get(&over.time)?)?],
-        };
-        columns.splice(plan.keys.len()..plan.keys.len(), named);
-    }
-    DataFrame::new(groups.len(), columns)
 }

@@ -1,78 +1,145 @@
-//! Groups with their rows as two tables and back: what operators that keep rows write down.
+//! Groups with their rows as two tables and back: what operators that keep rows write down, all of it or what changed.
+
+use std::collections::BTreeSet;
 
 use polars::prelude::*;
 
-use super::columns::{COUNT, END, GROUP, KEY, ROW, START, integers};
-use super::regrouped::Group;
+use super::columns::{END, GROUP, KEY, ROW, START, integers};
+use super::group::Group;
+use super::{Kept, Tables};
+use crate::saved::numbered;
+
+/// The table with a line for each group, or each session of one; it tells which rows still count.
+const SPANS: &str = "spans";
+/// The table with the rows of all groups.
+const ROWS: &str = "rows";
+
+/// What changed since the state was last written down; `P` is what an operator finds a group by.
+pub(super) struct Noted<P> {
+    /// Groups that are others.
+    pub(super) places: BTreeSet<P>,
+    /// The identities of those that are no more.
+    pub(super) gone: Vec<u64>,
+    /// The identities of rows that were taken out.
+    pub(super) rows_gone: Vec<u64>,
+}
+
+impl<P> Default for Noted<P> {
+    fn default() -> Noted<P> {
+        Noted { places: BTreeSet::new(), gone: Vec::new(), rows_gone: Vec::new() }
+    }
+}
+
+/// A line of the table of groups.
+#[derive(Clone)]
+pub(super) struct Span {
+    /// The first time that belongs to it, and the first after it.
+    pub(super) times: [i64; 2],
+    pub(super) key: Box<[u8]>,
+    pub(super) id: u64,
+    /// The number under which the rows are found.
+    pub(super) group: u64,
+}
 
 /// Groups on their way into tables.
-#[derive(Default)]
 pub(super) struct SavedGroups {
     times: [Vec<i64>; 2],
     keys: Vec<Box<[u8]>>,
     ids: Vec<u64>,
-    counts: Vec<u64>,
-    rows: Option<DataFrame>,
-    row_ids: Vec<u64>,
+    groups: Vec<u64>,
+    rows: DataFrame,
+    row_ids: Vec<Option<u64>>,
+    rows_of: Vec<u64>,
 }
 
 impl SavedGroups {
-    /// Adds a group with two times of its own.
-    pub(super) fn push(&mut self, times: [i64; 2], key: &[u8], group: &Group) {
-        self.times.iter_mut().zip(times).for_each(|(column, time)| column.push(time));
-        self.keys.push(key.into());
-        self.ids.push(group.id);
-        self.counts.push(group.rows.height() as u64);
-        self.row_ids.extend_from_slice(&group.ids);
-        match &mut self.rows {
-            // Rows of one operator have one schema.
-            Some(rows) => drop(rows.vstack_mut(&group.rows)),
-            None => self.rows = Some(group.rows.clone()),
-        }
+    /// None yet; `empty` has the columns of their rows.
+    pub(super) fn new(empty: &DataFrame) -> SavedGroups {
+        let (times, keys, ids, groups, row_ids, rows_of) = Default::default();
+        SavedGroups { times, keys, ids, groups, rows: empty.clone(), row_ids, rows_of }
     }
 
-    /// The groups, and their rows; rows that have identities have them in a column.
-    pub(super) fn into_frames(self) -> PolarsResult<(DataFrame, DataFrame)> {
+    /// Adds a line.
+    pub(super) fn push(&mut self, span: Span) {
+        self.times.iter_mut().zip(span.times).for_each(|(column, time)| column.push(time));
+        self.keys.push(span.key);
+        self.ids.push(span.id);
+        self.groups.push(span.group);
+    }
+
+    /// Adds the rows of a group from a place on.
+    pub(super) fn push_rows(&mut self, group: &Group, from: usize) -> PolarsResult<()> {
+        let count = group.rows.height() - from;
+        self.rows.vstack_mut(&group.rows.slice(from as i64, count))?;
+        // Rows that never change have none.
+        self.row_ids.extend((from..group.rows.height()).map(|row| group.ids.get(row).copied()));
+        self.rows_of.extend(std::iter::repeat_n(group.id, count));
+        Ok(())
+    }
+
+    /// All groups there are.
+    pub(super) fn all(self, number: u64) -> PolarsResult<Kept> {
+        let (spans, rows) = self.into_frames()?;
+        Ok(Kept::new(number, [(SPANS, spans), (ROWS, rows)]))
+    }
+
+    /// Those that changed, and what is gone.
+    pub(super) fn changed(self, number: u64, gone: Vec<u64>, rows_gone: Vec<u64>) -> PolarsResult<Kept> {
+        let (spans, rows) = self.into_frames()?;
+        let spans = numbered::changes(spans, gone)?;
+        Ok(Kept::changes(number, [(SPANS, spans), (ROWS, numbered::changes(rows, rows_gone)?)]))
+    }
+
+    fn into_frames(mut self) -> PolarsResult<(DataFrame, DataFrame)> {
         let [starts, ends] = self.times;
         let keys: Vec<&[u8]> = self.keys.iter().map(AsRef::as_ref).collect();
         let columns: Vec<Column> = vec![
             Series::new(START.into(), starts).into(),
             Series::new(END.into(), ends).into(),
             Series::new(KEY.into(), keys).into(),
-            Series::new(GROUP.into(), self.ids).into(),
-            Series::new(COUNT.into(), self.counts).into(),
+            Series::new(ROW.into(), self.ids).into(),
+            Series::new(GROUP.into(), self.groups).into(),
         ];
-        let mut rows = self.rows.unwrap_or_default();
-        if !self.row_ids.is_empty() {
-            rows.with_column(Column::from(Series::new(ROW.into(), self.row_ids)))?;
-        }
-        Ok((DataFrame::new(columns[0].len(), columns)?, rows))
+        self.rows.rechunk_mut();
+        self.rows.with_column(Column::from(Series::new(GROUP.into(), self.rows_of)))?;
+        self.rows.with_column(Column::from(Series::new(ROW.into(), self.row_ids)))?;
+        Ok((DataFrame::new(columns[0].len(), columns)?, self.rows))
     }
 }
 
-/// Gives each group of two tables to `take`.
-pub(super) fn each_saved(
-    groups: &DataFrame,
-    rows: &DataFrame,
-    mut take: impl FnMut([i64; 2], Box<[u8]>, Group),
-) -> PolarsResult<()> {
-    let mut rows = rows.clone();
-    let ids: Option<Vec<u64>> = match rows.drop_in_place(ROW) {
-        Ok(ids) => Some(ids.u64()?.iter().map(Option::unwrap_or_default).collect()),
-        Err(_) => None,
-    };
-    let (starts, ends) = (integers(groups, START)?, integers(groups, END)?);
-    let (keys, numbers) = (groups.column(KEY)?.binary()?, groups.column(GROUP)?.u64()?);
-    let counts = groups.column(COUNT)?.u64()?;
-    let mut first = 0_usize;
-    for group in 0..groups.height() {
-        let count = counts.get(group).unwrap_or_default() as usize;
-        let mine = rows.slice(first as i64, count);
-        let row_ids = ids.as_ref().and_then(|ids| ids.get(first..first + count)).unwrap_or_default().to_vec();
-        first += count;
-        let times = [starts.get(group).unwrap_or_default(), ends.get(group).unwrap_or_default()];
-        let id = numbers.get(group).unwrap_or_default();
-        take(times, keys.get(group).unwrap_or_default().into(), Group { id, rows: mine, ids: row_ids });
+/// What a state has of groups: their lines in the order of their starts, and the rows by the number of the group.
+pub(super) fn restored(tables: Tables<'_>) -> PolarsResult<(Vec<Span>, PlHashMap<u64, Group>)> {
+    let spans = spans(&tables(SPANS)?)?;
+    let known: PlHashSet<u64> = spans.iter().map(|span| span.group).collect();
+    let mut rows = tables(ROWS)?;
+    let of: Vec<u64> = rows.drop_in_place(GROUP)?.u64()?.iter().map(Option::unwrap_or_default).collect();
+    // What is left of groups that are no more is left out; the rows of one stay in their order.
+    let mut order: Vec<IdxSize> = (0..of.len() as IdxSize).filter(|row| known.contains(&of[*row as usize])).collect();
+    order.sort_by_key(|row| of[*row as usize]);
+    let mut rows = rows.take(&IdxCa::from_slice(PlSmallStr::EMPTY, &order))?;
+    let row_ids: Vec<Option<u64>> = rows.drop_in_place(ROW)?.u64()?.iter().collect();
+    let mut groups = PlHashMap::default();
+    let mut first = 0;
+    for some in order.chunk_by(|a, b| of[*a as usize] == of[*b as usize]) {
+        let id = of[some[0] as usize];
+        let ids = row_ids[first..first + some.len()].iter().flatten().copied().collect();
+        groups.insert(id, Group { id, rows: rows.slice(first as i64, some.len()), ids, written: some.len() });
+        first += some.len();
     }
-    Ok(())
+    Ok((spans, groups))
+}
+
+fn spans(table: &DataFrame) -> PolarsResult<Vec<Span>> {
+    let (starts, ends) = (integers(table, START)?, integers(table, END)?);
+    let (keys, ids, groups) = (table.column(KEY)?.binary()?, table.column(ROW)?.u64()?, table.column(GROUP)?.u64()?);
+    let mut spans: Vec<Span> = (0..table.height())
+        .map(|row| Span {
+            times: [&starts, &ends].map(|times| times.get(row).unwrap_or_default()),
+            key: keys.get(row).unwrap_or_default().into(),
+            id: ids.get(row).unwrap_or_default(),
+            group: groups.get(row).unwrap_or_default(),
+        })
+        .collect();
+    spans.sort_by_key(|span| span.times);
+    Ok(spans)
 }

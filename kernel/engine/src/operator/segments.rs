@@ -13,6 +13,18 @@ pub(super) struct Segments {
     empty: DataFrame,
     segments: Vec<Segment>,
     next: u64,
+    /// Once they have been written down.
+    noted: Option<Noted>,
+}
+
+/// What became of rows since they were last written down.
+#[derive(Default)]
+pub(super) struct Noted {
+    /// Rows from this number on are new.
+    pub(super) from: u64,
+    /// Those that were freed and are not new.
+    pub(super) freed: Vec<u64>,
+    pub(super) marked: Vec<u64>,
 }
 
 struct Segment {
@@ -26,17 +38,31 @@ struct Segment {
 impl Segments {
     /// `empty` has the columns of the rows.
     pub(super) fn new(empty: DataFrame) -> Segments {
-        Segments { empty, segments: Vec::new(), next: 0 }
+        Segments { empty, segments: Vec::new(), next: 0, noted: None }
     }
 
     /// Adds rows; gives the number of the first, which the others' follow.
     pub(super) fn push(&mut self, rows: DataFrame) -> u64 {
-        let (first, live) = (self.next, rows.height());
-        self.next += live as u64;
-        if live > 0 {
-            self.segments.push(Segment { ids: (first..self.next).collect(), flags: vec![0; live], rows, live });
-        }
+        let first = self.next;
+        self.put((first..).take(rows.height()).collect(), rows);
         first
+    }
+
+    /// Adds rows under rising numbers that are larger than those of all others.
+    pub(super) fn put(&mut self, ids: Vec<u64>, rows: DataFrame) {
+        let Some(last) = ids.last() else { return };
+        self.next = last + 1;
+        self.segments.push(Segment { live: ids.len(), flags: vec![0; ids.len()], ids, rows });
+    }
+
+    /// Whether it is noted what becomes of rows.
+    pub(super) fn notes(&self) -> bool {
+        self.noted.is_some()
+    }
+
+    /// What became of rows since this was last asked; from now on it is noted.
+    pub(super) fn noted(&mut self) -> Noted {
+        self.noted.replace(Noted { from: self.next, ..Noted::default() }).unwrap_or_default()
     }
 
     /// Rows by their numbers; where there is none, nulls.
@@ -70,9 +96,12 @@ impl Segments {
 
     /// Notes something of a row.
     pub(super) fn mark(&mut self, id: u64) {
-        if let Some((segment, row)) = self.find(id) {
-            self.segments[segment].flags[row] |= MARKED;
+        let Some((segment, row)) = self.find(id) else { return };
+        let flags = &mut self.segments[segment].flags[row];
+        if let Some(noted) = self.noted.as_mut().filter(|_| *flags & MARKED == 0) {
+            noted.marked.push(id);
         }
+        *flags |= MARKED;
     }
 
     /// Whether it was noted.
@@ -82,11 +111,20 @@ impl Segments {
 
     /// Says that a row is not needed any more. It is there until the next [`Segments::tidy`].
     pub(super) fn free(&mut self, id: u64) {
-        if let Some((segment, row)) = self.find(id) {
-            let segment = &mut self.segments[segment];
-            segment.live -= usize::from(segment.flags[row] & FREED == 0);
+        let Some((segment, row)) = self.find(id) else { return };
+        let segment = &mut self.segments[segment];
+        if segment.flags[row] & FREED == 0 {
+            segment.live -= 1;
             segment.flags[row] |= FREED;
+            if let Some(noted) = self.noted.as_mut().filter(|noted| id < noted.from) {
+                noted.freed.push(id);
+            }
         }
+    }
+
+    /// Whether a row is there and not freed.
+    pub(super) fn is_live(&self, id: u64) -> bool {
+        self.find(id).is_some_and(|(segment, row)| self.segments[segment].flags[row] & FREED == 0)
     }
 
     /// Gives the room of freed rows back, and joins segments that are small beside those that come after them.
@@ -108,14 +146,19 @@ impl Segments {
         Ok(())
     }
 
-    /// The rows that are not freed, in the order of their numbers, and which of them are marked.
-    pub(super) fn live(&self) -> PolarsResult<(DataFrame, Vec<bool>)> {
-        let (mut rows, mut marked) = (self.empty.clone(), Vec::new());
+    /// The rows that are not freed, in the order of their numbers.
+    pub(super) fn live(&self) -> PolarsResult<DataFrame> {
+        let mut rows = self.empty.clone();
         for segment in &self.segments {
             rows.vstack_mut(&segment.rows.filter(&segment.are_live())?)?;
-            marked.extend(segment.flags.iter().filter(|flags| **flags & FREED == 0).map(|flags| flags & MARKED != 0));
         }
-        Ok((rows, marked))
+        Ok(rows)
+    }
+
+    /// The numbers of those that are marked.
+    pub(super) fn marked(&self) -> Vec<u64> {
+        let rows = self.segments.iter().flat_map(|segment| segment.ids.iter().zip(&segment.flags));
+        rows.filter(|(_, flags)| **flags == MARKED).map(|(id, _)| *id).collect()
     }
 
     /// Where a row is: its segment, and its place in that.

@@ -7,10 +7,10 @@ use plan::{Aggregate, Over};
 use polars::prelude::*;
 
 use super::columns::{encoded, integers, keys_of, named_keys};
+use super::group::{Group, regroup, regroup_closed};
 use super::kept::KeptRows;
-use super::regrouped::{Group, regroup, regroup_closed};
-use super::saved::{SavedGroups, each_saved};
-use super::{Executed, GROUPS, Kept, Operator, ROWS, Tables, Touched, kept_columns};
+use super::saved::{Noted, SavedGroups, Span, restored};
+use super::{Executed, Kept, Operator, Tables, Touched, kept_columns};
 use crate::change::{Changes, Delta};
 use crate::rows::append;
 
@@ -18,7 +18,8 @@ use crate::rows::append;
 pub(crate) struct Sessions {
     plan: Aggregate,
     schema: SchemaRef,
-    kept: Vec<PlSmallStr>,
+    /// The columns that are kept of each row, without rows.
+    kept: DataFrame,
     /// In the time column's unit.
     gap: i64,
     time: PlSmallStr,
@@ -28,14 +29,18 @@ pub(crate) struct Sessions {
     /// The key of a row that may change.
     places: PlHashMap<u64, Box<[u8]>>,
     next_id: u64,
+    /// The number that the next key gets.
+    next_key: u64,
     /// The identities of groups that were closed, until they are asked for.
     closed: Vec<u64>,
     bytes: KeptRows,
+    /// Once the state has been written down.
+    noted: Option<Noted<Box<[u8]>>>,
 }
 
 /// The sessions of a key that may still change.
 struct Open {
-    /// All their rows; it has no identity of its own.
+    /// All their rows; its identity is the key's number.
     group: Group,
     /// Start, end and identity, in order.
     sessions: Vec<(i64, i64, u64)>,
@@ -46,9 +51,15 @@ type Cut = (Vec<(i64, Group)>, Vec<u64>);
 
 impl Sessions {
     /// `gap` is in the time column's unit; `input` is the schema of the rows, `schema` the result's.
-    pub(crate) fn new(plan: &Aggregate, over: &Over, gap: i64, input: &SchemaRef, schema: SchemaRef) -> Sessions {
-        Sessions {
-            kept: kept_columns(plan, input),
+    pub(crate) fn new(
+        plan: &Aggregate,
+        over: &Over,
+        gap: i64,
+        input: &SchemaRef,
+        schema: SchemaRef,
+    ) -> PolarsResult<Sessions> {
+        Ok(Sessions {
+            kept: DataFrame::empty_with_schema(input).select(kept_columns(plan, input))?,
             time: over.time.clone(),
             plan: plan.clone(),
             schema,
@@ -57,9 +68,11 @@ impl Sessions {
             ends: BTreeSet::new(),
             places: PlHashMap::default(),
             next_id: 0,
+            next_key: 0,
             closed: Vec::new(),
             bytes: KeptRows::default(),
-        }
+            noted: None,
+        })
     }
 }
 
@@ -77,10 +90,14 @@ impl Operator for Sessions {
         self.bytes.check()?;
         let mut groups = Vec::new();
         let mut deletes = Vec::new();
-        for key in touched {
-            let (found, gone) = self.cut(&key)?;
+        for key in &touched {
+            let (found, gone) = self.cut(key)?;
             groups.extend(found);
             deletes.extend(gone);
+        }
+        if let Some(noted) = &mut self.noted {
+            noted.places.append(&mut touched);
+            noted.gone.extend(&deletes);
         }
         let by_start: Vec<(i64, &Group)> = groups.iter().map(|(start, group)| (*start, group)).collect();
         let rows = regroup(&self.plan, &self.schema, &by_start)?;
@@ -95,10 +112,14 @@ impl Operator for Sessions {
             let Some(open) = self.keys.get_mut(&key) else { continue };
             let ended = open.sessions.partition_point(|(_, end, _)| *end <= watermark);
             let times = integers(&open.group.rows, &self.time)?;
-            self.closed.extend(open.sessions[..ended].iter().map(|(_, _, id)| *id));
+            let ids = open.sessions[..ended].iter().map(|(_, _, id)| *id);
+            if let Some(noted) = &mut self.noted {
+                noted.gone.extend(ids.clone());
+            }
+            self.closed.extend(ids);
             for (start, end, id) in open.sessions.drain(..ended).filter(|_| wanted) {
-                let mine = between(&times, start, end);
-                closed.push((start, Group { id, rows: open.group.rows.filter(&mine)?, ids: Vec::new() }));
+                let mine = BooleanChunked::from_slice(PlSmallStr::EMPTY, &between(&times, start, end));
+                closed.push((start, Group { rows: open.group.rows.filter(&mine)?, ..Group::new(id, &self.kept) }));
             }
             self.bytes.remove(&open.group.rows);
             let Some((first, end, _)) = open.sessions.first().copied() else {
@@ -107,11 +128,11 @@ impl Operator for Sessions {
                 continue;
             };
             let keep = between(&times, first, i64::MAX);
-            open.group.rows = open.group.rows.filter(&keep)?;
+            for (id, _) in open.group.ids.iter().zip(&keep).filter(|(_, keep)| !**keep) {
+                self.places.remove(id);
+            }
+            open.group.retain(&keep)?;
             self.bytes.add(&open.group.rows);
-            let mut keep = keep.iter();
-            let gone: Vec<u64> = open.group.ids.extract_if(.., |_| keep.next().flatten() == Some(false)).collect();
-            gone.iter().for_each(|id| drop(self.places.remove(id)));
             self.ends.insert((end, key));
         }
         regroup_closed(&self.plan, &self.schema, closed)
@@ -129,20 +150,14 @@ impl Operator for Sessions {
         true
     }
 
-    /// The state as two tables: a line a session, and the keys' rows one key after another. A key's rows are those of its
-    /// first session; the others have none of their own.
+    /// A line a session, and the rows of each key. What a key had before its first session is over.
     fn save(&self) -> PolarsResult<Kept> {
-        let mut saved = SavedGroups::default();
+        let mut saved = SavedGroups::new(&self.kept);
         for (key, open) in &self.keys {
-            for (number, (start, end, id)) in open.sessions.iter().enumerate() {
-                let first = number == 0;
-                let rows = if first { open.group.rows.clone() } else { open.group.rows.clear() };
-                let ids = if first { open.group.ids.clone() } else { Vec::new() };
-                saved.push([*start, *end], key, &Group { id: *id, rows, ids });
-            }
+            open.spans(key).for_each(|span| saved.push(span));
+            saved.push_rows(&open.group, 0)?;
         }
-        let (sessions, rows) = saved.into_frames()?;
-        Ok(Kept::new(self.next_id, [(GROUPS, sessions), (ROWS, rows)]))
+        saved.all(self.next_id)
     }
 
     fn restore(&mut self, number: u64, tables: Tables<'_>) -> PolarsResult<()> {
@@ -150,19 +165,55 @@ impl Operator for Sessions {
         self.ends.clear();
         self.places.clear();
         self.next_id = number;
+        self.next_key = 0;
+        let (spans, mut groups) = restored(tables)?;
+        for Span { times: [start, end], key, id, group } in spans {
+            self.next_key = self.next_key.max(group + 1);
+            let open = self.keys.entry(key).or_insert_with(|| {
+                let group = groups.remove(&group).unwrap_or_else(|| Group::new(group, &self.kept));
+                Open { group, sessions: Vec::new() }
+            });
+            open.sessions.push((start, end, id));
+        }
         self.bytes = KeptRows::default();
-        each_saved(&tables(GROUPS)?, &tables(ROWS)?, |[start, end], key, group| {
-            let session = (start, end, group.id);
-            match self.keys.get_mut(&key) {
-                Some(open) => open.sessions.push(session),
-                None => {
-                    self.bytes.add(&group.rows);
-                    group.ids.iter().for_each(|id| drop(self.places.insert(*id, key.clone())));
-                    self.ends.insert((end, key.clone()));
-                    self.keys.insert(key, Open { group, sessions: vec![session] });
-                }
-            }
-        })
+        for (key, open) in &mut self.keys {
+            let Some((start, end, _)) = open.sessions.first().copied() else { continue };
+            open.group.retain(&between(&integers(&open.group.rows, &self.time)?, start, i64::MAX))?;
+            self.bytes.add(&open.group.rows);
+            self.ends.insert((end, key.clone()));
+            self.places.extend(open.group.ids.iter().map(|id| (*id, key.clone())));
+        }
+        self.noted = Some(Noted::default());
+        Ok(())
+    }
+
+    fn all_saved(&mut self) {
+        self.keys.values_mut().for_each(|open| open.group.written = open.group.rows.height());
+        self.noted = Some(Noted::default());
+    }
+
+    fn save_changes(&mut self) -> PolarsResult<Kept> {
+        let Noted { places, gone, rows_gone } = self.noted.replace(Noted::default()).unwrap_or_default();
+        let mut saved = SavedGroups::new(&self.kept);
+        for key in places {
+            let Some(open) = self.keys.get_mut(&key) else { continue };
+            open.spans(&key).for_each(|span| saved.push(span));
+            saved.push_rows(&open.group, open.group.written)?;
+            open.group.written = open.group.rows.height();
+        }
+        saved.changed(self.next_id, gone, rows_gone)
+    }
+}
+
+impl Open {
+    fn spans<'a>(&'a self, key: &'a [u8]) -> impl Iterator<Item = Span> + 'a {
+        let span = |session: &(i64, i64, u64)| Span {
+            times: [session.0, session.1],
+            key: key.into(),
+            id: session.2,
+            group: self.group.id,
+        };
+        self.sessions.iter().map(span)
     }
 }
 
@@ -175,6 +226,9 @@ impl Sessions {
         let mut gone: BTreeMap<Box<[u8]>, PlHashSet<u64>> = BTreeMap::new();
         for id in ids {
             if let Some(key) = self.places.remove(id) {
+                if let Some(noted) = &mut self.noted {
+                    noted.rows_gone.push(*id);
+                }
                 gone.entry(key).or_default().insert(*id);
             }
         }
@@ -210,11 +264,11 @@ impl Sessions {
                 Some(_) => found.entry(key.unwrap_or_default().into()).or_default().push(row as IdxSize),
             }
         }
-        let kept = rows.select(self.kept.iter().cloned())?;
+        let kept = rows.select(self.kept.get_column_names_owned())?;
         for (key, indices) in found {
-            let open = self.keys.entry(key.clone()).or_insert_with(|| Open {
-                group: Group { id: 0, rows: kept.clear(), ids: Vec::new() },
-                sessions: Vec::new(),
+            let open = self.keys.entry(key.clone()).or_insert_with(|| {
+                self.next_key += 1;
+                Open { group: Group::new(self.next_key - 1, &self.kept), sessions: Vec::new() }
             });
             self.bytes.remove(&open.group.rows);
             append(&mut open.group.rows, &kept.take(&IdxCa::from_slice(PlSmallStr::EMPTY, &indices))?)?;
@@ -266,7 +320,7 @@ impl Sessions {
         let mut groups = Vec::with_capacity(sessions.len());
         for ((start, _, id), rows) in sessions.iter().zip(members) {
             let rows = open.group.rows.take(&IdxCa::from_slice(PlSmallStr::EMPTY, &rows))?;
-            groups.push((*start, Group { id: *id, rows, ids: Vec::new() }));
+            groups.push((*start, Group { rows, ..Group::new(*id, &self.kept) }));
         }
         match sessions.first() {
             Some((_, end, _)) => drop(self.ends.insert((*end, key.into()))),
@@ -284,6 +338,6 @@ impl Sessions {
 }
 
 /// Which times are in `[start, end)`.
-fn between(times: &Int64Chunked, start: i64, end: i64) -> BooleanChunked {
-    times.iter().map(|time| Some(time.is_some_and(|time| time >= start && time < end))).collect()
+fn between(times: &Int64Chunked, start: i64, end: i64) -> Vec<bool> {
+    times.iter().map(|time| time.is_some_and(|time| time >= start && time < end)).collect()
 }

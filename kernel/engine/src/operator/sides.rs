@@ -9,8 +9,8 @@ use super::by_time::{ByTime, Place};
 use super::{Executed, Kept, Operator, Tables, never_changing};
 use crate::change::Delta;
 
-/// The names of the tables in a written state.
-const TABLES: [&str; 2] = ["left", "right"];
+/// The names of the tables in a written state: of the rows, and of those that something belonged to, where that matters.
+const TABLES: [[&str; 2]; 2] = [["left", "left-met"], ["right", "right-met"]];
 
 /// The rows that are kept.
 pub(crate) struct Sides {
@@ -162,20 +162,39 @@ impl Operator for Sides {
 
     fn save(&self) -> PolarsResult<Kept> {
         let mut tables = Vec::new();
-        for (name, side) in TABLES.into_iter().zip(&self.sides) {
-            let places = side.index.all().map(|(place, key)| (place, Some(key.clone()))).collect();
-            tables.push((name, side.kept.save(places)?));
+        for ([rows, met], side) in TABLES.into_iter().zip(&self.sides) {
+            tables.push((rows, side.kept.save(side.index.all().map(|(place, key)| (place, Some(key))))?));
+            if side.gives_alone {
+                tables.push((met, side.kept.save_marked()?));
+            }
         }
         Ok(Kept::new(0, tables))
     }
 
     fn restore(&mut self, _: u64, tables: Tables<'_>) -> PolarsResult<()> {
-        for (name, side) in TABLES.into_iter().zip(&mut self.sides) {
-            for (place, key) in side.kept.restore(tables(name)?)? {
+        for ([rows, met], side) in TABLES.into_iter().zip(&mut self.sides) {
+            for (place, key) in side.kept.restore(tables(rows)?)? {
                 side.index.insert(key.as_deref().unwrap_or_default(), place);
+            }
+            if side.gives_alone {
+                side.kept.restore_marked(&tables(met)?)?;
             }
         }
         Ok(())
+    }
+
+    fn all_saved(&mut self) {
+        self.sides.iter_mut().for_each(|side| side.kept.all_saved());
+    }
+
+    fn save_changes(&mut self) -> PolarsResult<Kept> {
+        let mut changes = Vec::new();
+        for ([rows, met], side) in TABLES.into_iter().zip(&mut self.sides) {
+            let [of_rows, of_met] = side.kept.save_changes()?;
+            changes.push((rows, of_rows));
+            changes.extend(side.gives_alone.then_some((met, of_met)));
+        }
+        Ok(Kept::changes(0, changes))
     }
 }
 

@@ -105,7 +105,7 @@ impl Operator for Stateful {
         let called = self.called.replace(PlHashSet::default()).unwrap_or_default();
         let state = |key: Box<[u8]>| self.states.save_one(&key).map(|text| (key, text));
         let states = called.into_iter().map(state).collect::<PolarsResult<Vec<_>>>()?;
-        Ok(Kept { changes: Some(self.table(&states)?), ..Kept::default() })
+        Ok(Kept::changes(0, [(GROUPS, self.table(&states)?)]))
     }
 
     fn restore_changes(&mut self, _: u64, changes: Vec<DataFrame>, _: Tables<'_>) -> PolarsResult<()> {

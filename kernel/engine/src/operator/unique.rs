@@ -92,7 +92,7 @@ impl Operator for Unique {
     fn save_changes(&mut self) -> PolarsResult<Kept> {
         let new = self.new.replace(Vec::new()).unwrap_or_default();
         let changes = table(new.iter().map(|(key, time)| (key.as_ref(), *time)))?;
-        Ok(Kept { number: self.closed.cast_unsigned(), changes: Some(changes), ..Kept::default() })
+        Ok(Kept::changes(self.closed.cast_unsigned(), [(GROUPS, changes)]))
     }
 
     fn restore_changes(&mut self, number: u64, changes: Vec<DataFrame>, _: Tables<'_>) -> PolarsResult<()> {

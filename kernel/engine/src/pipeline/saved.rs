@@ -1,6 +1,6 @@
 //! What a pipeline holds, given away and taken over: its own facts, and the tables of each stage under the stage's number.
 
-use polars::prelude::PolarsResult;
+use polars::prelude::{DataFrame, PolarsResult, polars_err};
 
 use super::Pipeline;
 use crate::operator::GROUPS;
@@ -50,11 +50,10 @@ impl Pipeline {
         }
         for (number, stage) in self.stages.iter_mut().enumerate() {
             let fact = saved.facts.stages.get(number).copied().unwrap_or_default();
-            let mut table = |name: &str| saved.take(&format!("{number}-{name}"));
-            stage.operator.restore(fact, &mut table)?;
             let changes = saved.take_changes(&format!("{number}-{GROUPS}"));
+            let mut table = |name: &str| stage_table(&mut saved, number, name);
+            stage.operator.restore(fact, &mut table)?;
             if !changes.is_empty() {
-                let mut table = |name: &str| saved.take(&format!("{number}-{name}"));
                 stage.operator.restore_changes(fact, changes, &mut table)?;
             }
         }
@@ -70,4 +69,9 @@ impl Pipeline {
         }
         facts
     }
+}
+
+fn stage_table(saved: &mut Saved, number: usize, name: &str) -> PolarsResult<DataFrame> {
+    let name = format!("{number}-{name}");
+    saved.take(&name)?.ok_or_else(|| polars_err!(ComputeError: "the saved state has no table \"{name}\""))
 }

@@ -9,9 +9,7 @@ use polars::prelude::*;
 use crate::change::Changes;
 use crate::operator::columns::{ROW, decoded, encoded};
 use crate::pipeline::OutputMode;
-
-/// The column that says of a row whether it is known no more.
-const FORGOTTEN: &str = "__corriente_forgotten";
+use crate::saved::numbered;
 
 /// The keys of rows that may leave.
 #[derive(Debug)]
@@ -62,63 +60,49 @@ impl Known {
         self.frame(&left.iter().map(AsRef::as_ref).collect::<Vec<_>>())
     }
 
-    /// The rows as a table: `all`, or those that are others since this was last asked.
+    /// The rows as a table: `all`, or what [changed](numbered::changes) since this was last asked.
     pub(super) fn save(&mut self, all: bool) -> PolarsResult<DataFrame> {
         let changed = std::mem::take(&mut self.changed);
-        let of = |id: u64| self.keys.get(&id).map(|key| (id, key.as_ref()));
-        let rows: Vec<(u64, &[u8])> = match all {
-            true => self.keys.iter().map(|(id, key)| (*id, key.as_ref())).collect(),
-            false => changed.iter().filter_map(|id| of(*id)).collect(),
-        };
-        let (ids, keys): (Vec<u64>, Vec<&[u8]>) = rows.into_iter().unzip();
-        let mut saved = self.marked(self.frame(&keys)?, ids, false)?;
-        if !all {
-            let gone: Vec<u64> = changed.into_iter().filter(|id| !self.keys.contains_key(id)).collect();
-            let nothing = DataFrame::full_null(&Schema::from_iter(self.fields.clone()), gone.len());
-            saved.vstack_mut(&self.marked(nothing, gone, true)?)?;
+        if all {
+            return self.table(self.keys.iter().map(|(id, key)| (*id, key.as_ref())));
         }
-        Ok(saved)
+        let (there, gone): (Vec<u64>, Vec<u64>) = changed.into_iter().partition(|id| self.keys.contains_key(id));
+        let rows = there.into_iter().filter_map(|id| self.keys.get(&id).map(|key| (id, key.as_ref())));
+        numbered::changes(self.table(rows)?, gone)
     }
 
-    fn marked(&self, mut rows: DataFrame, ids: Vec<u64>, forgotten: bool) -> PolarsResult<DataFrame> {
-        let height = ids.len();
-        rows.with_column(Column::from(Series::new(ROW.into(), ids)))?;
-        rows.with_column(Column::new_scalar(FORGOTTEN.into(), forgotten.into(), height))?;
-        Ok(rows)
+    fn table<'a>(&self, rows: impl Iterator<Item = (u64, &'a [u8])>) -> PolarsResult<DataFrame> {
+        let (ids, keys): (Vec<u64>, Vec<&[u8]>) = rows.unzip();
+        let mut table = self.frame(&keys)?;
+        table.with_column(Column::from(Series::new(ROW.into(), ids)))?;
+        Ok(table)
     }
 
-    /// Takes over what [`Known::save`] gave: of all, and then of what changed; or says why it cannot.
-    pub(super) fn restore(&mut self, all: Option<DataFrame>, changes: Vec<DataFrame>) -> Result<(), String> {
-        let Some(all) = all else {
+    /// Takes over what [`Known::save`] gave, with all that changed of it; or says why it cannot.
+    pub(super) fn restore(&mut self, saved: Option<DataFrame>) -> Result<(), String> {
+        let Some(saved) = saved else {
             return Err(format!(
                 "the checkpoint does not say which rows have which {}, for it had no such key. {ELSEWHERE}",
                 names(&self.fields)
             ));
         };
-        for saved in std::iter::once(all).chain(changes) {
-            let theirs: Vec<Field> = saved.schema().iter_fields().take(saved.width() - 2).collect();
-            if theirs != self.fields {
-                let (theirs, ours) = (names(&theirs), names(&self.fields));
-                return Err(format!(
-                    "the checkpoint knows rows by {theirs}, and the sink by {ours}. {ELSEWHERE}, or give it the key it had"
-                ));
-            }
-            self.go_on(&saved).map_err(|error| error.to_string())?;
+        let theirs: Vec<Field> = saved.schema().iter_fields().take(saved.width() - 1).collect();
+        if theirs != self.fields {
+            let (theirs, ours) = (names(&theirs), names(&self.fields));
+            return Err(format!(
+                "the checkpoint knows rows by {theirs}, and the sink by {ours}. {ELSEWHERE}, or give it the key it had"
+            ));
         }
+        self.fill(&saved).map_err(|error| error.to_string())?;
         self.changed.clear();
         Ok(())
     }
 
-    fn go_on(&mut self, saved: &DataFrame) -> PolarsResult<()> {
-        let (ids, forgotten) = (saved.column(ROW)?.u64()?, saved.column(FORGOTTEN)?.bool()?);
+    fn fill(&mut self, saved: &DataFrame) -> PolarsResult<()> {
         let columns = self.fields.iter().map(|field| saved.column(field.name()).cloned());
         let keys = encoded(&columns.collect::<PolarsResult<Vec<_>>>()?, saved.height())?;
-        for ((id, key), forgotten) in ids.iter().zip(keys.iter()).zip(forgotten.iter()) {
-            let id = id.unwrap_or_default();
-            self.forget(id);
-            if forgotten == Some(false) {
-                self.learn(id, key.unwrap_or_default());
-            }
+        for (id, key) in saved.column(ROW)?.u64()?.iter().zip(keys.iter()) {
+            self.learn(id.unwrap_or_default(), key.unwrap_or_default());
         }
         Ok(())
     }
@@ -211,13 +195,13 @@ mod tests {
         let changes = vec![before.save(false).unwrap(), before.save(false).unwrap()];
         assert_eq!(changes.iter().map(DataFrame::height).collect::<Vec<_>>(), [4, 0]);
         let mut after = known();
-        after.restore(Some(all.clone()), changes).unwrap();
+        after.restore(Some(numbered::changed(all.clone(), changes).unwrap())).unwrap();
         assert_eq!(after.save(false).unwrap().height(), 0);
         assert_eq!(change(&mut after, &[], &[1, 2, 3, 4, 5], &[]), ["a", "c", "e"]);
-        assert!(known().restore(None, Vec::new()).unwrap_err().contains("had no such key"));
+        assert!(known().restore(None).unwrap_err().contains("had no such key"));
         let mut other = known();
         other.fields = vec![Field::new("n".into(), DataType::Int64)];
-        let refused = other.restore(Some(all), Vec::new()).unwrap_err();
+        let refused = other.restore(Some(all)).unwrap_err();
         assert!(refused.contains("knows rows by k, and the sink by n"));
     }
 

@@ -21,6 +21,7 @@ use crate::source::{Offsets, Source, SourceBatch, SourceError};
 use out::Out;
 
 mod out;
+mod whole;
 
 /// A small batch may take this part of a core's time.
 const PAUSES_PER_BATCH: u32 = 10;

@@ -1,18 +1,16 @@
 //! Random cuts of the rows into micro-batches, with any interleaving of the partitions and restarts between them; and a plan run
 //! over them as a query runs it: from a source, with the columns that the plan needs, restarts through what a checkpoint holds.
 
-use std::io::Cursor;
 use std::sync::Arc;
 
-use engine::{
-    Clock, Facts, LiveResult, ManualClock, Mode, Offsets, OpenSource, Output, Pipeline, Saved, Source, Status,
-};
+use engine::{Clock, LiveResult, ManualClock, Mode, Offsets, OpenSource, Output, Pipeline, Source, Status};
 use plan::Plan;
 use polars::prelude::*;
 use proptest::prelude::*;
 
 use super::log;
 use super::rows::{PARTITIONS, Row, frame};
+use super::states::States;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Cuts {
@@ -87,8 +85,7 @@ pub(crate) struct Run {
     source: Box<dyn Source>,
     partitions: Vec<i32>,
     restarts: Vec<usize>,
-    /// What a checkpoint would have.
-    kept: Option<Saved>,
+    states: States,
     append: bool,
     from: Offsets,
     ends: std::iter::Enumerate<std::vec::IntoIter<Offsets>>,
@@ -109,7 +106,7 @@ impl Run {
             source,
             partitions,
             restarts: cuts.restarts.clone(),
-            kept: None,
+            states: States::default(),
             append,
             ends: cuts.ends(&first, &last).into_iter().enumerate(),
             from: first,
@@ -121,13 +118,11 @@ impl Run {
     pub(crate) fn batch(&mut self) -> PolarsResult<Option<Output>> {
         let Some((number, to)) = self.ends.next() else { return Ok(None) };
         if self.restarts.contains(&number) {
-            // As a checkpoint does: all the first time, and then what changed.
-            let later = written_and_read(self.pipeline.snapshot(self.kept.is_none())?)?;
-            let saved = self.kept.get_or_insert_default();
-            saved.go_on(later);
-            let saved = saved.clone();
+            self.states.keep(&mut self.pipeline)?;
             self.pipeline = pipeline(&self.plan, self.source.as_ref(), &self.partitions, self.append)?;
-            self.pipeline.restore(saved)?;
+            self.states.restore(&mut self.pipeline)?;
+        } else if !self.restarts.is_empty() {
+            self.states.keep(&mut self.pipeline)?;
         }
         let batch = self.source.read(&self.from, &to).unwrap();
         self.from = to;
@@ -168,25 +163,4 @@ pub(crate) fn streamed(plan: &Plan, open: &OpenSource, cuts: &Cuts, append: bool
         }
     }
     Ok(Streamed { result: run.live.frame(), given, late, watermark: run.pipeline.watermark() })
-}
-
-/// A state as a checkpoint gives it back: facts through JSON, tables through Parquet.
-fn written_and_read(saved: Saved) -> PolarsResult<Saved> {
-    let facts: Facts = serde_json::from_str(&serde_json::to_string(&saved.facts).unwrap()).unwrap();
-    let through = |mut frame: DataFrame| -> PolarsResult<DataFrame> {
-        if frame.width() == 0 {
-            return Ok(frame);
-        }
-        let mut bytes = Vec::new();
-        ParquetWriter::new(&mut bytes).finish(&mut frame)?;
-        ParquetReader::new(Cursor::new(bytes)).finish()
-    };
-    let mut read = Saved { facts, ..Saved::default() };
-    for (name, frame) in saved.frames {
-        read.frames.insert(name, through(frame)?);
-    }
-    for (name, changes) in saved.changes {
-        read.changes.insert(name, changes.into_iter().map(through).collect::<PolarsResult<_>>()?);
-    }
-    Ok(read)
 }

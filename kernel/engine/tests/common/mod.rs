@@ -8,6 +8,7 @@ pub(crate) mod cuts;
 pub(crate) mod log;
 pub(crate) mod query;
 pub(crate) mod rows;
+pub(crate) mod states;
 
 use std::collections::hash_map::RandomState;
 use std::fmt::Display;

@@ -13,6 +13,7 @@ use polars::prelude::*;
 use proptest::prelude::*;
 
 use crate::common::cases_or;
+use crate::common::states::States;
 
 pub(crate) const DELAY_MS: i64 = 500;
 /// Partitions of a stream.
@@ -145,21 +146,23 @@ pub(crate) struct Ran {
 pub(crate) fn run((plan, open): &Frame, cuts: &[[usize; 4]], restarts: &[usize]) -> Ran {
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
     let mut source = open(&plan.source_columns()).unwrap();
-    let begin = || Pipeline::new(plan, &source.schema(), Mode::Stream, &clock).unwrap();
-    let mut pipeline = begin();
+    let schema = source.schema();
+    let begin = || Pipeline::new(plan, &schema, Mode::Stream, &clock).unwrap();
+    let (mut pipeline, mut states) = (begin(), States::default());
     pipeline.expect(0..2 * PARTITIONS);
+    states.keep(&mut pipeline).unwrap();
     let result = LiveResult::new(plan.schema().clone(), Status::default());
     let (mut late, end) = (0, open(&plan.source_columns()).unwrap().latest().unwrap());
     let mut from = Offsets((0..2 * PARTITIONS).map(|partition| (partition, 0)).collect());
     for (number, cut) in cuts.iter().chain([&[usize::MAX; 4]]).enumerate() {
         if restarts.contains(&number) {
-            let saved = pipeline.save().unwrap();
-            pipeline = Pipeline::new(plan, &source.schema(), Mode::Stream, &clock).unwrap();
-            pipeline.restore(saved).unwrap();
+            pipeline = begin();
+            states.restore(&mut pipeline).unwrap();
         }
         let to = advanced(&from, &end, cut);
         let output = pipeline.execute(source.read(&from, &to).unwrap().parts).unwrap();
         late += output.late;
+        states.keep(&mut pipeline).unwrap();
         result.apply(&output.changes, |_| {}).unwrap();
         from = to;
     }

@@ -1,7 +1,8 @@
 //! The sink's side of a query's thread: the checkpoint, what a start finds in it, and what a batch leaves in the sink and in it.
 
-use polars::prelude::{Column, DataFrame};
+use polars::prelude::DataFrame;
 
+use super::whole::Whole;
 use super::{Halt, Reached, Run};
 use crate::change::Changes;
 use crate::checkpoint::{Checkpoint, Found, Identity};
@@ -28,6 +29,8 @@ pub(super) struct Out {
     found: Option<Found>,
     /// The newest batch that the sink has by its own account.
     reached: Option<u64>,
+    /// The result in the states, where all of it is wanted.
+    whole: Whole,
 }
 
 impl Run {
@@ -43,7 +46,7 @@ impl Run {
             None => (None, None),
         };
         let reached = self.insist(|| sink.reached())?;
-        Ok(Out { sink, mode, checkpoint, found, reached })
+        Ok(Out { sink, mode, checkpoint, found, reached, whole: Whole::default() })
     }
 
     /// Has a query go on from what its checkpoint has, unless the sink has more.
@@ -56,12 +59,12 @@ impl Run {
             if let Some((after, mut saved)) = found.state {
                 reached.batch = after + 1;
                 reached.from = saved.facts.offsets.clone();
-                if let Some(rows) = saved.frames.remove(RESULT) {
-                    self.refill(rows)?;
+                if let Some(rows) = saved.take(RESULT)? {
+                    out.whole = Whole::restored(&self.refill(rows)?);
                 }
-                let (keys, changes) = (saved.frames.remove(KEYS), saved.take_changes(KEYS));
+                let keys = saved.take(KEYS)?;
                 if let Some(known) = &mut reached.known {
-                    known.restore(keys, changes).map_err(Halt::Failed)?;
+                    known.restore(keys).map_err(Halt::Failed)?;
                 }
                 reached.pipeline.restore(saved)?;
             }
@@ -74,11 +77,11 @@ impl Run {
         }
     }
 
-    /// Puts back the result that a state had.
-    fn refill(&self, mut rows: DataFrame) -> Result<(), Halt> {
-        let ids = rows.drop_in_place(ROW)?.u64()?.iter().map(Option::unwrap_or_default).collect();
-        self.result.apply(&Changes { ids, rows, deletes: Vec::new() }, |_| {})?;
-        Ok(())
+    /// Puts back the result that a state had; gives the rows' identities.
+    fn refill(&self, mut rows: DataFrame) -> Result<Vec<u64>, Halt> {
+        let ids: Vec<u64> = rows.drop_in_place(ROW)?.u64()?.iter().map(Option::unwrap_or_default).collect();
+        self.result.apply(&Changes { ids: ids.clone(), rows, deletes: Vec::new() }, |_| {})?;
+        Ok(ids)
     }
 
     /// Gives a batch to the sink, unless that has it.
@@ -90,6 +93,9 @@ impl Run {
         gone: &DataFrame,
         progress: &mut Progress,
     ) -> Result<(), Halt> {
+        if out.mode == OutputMode::Complete {
+            out.whole.change(&changes.ids);
+        }
         let rows: DataFrame = match out.mode {
             OutputMode::Append | OutputMode::Update => changes.rows,
             // The first row of a sorted result has the largest identity.
@@ -148,16 +154,18 @@ impl Run {
         let all = checkpoint.wants_all();
         let mut saved: Saved = reached.pipeline.snapshot(all)?;
         saved.facts.offsets = reached.from.clone();
+        let mut tables = Vec::new();
         if out.mode == OutputMode::Complete {
-            let (ids, mut rows) = self.result.identified();
-            rows.with_column(Column::new(ROW.into(), ids))?;
-            saved.frames.insert(RESULT.to_owned(), rows);
+            let (ids, rows) = self.result.identified();
+            tables.push((RESULT, out.whole.save(all, ids, rows)?));
         }
         if let Some(known) = &mut reached.known {
-            let keys = known.save(all)?;
+            tables.push((KEYS, known.save(all)?));
+        }
+        for (name, table) in tables {
             match all {
-                true => drop(saved.frames.insert(KEYS.to_owned(), keys)),
-                false => drop(saved.changes.insert(KEYS.to_owned(), vec![keys])),
+                true => drop(saved.frames.insert(name.to_owned(), table)),
+                false => drop(saved.changes.insert(name.to_owned(), vec![table])),
             }
         }
         checkpoint.snapshot(after, &mut saved)?;
