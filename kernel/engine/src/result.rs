@@ -105,7 +105,7 @@ impl LiveResult {
         drop(held);
         self.0.changed.notify_all();
         if let Some(status) = status {
-            derived.retain(|derived| derived.take(changes, &status));
+            derived.retain_mut(|derived| derived.take(changes, &status));
         }
         Ok(())
     }

@@ -260,6 +260,24 @@ fn one_query_serves_every_view_of_its_rows() {
     let wanted = query.result().frame().lazy().with_columns([(col("v") / col("n")).alias("mean")]).collect().unwrap();
     assert!(view.frame().equals(&wanted), "{} and {wanted}", view.frame());
 
+    // Steps that keep something stand on it too.
+    let largest = plan.top_k(2, &[col("v")], &SortMultipleOptions::default().with_order_descending(true)).unwrap();
+    let totals = plan.filter(col("n").gt(lit(100))).unwrap().group_by(&[col("n")], &[len().alias("seconds")]).unwrap();
+    let views = [("largest", &largest), ("totals", &totals)].map(|(name, plan)| query.view(name, plan, &open).unwrap());
+    log.grow(2_500);
+    let rows = views.map(|view| {
+        wait_for(&view, "7,500 offsets", |s| s.rows_read == 13_500);
+        view.frame()
+    });
+    for (plan, rows) in [&largest, &totals].into_iter().zip(rows) {
+        let batch = collect(plan, &open, |_| true).unwrap().frame;
+        let sorted =
+            |rows: &DataFrame| rows.sort([rows.get_column_names()[0].clone()], SortMultipleOptions::default()).unwrap();
+        assert!(sorted(&rows).equals(&sorted(&batch)), "{rows} and {batch}");
+    }
+    let windows = plan.group_by_dynamic(&col("t"), &[], &tumbling("1h"), &[col("n").sum()]).unwrap();
+    assert!(query.view("windows", &windows, &open).is_none(), "they end by a watermark");
+
     let small = plan.with_columns(&[col("v").strict_cast(DataType::Int8)]).unwrap();
     let failed = query.view("small", &small, &open).unwrap();
     assert!(matches!(failed.status().state, State::Failed(_)), "{:?}", failed.status());

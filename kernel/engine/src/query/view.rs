@@ -1,5 +1,5 @@
-//! One query for several views: a frame that is shown twice runs once, and what is made of a running query's rows one at a time
-//! is made of its result.
+//! One query for several views: a frame that is shown twice runs once, and what stands on a running query's rows is made of its
+//! result.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ impl Query {
         while !rest.is(&self.plan) {
             match rest.node() {
                 Node::Step { input, step } if derives(step) => {
-                    steps.push(step.clone());
+                    steps.push((step.clone(), rest.schema().clone()));
                     rest = input;
                 }
                 _ => return None,
@@ -36,6 +36,7 @@ impl Query {
         }
         steps.reverse();
         let status = Status { name: name.to_owned(), fingerprint: fingerprint(plan), ..Status::default() };
-        self.result.derive(steps, plan.schema().clone(), status)
+        // What cannot be made of it is run as a query of its own, which tells why.
+        self.result.derive(&steps, status).ok().flatten()
     }
 }

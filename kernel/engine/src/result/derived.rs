@@ -1,40 +1,64 @@
-//! Results that another result makes, by steps that look at one row at a time: what several views have in common runs once.
+//! Results that another result makes, by steps that need nothing but its changes: what several views have in common runs once.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use plan::Step;
-use polars::prelude::*;
+use polars::prelude::{PolarsResult, SchemaRef, polars_bail};
 
 use super::{LiveResult, State, Status};
-use crate::change::Changes;
-use crate::operator::stateless;
+use crate::change::{Changes, Delta};
+use crate::operator::stateless::{self, RowWise};
+use crate::operator::{Before, Operator, operator};
 
-/// The steps, and the result that they make.
+/// The operators, and the result that they make.
 pub(super) struct Derived {
-    steps: Vec<Step>,
+    operators: Vec<Box<dyn Operator>>,
     result: LiveResult,
 }
 
 impl Derived {
-    pub(super) fn new(steps: Vec<Step>, result: LiveResult) -> Derived {
-        Derived { steps, result }
+    /// `input` is the schema of the rows, and each step has the one after it.
+    fn new(input: &SchemaRef, steps: &[(Step, SchemaRef)], result: LiveResult) -> PolarsResult<Derived> {
+        let (mut operators, mut row_wise, mut input): (Vec<Box<dyn Operator>>, _, _) =
+            (Vec::new(), RowWise::default(), input);
+        for (step, schema) in steps {
+            if stateless::takes(step) {
+                row_wise.push(step);
+            } else {
+                operators.push(Box::new(std::mem::take(&mut row_wise)));
+                operators.push(operator(step, &Before { input, time: None, per_ms: 1 }, schema)?);
+            }
+            input = schema;
+        }
+        operators.push(Box::new(row_wise));
+        Ok(Derived { operators, result })
     }
 
-    /// Takes in what changed in the first result; says whether it can go on. A step that fails ends this result alone.
-    pub(super) fn take(&self, changes: &Changes, status: &Status) -> bool {
+    /// Takes in what changed in the first result; says whether it can go on, and anybody has its own. A step that fails ends
+    /// this result alone.
+    pub(super) fn take(&mut self, changes: &Changes, status: &Status) -> bool {
         let take = || -> PolarsResult<()> {
-            let made = stateless::execute_keyed(&self.steps, changes.clone())?;
-            self.result.apply(&made, |own| own.follow(status))
+            let mut delta = Delta::Change(changes.clone());
+            for operator in &mut self.operators {
+                delta = operator.execute(delta, None)?.delta;
+            }
+            match delta {
+                Delta::Change(made) => self.result.apply(&made, |own| own.follow(status)),
+                Delta::Append(_) => polars_bail!(ComputeError: "rows that change became rows that do not"),
+            }
         };
         let failed = match catch_unwind(AssertUnwindSafe(take)) {
             Ok(taken) => taken.err().map(|error| error.to_string()),
             Err(panic) => Some(plan::panic_message(panic.as_ref())),
         };
-        let goes_on = failed.is_none();
-        if let Some(message) = failed {
-            self.result.set_status(|own| own.state = State::Failed(message));
+        match failed {
+            Some(message) => {
+                self.result.set_status(|own| own.state = State::Failed(message));
+                false
+            }
+            None => self.result.is_shared(),
         }
-        goes_on
     }
 
     pub(super) fn tell(&self, status: &Status) {
@@ -42,27 +66,43 @@ impl Derived {
     }
 }
 
-/// Whether a step can stand between a result and another: it looks at one row, and nothing else changes what it gives.
+/// Whether a step can stand between a result and another: nothing but the rows changes what it gives.
 pub(crate) fn derives(step: &Step) -> bool {
-    matches!(step, Step::Filter(_) | Step::Select(_) | Step::WithColumns(_) | Step::Unnest(_))
+    match step {
+        Step::Filter(_) | Step::Select(_) | Step::WithColumns(_) | Step::Unnest(_) | Step::Sort(_) => true,
+        // Windows end by a watermark.
+        Step::Aggregate(aggregate) => aggregate.over.is_none(),
+        _ => false,
+    }
 }
 
 impl LiveResult {
-    /// The result of further steps, kept up to date with this one; `schema` is theirs. `None` where this one has let rows go.
-    pub(crate) fn derive(&self, steps: Vec<Step>, schema: SchemaRef, status: Status) -> Option<LiveResult> {
+    /// The result of further steps, each with the schema after it, kept up to date with this one for as long as anybody has it.
+    /// `None` where this one has let rows go.
+    ///
+    /// # Errors
+    /// Never for steps that were checked when they were made; what Polars says otherwise.
+    pub(crate) fn derive(&self, steps: &[(Step, SchemaRef)], status: Status) -> PolarsResult<Option<LiveResult>> {
         // While it is held no batch comes between the rows that are there and those that change.
         let mut derived = self.derived();
         let now = self.status();
         if now.dropped_rows > 0 {
-            return None;
+            return Ok(None);
         }
+        let own = self.schema();
+        let schema = steps.last().map_or_else(|| own.clone(), |(_, schema)| schema.clone());
         let result = LiveResult::of(schema, status, super::ROWS_HELD, Some(self));
         let (ids, rows) = self.identified();
-        let first = Derived::new(steps, result.clone());
+        let mut first = Derived::new(&own, steps, result.clone())?;
         if first.take(&Changes { ids, rows, deletes: Vec::new() }, &now) {
             derived.push(first);
         }
-        Some(result)
+        Ok(Some(result))
+    }
+
+    /// Whether it is in other hands too.
+    fn is_shared(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
     }
 }
 
