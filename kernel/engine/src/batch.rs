@@ -96,7 +96,7 @@ fn in_order(plan: &Plan, frame: DataFrame) -> PolarsResult<DataFrame> {
     let Some((aggregate, schema)) = plan.aggregate() else { return Ok(frame) };
     let by: Vec<PlSmallStr> = schema
         .iter_names()
-        .take(aggregate.keys.len() + aggregate.over.as_ref().map_or(0, plan::Over::columns))
+        .take(aggregate.columns_before())
         .filter(|name| frame.schema().contains(name))
         .cloned()
         .collect();

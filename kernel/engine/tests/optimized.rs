@@ -6,8 +6,8 @@ mod common;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use engine::{Offsets, OpenSource, PartitionRows, Source, SourceBatch, SourceError, collect};
-use plan::{Plan, tumbling};
+use engine::{Offsets, OpenSource, PartitionRows, Source, SourceBatch, SourceError, collect, join_stream};
+use plan::{Plan, tumbling, within};
 use polars::prelude::*;
 use proptest::prelude::*;
 
@@ -119,6 +119,58 @@ fn a_name_that_a_join_gives_because_of_another_keeps_the_other() {
     let plan = source().join(names, &[col("c")], &[col("c")], &JoinType::Inner).unwrap();
     let frame = check(&plan.select(&[col("a_right")]).unwrap(), &["a", "c"]);
     assert_eq!(frame.height() as i64, ROWS / 3 * 2);
+}
+
+#[test]
+fn aggregates_that_nobody_uses_are_not_kept() {
+    let aggs = [len().alias("n"), col("a").mean().alias("mean"), col("b").median().alias("middle"), col("a").sum()];
+    let plan = source().group_by(&[col("c")], &aggs).unwrap();
+    let frame = check(&plan.select(&[col("c"), col("a")]).unwrap(), &["a", "c"]);
+    let expected = rows().lazy().group_by_stable([col("c")]).agg([col("a").sum()]).collect().unwrap();
+    assert!(frame.equals(&expected), "{frame}");
+    assert!(check(&plan.select(&[col("c")]).unwrap(), &["c"]).equals(&expected.select(["c"]).unwrap()));
+    let words = plan.select(&[col("c"), col("a")]).unwrap().optimized().explain();
+    assert!(!words.contains("median") && !words.contains("mean"), "{words}");
+    // Where the values are kept: the mean is made of the sum that is there anyhow.
+    let plan = plan.filter(col("mean").gt(lit(0))).unwrap().select(&[col("c"), col("n")]).unwrap();
+    assert_eq!(check(&plan, &["a", "c"]).width(), 2);
+}
+
+#[test]
+fn of_a_join_of_two_streams_only_what_is_used_is_read_and_kept() {
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let open = |side: &'static str| -> OpenSource {
+        let asked = Arc::clone(&asked);
+        Arc::new(move |columns| {
+            let columns = columns.to_vec();
+            asked
+                .lock()
+                .unwrap()
+                .push(format!("{side}: {}", columns.iter().map(PlSmallStr::as_str).collect::<Vec<_>>().join(" ")));
+            Ok(Box::new(Log { columns }) as Box<dyn Source>)
+        })
+    };
+    let marked = source().with_watermark("time", "1m").unwrap();
+    let (left, right) = ((marked.clone(), open("left")), (marked, open("right")));
+    let on = [col("a")];
+    for (how, wanted, read) in [
+        (JoinType::Inner, vec!["b"], ["left: time a b", "right: time a"]),
+        (JoinType::Left, vec!["c_right", "list"], ["left: time a list", "right: time a c"]),
+        (JoinType::Full, vec!["c_right"], ["left: time a", "right: time a c"]),
+        (JoinType::Semi, vec!["c"], ["left: time a c", "right: time a"]),
+    ] {
+        let (plan, whole) = join_stream(&left, &right, (&on, &on), &how, &within("time", "time", "3s")).unwrap();
+        asked.lock().unwrap().clear();
+        let expected = collect(&plan, &whole, |_| true).unwrap().frame;
+        let narrow = plan.select(&wanted.iter().map(|name| col(*name)).collect::<Vec<_>>()).unwrap();
+        asked.lock().unwrap().clear();
+        let frame = collect(&narrow, &whole, |_| true).unwrap().frame;
+        assert_eq!(asked.lock().unwrap().as_slice(), read, "{how}");
+        assert!(expected.height() > 0 && frame.equals_missing(&expected.select(wanted).unwrap()), "{how}: {frame}");
+        let counted = plan.group_by(&[], &[len().alias("n")]).unwrap();
+        let counted = collect(&counted, &whole, |_| true).unwrap().frame;
+        assert_eq!(counted.column("n").unwrap().u32().unwrap().get(0), Some(expected.height() as u32), "{how}");
+    }
 }
 
 #[test]

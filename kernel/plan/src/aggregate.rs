@@ -3,6 +3,7 @@
 //! columns, for Polars to evaluate on the groups that changed. Where that is not possible the groups' rows are kept, and
 //! Polars aggregates the changed groups anew: slower, and exact for everything that Polars can aggregate.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use polars::prelude::*;
@@ -10,6 +11,7 @@ use polars::prelude::*;
 use self::split::{Cannot, merge};
 use crate::PlanError;
 use crate::expr::{check_row_wise, schema_after};
+use crate::projection::columns_of;
 use crate::window::{Cut, Hops, Window};
 
 mod function;
@@ -117,6 +119,42 @@ impl Aggregate {
         };
         let written = aggs.iter().zip(names).map(|(expr, name)| expr.clone().alias(name)).collect();
         Ok((Aggregate { keys: keys.to_vec(), over, written, method }, result))
+    }
+
+    /// The aggregation for who wants only the columns `after` of its result; one aggregate is left at the least.
+    pub(crate) fn narrowed(&self, after: &BTreeSet<PlSmallStr>) -> Aggregate {
+        let mut wanted: Vec<bool> = self.names().map(|name| after.contains(name)).collect();
+        if !wanted.contains(&true)
+            && let Some(first) = wanted.first_mut()
+        {
+            *first = true;
+        }
+        let of = |exprs: &[Expr]| -> Vec<Expr> {
+            exprs.iter().zip(&wanted).filter(|(_, wanted)| **wanted).map(|(expr, _)| expr.clone()).collect()
+        };
+        let method = match &self.method {
+            Method::Merge { accumulators, outputs } => {
+                let outputs = of(outputs);
+                let read = columns_of(&outputs);
+                let is_read = |a: &&Accumulator| {
+                    read.as_ref().is_none_or(|read| a.columns().iter().any(|field| read.contains(field.name())))
+                };
+                Method::Merge { accumulators: accumulators.iter().filter(is_read).cloned().collect(), outputs }
+            }
+            method => method.clone(),
+        };
+        Aggregate { keys: self.keys.clone(), over: self.over.clone(), written: of(&self.written), method }
+    }
+
+    /// The columns of the result that are aggregates.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &PlSmallStr> {
+        self.written.iter().filter_map(|expr| if let Expr::Alias(_, name) = expr { Some(name) } else { None })
+    }
+
+    /// The number of columns of the result that come before them: the keys, and those of the windows.
+    #[must_use]
+    pub fn columns_before(&self) -> usize {
+        self.keys.len() + self.over.as_ref().map_or(0, Over::columns)
     }
 }
 

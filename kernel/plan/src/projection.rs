@@ -84,12 +84,21 @@ fn narrow(step: &Step, input: &SchemaRef, mut after: Names, times: &Times) -> (O
             after.extend(lookup.names());
             with(&after, columns_of(&lookup.reads()))
         }
-        Step::Aggregate(a) => match columns_of(a.keys.iter().chain(&a.written)) {
-            Some(names) => &names | &a.over.iter().map(|over| over.time.clone()).collect(),
-            None => all(),
-        },
+        Step::Aggregate(a) => {
+            let a = a.narrowed(&after);
+            let before = match columns_of(a.keys.iter().chain(&a.written)) {
+                Some(names) => &names | &a.over.iter().map(|over| over.time.clone()).collect(),
+                None => all(),
+            };
+            return (Some(Step::Aggregate(Box::new(a))), before);
+        }
+        Step::JoinSides(join) => {
+            let join = join.narrowed(&after);
+            let before = join.reads().collect();
+            return (Some(Step::JoinSides(Box::new(join))), before);
+        }
         // What a function reads is not known.
-        Step::MapBatches(_) | Step::WithState(..) | Step::JoinSides(_) => all(),
+        Step::MapBatches(_) | Step::WithState(..) => all(),
     };
     (Some(step.clone()), before)
 }
@@ -146,7 +155,17 @@ fn after(step: &Step, narrowed: &Schema, input: &Schema, schema: &Schema) -> Sch
             }
             after
         }
-        Step::Aggregate(_) | Step::MapBatches(_) | Step::WithState(..) | Step::JoinSides(_) => schema.clone(),
+        Step::Aggregate(a) => {
+            let is_there = |(place, field): &(usize, Field)| {
+                *place < a.columns_before() || a.names().any(|name| name == field.name())
+            };
+            schema.iter_fields().enumerate().filter(is_there).map(|(_, field)| field).collect()
+        }
+        Step::JoinSides(join) => {
+            let is_there = |field: &Field| join.left.contains(field.name()) || join.right.contains(field.name());
+            schema.iter_fields().filter(is_there).collect()
+        }
+        Step::MapBatches(_) | Step::WithState(..) => schema.clone(),
         Step::Explode(columns) => {
             let mut after = narrowed.clone();
             for name in columns {

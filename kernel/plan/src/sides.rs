@@ -1,6 +1,8 @@
 //! A join of two streams. Both come as one stream of rows of the one side or the other; what the columns are called is said
 //! here, and nowhere else.
 
+use std::collections::BTreeSet;
+
 use polars::prelude::*;
 
 use crate::asof::Asof;
@@ -81,6 +83,26 @@ impl Plan {
 }
 
 impl SideJoin {
+    /// The join for who wants only the columns `after` of its result; of the left one is there at the least.
+    pub(crate) fn narrowed(&self, after: &BTreeSet<PlSmallStr>) -> SideJoin {
+        let mut join = self.clone();
+        join.left.retain(|name| after.contains(name));
+        join.right.retain(|name| after.contains(name));
+        if join.left.is_empty() {
+            // Its time is read anyhow.
+            let time = self.behind.iter().map(|(name, _)| name).find(|name| self.left.contains(name));
+            join.left.extend(time.or(self.left.first()).cloned());
+        }
+        join.behind.retain(|(name, _)| join.left.contains(name) || join.right.contains(name));
+        join
+    }
+
+    /// The columns of the sides that it reads.
+    pub(crate) fn reads(&self) -> impl Iterator<Item = PlSmallStr> {
+        let own = [SIDE, SIDE_TIME].map(PlSmallStr::from_static);
+        own.into_iter().chain(self.keys.iter().chain(&self.left).chain(&self.right).cloned())
+    }
+
     /// In words.
     #[must_use]
     pub fn explain(&self) -> &str {

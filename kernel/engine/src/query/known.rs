@@ -145,7 +145,7 @@ fn names(fields: &[Field]) -> String {
 fn stays(plan: &Plan, keys: &[PlSmallStr]) -> bool {
     let Node::Step { input, step: Step::Aggregate(aggregate) } = plan.node() else { return false };
     let is_session = aggregate.over.as_ref().is_some_and(|over| matches!(over.cut, Cut::Session { .. }));
-    let own = aggregate.keys.len() + usize::from(aggregate.over.is_some());
+    let own = aggregate.columns_before();
     input.appends()
         && !is_session
         && keys.iter().all(|key| plan.schema().iter_names().take(own).any(|name| name == key))
