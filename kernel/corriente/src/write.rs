@@ -151,7 +151,9 @@ impl StreamWriter {
     }
 
     /// The folder in which the query notes how far it is. Started again with the same folder, after a crash or a stop, it goes
-    /// on from there, and no row is lost or written twice.
+    /// on from there, and no row is lost or written twice. A frame that was changed meanwhile is refused with the difference,
+    /// unless only steps after the last one that keeps a state are others, the result has the same columns, and not all of it
+    /// is wanted: then what was kept is what the changed frame would have kept, and `status()` tells the difference.
     pub fn checkpoint(mut self, folder: impl AsRef<Path>) -> StreamWriter {
         self.checkpoint = Some(folder.as_ref().to_owned());
         self

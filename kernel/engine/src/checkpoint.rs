@@ -9,40 +9,21 @@
 //! lock             held by the query that runs
 //! ```
 
+mod identity;
 mod log;
 mod state;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
-
 use crate::saved::Saved;
+pub(crate) use identity::Identity;
 use log::Log;
 pub(crate) use log::Planned;
 use state::States;
 
 /// The version of the format; another one is refused.
 const VERSION: u32 = 3;
-
-/// What a checkpoint belongs to.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Identity {
-    /// The format's version.
-    pub(crate) version: u32,
-    /// The plan in words.
-    pub(crate) plan: String,
-    /// The output mode's name.
-    pub(crate) mode: String,
-}
-
-impl Identity {
-    /// Of a query as it is now.
-    #[must_use]
-    pub(crate) fn new(plan: String, mode: &str) -> Identity {
-        Identity { version: VERSION, plan, mode: mode.to_owned() }
-    }
-}
 
 /// A checkpoint that is not to be used, told to the notebook's reader.
 #[derive(Debug, thiserror::Error)]
@@ -57,7 +38,7 @@ pub enum CheckpointError {
     },
     /// It is another query's.
     #[error(
-        "the checkpoint {folder:?} belongs to another query. What was asked then (-) and what is asked now (+):\n{difference}\nGo on with the query as it was, or choose another folder"
+        "the checkpoint {folder:?} belongs to another query. What was asked then (-) and what is asked now (+):\n{difference}\nGo on with the query as it was, or choose another folder. Only what comes after the last step that keeps a state may change, and not the columns of the result"
     )]
     Changed {
         /// The checkpoint.
@@ -96,6 +77,8 @@ pub enum CheckpointError {
 /// What a checkpoint had when it was opened.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
+    /// What is asked otherwise than before, where the query may go on all the same.
+    pub(crate) changed: Option<String>,
     /// The newest state, and the batch it was after.
     pub(crate) state: Option<(u64, Saved)>,
     /// The batches behind it, in order.
@@ -127,10 +110,10 @@ impl Checkpoint {
         if lock.try_lock().is_err() {
             return Err(CheckpointError::Busy { folder: folder.to_owned() });
         }
-        check_identity(folder, identity)?;
+        let changed = identity.check(folder)?;
         let (states, state) = States::open(folder.join("state"), forgiving)?;
         let (log, batches) = Log::open(&folder.join("log"), state.as_ref().map(|(batch, _)| *batch))?;
-        Ok((Checkpoint { log, states, _lock: lock }, Found { state, batches }))
+        Ok((Checkpoint { log, states, _lock: lock }, Found { changed, state, batches }))
     }
 
     /// Step 1: a batch's range is chosen, and its time.
@@ -177,38 +160,6 @@ impl Checkpoint {
         }
         Ok(())
     }
-}
-
-fn check_identity(folder: &Path, identity: &Identity) -> Result<(), CheckpointError> {
-    let path = folder.join("query.json");
-    let text = match std::fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let text = serde_json::to_string_pretty(identity).map_err(|e| corrupt(&path, &e))?;
-            return write_whole(&path, text.as_bytes());
-        }
-        Err(error) => return Err(failed(path)(error)),
-    };
-    // The version first: another one may have other fields.
-    let any: serde_json::Value = serde_json::from_str(&text).map_err(|e| corrupt(&path, &e))?;
-    let found = any["version"].as_u64().and_then(|version| u32::try_from(version).ok()).unwrap_or_default();
-    if found != VERSION {
-        return Err(CheckpointError::Version { folder: folder.to_owned(), found });
-    }
-    let before: Identity = serde_json::from_str(&text).map_err(|e| corrupt(&path, &e))?;
-    if before == *identity {
-        return Ok(());
-    }
-    let lines = |identity: &Identity| {
-        let mut lines: Vec<String> = identity.plan.lines().map(|line| line.trim().to_owned()).collect();
-        lines.push(format!("OUTPUT MODE {}", identity.mode));
-        lines
-    };
-    let (then, now) = (lines(&before), lines(identity));
-    let gone = then.iter().filter(|line| !now.contains(line)).map(|line| format!("- {line}"));
-    let new = now.iter().filter(|line| !then.contains(line)).map(|line| format!("+ {line}"));
-    let difference = gone.chain(new).collect::<Vec<_>>().join("\n");
-    Err(CheckpointError::Changed { folder: folder.to_owned(), difference })
 }
 
 /// Writes a file so that it is there whole or not at all.

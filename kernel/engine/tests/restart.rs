@@ -226,6 +226,26 @@ fn crash_upon_crash_comes_to_the_same_end() {
 }
 
 #[test]
+fn a_whole_result_is_the_same_after_crash_upon_crash() {
+    // No batch changes what an earlier one gave.
+    let groups = source().group_by(&[col("time"), col("price")], &[len().alias("n")]).unwrap();
+    let (whole, folder) = (Kept::default(), tempfile::tempdir().unwrap());
+    assert_eq!(run(&groups, OutputMode::Complete, folder.path(), &whole, 25, None), None);
+    let (kept, folder) = (Kept::default(), tempfile::tempdir().unwrap());
+    // What a start repeats is in the sink already, but not yet in a state.
+    for batch in 1..5 {
+        let crash = crash_after(batch, Step::Committed);
+        assert!(run(&groups, OutputMode::Complete, folder.path(), &kept, 25, Some(crash)).is_some());
+    }
+    assert_eq!(run(&groups, OutputMode::Complete, folder.path(), &kept, 25, None), None);
+    let (ours, theirs) = (kept.batches(), whole.batches());
+    assert_eq!(ours.len(), theirs.len());
+    for ((_, ours), (_, theirs)) in ours.iter().zip(&theirs) {
+        assert!(ours.equals_missing(theirs), "{ours}\n{theirs}");
+    }
+}
+
+#[test]
 fn a_query_that_ended_well_repeats_nothing() {
     let (_, plan, mode) = plans().swap_remove(3);
     let (kept, folder) = (Kept::default(), tempfile::tempdir().unwrap());
@@ -240,9 +260,47 @@ fn another_query_is_refused_with_the_difference() {
     let folder = tempfile::tempdir().unwrap();
     let kept = Kept::default();
     assert_eq!(run(&source(), OutputMode::Append, folder.path(), &kept, 45, None), None);
-    let other = source().filter(col("value").gt(lit(3))).unwrap();
+    let other = source().unique(Some(&["key"])).unwrap();
     let refused = run(&other, OutputMode::Append, folder.path(), &kept, 45, None).unwrap();
-    assert!(refused.contains("belongs to another query") && refused.contains("+ FILTER"), "{refused}");
+    assert!(refused.contains("belongs to another query") && refused.contains("+ UNIQUE"), "{refused}");
+}
+
+#[test]
+fn a_query_that_is_changed_above_its_state_goes_on_and_tells_the_difference() {
+    let groups = source().group_by(&[col("key")], &[len().alias("n"), col("value").sum()]).unwrap();
+    let large = |least: i64| groups.filter(col("value").gt(lit(least))).unwrap();
+    let (kept, folder) = (Kept::default(), tempfile::tempdir().unwrap());
+    let crash = crash_after(3, Step::Saved);
+    assert!(run(&large(i64::MIN), OutputMode::Update, folder.path(), &kept, 1, Some(crash)).is_some());
+    let before = kept.batches().len();
+    let query = ended(&large(0), kept.output(OutputMode::Update, folder.path()), 1, None);
+    assert_eq!(query.exception(), None);
+    let told = query.status().changed.unwrap();
+    assert!(told.lines().count() == 2 && told.contains("- FILTER") && told.contains("+ FILTER"), "{told}");
+    let (whole, other) = (Kept::default(), tempfile::tempdir().unwrap());
+    assert_eq!(run(&large(0), OutputMode::Update, other.path(), &whole, 1, None), None);
+    for ((_, ours), (_, theirs)) in kept.batches().iter().zip(&whole.batches()).skip(before) {
+        assert!(ours.equals_missing(theirs), "from there on it is as if it had always been so: {ours}\n{theirs}");
+    }
+    assert!(kept.batches().len() > before && kept.batches().len() == whole.batches().len());
+    let again = ended(&large(0), kept.output(OutputMode::Update, folder.path()), 1, None);
+    assert_eq!((again.exception(), again.status().changed), (None, None), "the checkpoint is the changed query's now");
+
+    // Other columns are another result, and other rows another state.
+    let other_columns = large(0).select(&[col("key")]).unwrap();
+    let below = source().filter(col("value").gt(lit(0))).unwrap();
+    let below = below.group_by(&[col("key")], &[len().alias("n"), col("value").sum()]).unwrap();
+    for plan in [other_columns, below] {
+        let refused = run(&plan, OutputMode::Update, folder.path(), &kept, 1, None).unwrap();
+        assert!(refused.contains("belongs to another query"), "{refused}");
+    }
+    let (kept, folder) = (Kept::default(), tempfile::tempdir().unwrap());
+    assert_eq!(run(&large(i64::MIN), OutputMode::Complete, folder.path(), &kept, 1, None), None);
+    let refused = run(&large(0), OutputMode::Complete, folder.path(), &kept, 1, None).unwrap();
+    assert!(
+        refused.contains("belongs to another query"),
+        "rows of the whole result were made by the old filter: {refused}"
+    );
 }
 
 #[test]

@@ -117,7 +117,11 @@ impl Aggregate {
                 Err(Cannot::Be(error)) => return Err(error),
             },
         };
-        let written = aggs.iter().zip(names).map(|(expr, name)| expr.clone().alias(name)).collect();
+        let named = |(expr, name): (&Expr, PlSmallStr)| match expr {
+            Expr::Alias(_, own) if *own == name => expr.clone(),
+            _ => expr.clone().alias(name),
+        };
+        let written = aggs.iter().zip(names).map(named).collect();
         Ok((Aggregate { keys: keys.to_vec(), over, written, method }, result))
     }
 

@@ -45,6 +45,8 @@ pub struct Status {
     pub last_dead_letter: Option<String>,
     /// Why a frame that rows are looked up in could not be read anew, as long as it could not.
     pub stale: Option<String>,
+    /// What is asked otherwise than before by a query that goes on from a checkpoint, line by line: then (-) and now (+).
+    pub changed: Option<String>,
     /// The watermark, in milliseconds since the epoch.
     pub watermark_ms: Option<i64>,
     /// When the newest row included was produced, in milliseconds since the epoch.

@@ -37,10 +37,11 @@ impl Run {
     /// Opens the checkpoint and asks the sink what it has.
     pub(super) fn ready(&self, output: Output) -> Result<Out, Halt> {
         let Output { mut sink, mode, checkpoint, use_newest_good_state } = output;
-        let identity = Identity::new(self.plan.explain(), &format!("{mode:?}").to_lowercase());
+        let identity = Identity::new(&self.plan, mode);
         let (checkpoint, found) = match checkpoint {
             Some(folder) => {
                 let (checkpoint, found) = Checkpoint::open(&folder, &identity, use_newest_good_state)?;
+                self.result.set_status(|status| status.changed.clone_from(&found.changed));
                 (Some(checkpoint), Some(found))
             }
             None => (None, None),
@@ -84,6 +85,13 @@ impl Run {
         Ok(ids)
     }
 
+    /// Takes in what a batch changed, of which the sink may know already.
+    pub(super) fn note(&self, out: &mut Out, changes: &Changes) {
+        if out.mode == OutputMode::Complete {
+            out.whole.change(&changes.ids);
+        }
+    }
+
     /// Gives a batch to the sink, unless that has it.
     pub(super) fn write(
         &self,
@@ -93,9 +101,6 @@ impl Run {
         gone: &DataFrame,
         progress: &mut Progress,
     ) -> Result<(), Halt> {
-        if out.mode == OutputMode::Complete {
-            out.whole.change(&changes.ids);
-        }
         let rows: DataFrame = match out.mode {
             OutputMode::Append | OutputMode::Update => changes.rows,
             // The first row of a sorted result has the largest identity.

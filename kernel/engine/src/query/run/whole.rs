@@ -29,7 +29,8 @@ impl Whole {
     pub(super) fn save(&mut self, all: bool, ids: Vec<u64>, mut rows: DataFrame) -> PolarsResult<DataFrame> {
         let now = Whole::restored(&ids);
         let before = std::mem::replace(self, now);
-        let new: BooleanChunked = ids.iter().map(|id| Some(all || before.changed.contains(id))).collect();
+        let is_new = |id: &u64| before.changed.contains(id) || !before.written.contains(id);
+        let new: BooleanChunked = ids.iter().map(|id| Some(is_new(id))).collect();
         rows.with_column(Column::from(Series::new(ROW.into(), ids)))?;
         if all {
             return Ok(rows);
