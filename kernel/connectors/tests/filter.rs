@@ -76,6 +76,11 @@ fn predicate() -> impl Strategy<Value = Expr> {
         compare(left, right, operator)
     });
     let texts = (text(), 0..6u8).prop_map(|(text, operator)| compare(col("text"), lit(text), operator));
+    let list = |values: Series| lit(values).implode(true);
+    let among_texts = prop::collection::vec(prop::option::weighted(0.9, text()), 0..3)
+        .prop_map(move |texts| col("text").is_in(list(Series::new("".into(), texts)), false));
+    let among_numbers = (prop::sample::select(&["long", "short", "float"][..]), prop::collection::vec(whole(), 0..3))
+        .prop_map(move |(name, numbers)| col(name).is_in(list(Series::new("".into(), numbers)), false));
     let names: Vec<&'static str> = vec!["text", "long", "short", "float", "money", "yes", "time"];
     let nulls = (prop::sample::select(names), any::<bool>())
         .prop_map(|(name, is)| if is { col(name).is_null() } else { col(name).is_not_null() });
@@ -83,7 +88,7 @@ fn predicate() -> impl Strategy<Value = Expr> {
         prop_oneof![Just(col("yes")), (any::<bool>(), 0..2u8).prop_map(|(yes, o)| compare(col("yes"), lit(yes), o))];
     // What is not known here stays with Polars.
     let unknown = Just((col("short") + lit(1)).gt(col("long")));
-    let leaf = prop_oneof![4 => compared, 3 => texts, 1 => nulls, 1 => truths, 1 => unknown];
+    let leaf = prop_oneof![4 => compared, 3 => texts, 2 => among_texts, 1 => among_numbers, 1 => nulls, 1 => truths, 1 => unknown];
     leaf.prop_recursive(3, 12, 2, |inner| {
         prop_oneof![
             (inner.clone(), inner.clone()).prop_map(|(a, b)| a.and(b)),
@@ -150,6 +155,9 @@ fn what_a_comparison_drops_is_left_out() {
     assert_eq!(left_out(col("long").gt(lit(1)), &records), 2);
     assert_eq!(left_out(lit(2).lt_eq(col("long")), &records), 2);
     assert_eq!(left_out(col("text").is_null().or(col("long").is_null()), &records), 2);
+    let one_of = |values: Series| lit(values).implode(true);
+    assert_eq!(left_out(col("text").is_in(one_of(Series::new("".into(), ["b", "c"])), false), &records), 3);
+    assert_eq!(left_out(col("long").is_in(one_of(Series::new("".into(), [1i64, 3])), false), &records), 2);
     let known = col("text").eq(lit("a"));
     assert_eq!(left_out(known.and((col("long") + lit(1)).gt(lit(5))), &records), 2, "what is known of it");
 }

@@ -1,5 +1,5 @@
-//! Filters that are decided on a row's cells, before any column grows: comparisons of a column with a literal, and what
-//! `and`, `or` and `not` make of them. Each means to the letter what Polars makes of the same expression; an expression that
+//! Filters that are decided on a row's cells, before any column grows: comparisons of a column with a literal or with several,
+//! and what `and`, `or` and `not` make of them. Each means to the letter what Polars makes of the same expression; an expression that
 //! is not known here is left to Polars, and the rows stay.
 
 use std::cmp::Ordering;
@@ -35,6 +35,10 @@ enum Test {
         operator: Compare,
         value: Value,
     },
+    OneOf {
+        column: usize,
+        values: Values,
+    },
     /// A column of truth values.
     Is(usize),
     Null(usize),
@@ -63,6 +67,13 @@ enum Value {
     Decimal(i128),
     /// What a decimal of this scale is compared with as a float.
     OfDecimal(f64, f64),
+}
+
+/// Values of one type.
+#[derive(Clone, Debug, PartialEq)]
+enum Values {
+    Text(PlHashSet<String>),
+    Whole(PlHashSet<i64>),
 }
 
 impl Filter {
@@ -132,6 +143,12 @@ impl Test {
                     _ => None,
                 }
             }
+            Expr::Function { input, function: FunctionExpr::Boolean(BooleanFunction::IsIn { nulls_equal: false }) } => {
+                match input.as_slice() {
+                    [Expr::Column(name), values] => one_of(schema, name, &listed(values)?),
+                    _ => None,
+                }
+            }
             Expr::Function { input, function: FunctionExpr::Boolean(function) } => {
                 let [input] = input.as_slice() else { return None };
                 let null = || if let Expr::Column(name) = input { schema.index_of(name).map(Test::Null) } else { None };
@@ -152,6 +169,7 @@ impl Test {
             Test::Compare { column, operator, value } => {
                 Some(operator.holds(value.compared(cells.get(*column)?, record, scratch)?))
             }
+            Test::OneOf { column, values } => values.contain(cells.get(*column)?, record, scratch),
             Test::Is(column) => match cells.get(*column)? {
                 Cell::Bool(value) => Some(*value),
                 _ => None,
@@ -170,6 +188,37 @@ impl Test {
             },
         }
     }
+}
+
+/// The values of a list that is given.
+fn listed(expr: &Expr) -> Option<Series> {
+    match expr {
+        Expr::Alias(inner, _) => listed(inner),
+        Expr::Agg(AggExpr::Implode { input, .. }) => match input.as_ref() {
+            Expr::Literal(LiteralValue::Series(values)) => Some((**values).clone()),
+            _ => None,
+        },
+        Expr::Literal(LiteralValue::Scalar(scalar)) => match scalar.value() {
+            AnyValue::List(values) => Some(values.clone()),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// Whether a column's value is among others of its own type, no null among them. Where there are none a null is not among them
+/// either, and not null.
+fn one_of(schema: &Schema, name: &str, values: &Series) -> Option<Test> {
+    let (column, _, dtype) = schema.get_full(name)?;
+    if values.dtype() != dtype || values.is_empty() || values.null_count() > 0 {
+        return None;
+    }
+    let values = match Kind::of(dtype)? {
+        Kind::Text => Values::Text(values.str().ok()?.iter().flatten().map(str::to_owned).collect()),
+        Kind::Int(..) => Values::Whole(values.cast(&DataType::Int64).ok()?.i64().ok()?.iter().flatten().collect()),
+        _ => return None,
+    };
+    Some(Test::OneOf { column, values })
 }
 
 /// A column's comparison with a literal, for the types where Polars' own is known to the letter.
@@ -201,6 +250,18 @@ fn compare(schema: &Schema, name: &str, operator: Compare, literal: &LiteralValu
         return None;
     }
     Some(Test::Compare { column, operator, value })
+}
+
+impl Values {
+    /// Whether the cell is one of them; none for null.
+    fn contain(&self, cell: &Cell, record: &str, scratch: &str) -> Option<bool> {
+        match (cell, self) {
+            (Cell::Text(from, to), Values::Text(values)) => Some(values.contains(record.get(*from..*to)?)),
+            (Cell::Scratch(from, to), Values::Text(values)) => Some(values.contains(scratch.get(*from..*to)?)),
+            (Cell::Int(cell), Values::Whole(values)) => Some(values.contains(cell)),
+            _ => None,
+        }
+    }
 }
 
 impl Value {
