@@ -1,7 +1,8 @@
-//! What a batch costs in a join of two streams, by how many rows are kept: one JSON object a line, the last with the ratio. The
-//! cost of a Polars join of the batch with the kept rows stands beside it.
+//! What a batch costs in a join of two streams, by how many rows are kept, and what a state costs that has all of them, and one
+//! that has what a batch changed: one JSON object a line, the last with the ratio of the batches. The cost of a Polars join of
+//! the batch with the kept rows stands beside it.
 //!
-//! `cargo build --release --workspace --locked --examples //! `cargo run --release --workspace --locked --example join_cost`//! `cargo run --release --workspace --locked --example join_cost` target/release/examples/join_cost`
+//! `cargo run --release --workspace --locked --example join_cost`
 
 use std::error::Error;
 use std::io::Write as _;
@@ -23,19 +24,36 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 fn main() -> Outcome<()> {
     let mut costs = Vec::new();
     for kept in [10_000, 1_000_000] {
-        let (joined, polars, pairs) = cost(kept)?;
-        costs.push(joined);
+        let Cost { batch, polars, pairs, state, changes } = cost(kept)?;
+        costs.push(batch);
         writeln!(
             std::io::stdout(),
-            "{{\"kept\": {kept}, \"batch\": {BATCH}, \"pairs\": {pairs}, \"batch_ms\": {joined:.2}, \"polars_join_ms\": {polars:.2}}}"
+            "{{\"kept\": {kept}, \"batch\": {BATCH}, \"pairs\": {pairs}, \"batch_ms\": {batch:.2}, \"polars_join_ms\": {polars:.2}, \
+            \"state_rows\": {}, \"state_ms\": {:.2}, \"changed_rows\": {}, \"changes_ms\": {:.2}}}",
+            state.0,
+            state.1,
+            changes.0,
+            changes.1
         )?;
     }
     writeln!(std::io::stdout(), "{{\"ratio\": {:.2}}}", costs[1] / costs[0])?;
     Ok(())
 }
 
-/// Milliseconds of a batch when so many rows are kept, and those of a Polars join with as many; and the pairs of a batch.
-fn cost(kept: i64) -> Outcome<(f64, f64, usize)> {
+/// In milliseconds.
+struct Cost {
+    batch: f64,
+    /// A Polars join of a batch with as many rows as are kept.
+    polars: f64,
+    pairs: usize,
+    /// The rows of a state with everything, and how long it takes; without writing it.
+    state: (usize, f64),
+    /// The same of what a batch changed.
+    changes: (usize, f64),
+}
+
+/// What it costs when so many rows are kept.
+fn cost(kept: i64) -> Outcome<Cost> {
     let (left, right) = (stream("left", kept), stream("right", kept));
     let key = [col("key")];
     let bound = within("time", "time", format!("{kept}ms"));
@@ -45,7 +63,7 @@ fn cost(kept: i64) -> Outcome<(f64, f64, usize)> {
     let mut pipeline = Pipeline::new(&plan, &source.schema(), Mode::Stream, &clock)?;
     pipeline.expect(0..2);
     let filled = (kept / BATCH + 2) as usize;
-    let (mut costs, mut pairs) = (Vec::new(), 0);
+    let (mut costs, mut pairs, mut state, mut changes) = (Vec::new(), 0, (0, 0.0), (0, 0.0));
     for batch in 0..filled + MEASURED {
         let at = |batch: usize| Offsets([0, 1].map(|side| (side, batch as i64 * BATCH / 2)).into());
         let parts = source.read(&at(batch), &at(batch + 1))?.parts;
@@ -54,6 +72,11 @@ fn cost(kept: i64) -> Outcome<(f64, f64, usize)> {
         if batch >= filled {
             costs.push(begun.elapsed().as_secs_f64() * 1e3);
             pairs = output.changes.rows.height();
+        }
+        if batch + 1 == filled {
+            state = snapshot(&mut pipeline, true)?;
+        } else if batch + 1 > filled {
+            changes = snapshot(&mut pipeline, false)?;
         }
     }
     let (rows, batch) = (rows(0..kept / 2, kept)?, rows(kept / 2..(kept + BATCH) / 2, kept)?);
@@ -64,7 +87,16 @@ fn cost(kept: i64) -> Outcome<(f64, f64, usize)> {
     }
     let polars = begun.elapsed().as_secs_f64() * 1e3;
     costs.sort_by(f64::total_cmp);
-    Ok((costs[MEASURED / 2], polars, pairs))
+    Ok(Cost { batch: costs[MEASURED / 2], polars, pairs, state, changes })
+}
+
+/// The rows of a state, and how long it takes to make it.
+fn snapshot(pipeline: &mut Pipeline, all: bool) -> Outcome<(usize, f64)> {
+    let begun = Instant::now();
+    let saved = pipeline.snapshot(all)?;
+    let took = begun.elapsed().as_secs_f64() * 1e3;
+    let tables = saved.frames.values().chain(saved.changes.values().flatten());
+    Ok((tables.map(DataFrame::height).sum(), took))
 }
 
 fn schema() -> SchemaRef {
