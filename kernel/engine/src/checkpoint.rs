@@ -38,7 +38,7 @@ pub enum CheckpointError {
     },
     /// It is another query's.
     #[error(
-        "the checkpoint {folder:?} belongs to another query. What was asked then (-) and what is asked now (+):\n{difference}\nGo on with the query as it was, or choose another folder. Only what comes after the last step that keeps a state may change, and not the columns of the result"
+        "the checkpoint {folder:?} belongs to another query. What was asked then (-) and what is asked now (+):\n{difference}\nGo on with the query as it was, or choose another folder. Only steps after the last one that keeps a state may change, where they use the same columns of it and give the same; of a result that is wanted whole, none"
     )]
     Changed {
         /// The checkpoint.
@@ -87,6 +87,7 @@ pub(crate) struct Found {
 
 /// An open checkpoint.
 pub(crate) struct Checkpoint {
+    folder: PathBuf,
     log: Log,
     states: States,
     /// Held, never read.
@@ -113,7 +114,15 @@ impl Checkpoint {
         let changed = identity.check(folder)?;
         let (states, state) = States::open(folder.join("state"), forgiving)?;
         let (log, batches) = Log::open(&folder.join("log"), state.as_ref().map(|(batch, _)| *batch))?;
-        Ok((Checkpoint { log, states, _lock: lock }, Found { changed, state, batches }))
+        Ok((Checkpoint { folder: folder.to_owned(), log, states, _lock: lock }, Found { changed, state, batches }))
+    }
+
+    /// Has the checkpoint be that of a query which goes on with it and was changed.
+    ///
+    /// # Errors
+    /// As for [`Checkpoint::plan`].
+    pub(crate) fn take_over(&self, identity: &Identity) -> Result<(), CheckpointError> {
+        identity.write(&self.folder)
     }
 
     /// Step 1: a batch's range is chosen, and its time.

@@ -6,7 +6,7 @@ use polars::prelude::{AnyValue, Expr};
 use polars_plan::plans::LiteralValue;
 
 use crate::aggregate::{Accumulator, MOST_KEPT, Method, Over};
-use crate::node::{Plan, Step};
+use crate::node::{Node, Plan, Step};
 use crate::window::Cut;
 
 pub(crate) fn text(plan: &Plan) -> String {
@@ -114,6 +114,43 @@ pub(crate) fn line(step: &Step) -> String {
             )
         }
     }
+}
+
+impl Plan {
+    /// The part of the plan that a state is made by, in words: up to its last step that keeps something, as it
+    /// [runs](Plan::optimized), with what is kept in its order. Without such a step, the source's name and the watermark. Where two
+    /// plans have the same words, either can go on with the state of the other.
+    #[must_use]
+    pub fn explain_state(&self) -> String {
+        let whole = self.optimized();
+        let mut part = &whole;
+        loop {
+            match part.node() {
+                Node::Step { step, .. } if step.has_state() => return text(part) + &all_kept(part),
+                Node::Step { input, step: Step::Watermark(watermark) } => {
+                    let dtype = input.schema().get(&watermark.column);
+                    return format!("{} {dtype:?}\n{}\n", line(&Step::Watermark(watermark.clone())), part.steps().0);
+                }
+                Node::Step { input, .. } => part = input,
+                Node::Source { .. } => return format!("{}\n", part.steps().0),
+            }
+        }
+    }
+}
+
+/// What the aggregations keep, in the order in which it stands in a state. It may hang on what nobody uses.
+fn all_kept(plan: &Plan) -> String {
+    let mut text = String::new();
+    for step in plan.steps().2 {
+        let Step::Aggregate(aggregate) = step else { continue };
+        let Method::Merge { accumulators, .. } = &aggregate.method else { continue };
+        for Accumulator { function, input, only, input_dtype, readings, .. } in accumulators {
+            let readings: Vec<f64> = readings.iter().map(|reading| reading.quantile).collect();
+            // Writing to a string does not fail.
+            let _ = writeln!(text, "KEEPS {function:?} OF {input:?} ({input_dtype}) WHERE {only:?}, AT {readings:?}");
+        }
+    }
+    text
 }
 
 /// What an aggregation keeps beyond a few numbers a group, how much of it, and how far it may be off.

@@ -180,21 +180,6 @@ impl Plan {
         steps
     }
 
-    /// The part of the plan that a state is made by, in words: up to its last step that keeps something, as it
-    /// [runs](Plan::optimized). Without such a step, the source's name.
-    #[must_use]
-    pub fn explain_state(&self) -> String {
-        let whole = self.optimized();
-        let mut part = &whole;
-        loop {
-            match part.node() {
-                Node::Step { step, .. } if step.has_state() => return part.explain(),
-                Node::Step { input, .. } => part = input,
-                Node::Source { .. } => return format!("{}\n", part.steps().0),
-            }
-        }
-    }
-
     /// Whether rows of the result never change once they are there.
     #[must_use]
     pub fn appends(&self) -> bool {

@@ -16,21 +16,20 @@ pub(crate) struct Identity {
     version: u32,
     /// The plan in words.
     plan: String,
-    /// What the state hangs on; two queries with the same may go on with one another's. `None` where it is all of the plan.
-    state: Option<String>,
+    /// What the state hangs on, and the columns of the result.
+    state: String,
+    /// Whether the sink is told of rows that leave the result.
+    tells: bool,
     /// The output mode's name.
     mode: String,
 }
 
 impl Identity {
-    /// Of a query as it is now.
-    pub(crate) fn new(plan: &Plan, mode: OutputMode) -> Identity {
-        // Of a whole result all rows are kept as they were made.
-        let state = (mode != OutputMode::Complete).then(|| {
-            let columns = plan.schema().iter().map(|(name, dtype)| format!("{name}: {dtype}"));
-            format!("{}RESULT [{}]", plan.explain_state(), columns.collect::<Vec<_>>().join(", "))
-        });
-        Identity { version: VERSION, plan: plan.explain(), state, mode: format!("{mode:?}").to_lowercase() }
+    /// Of a query as it is now; `tells` says whether its sink is told of rows that leave.
+    pub(crate) fn new(plan: &Plan, mode: OutputMode, tells: bool) -> Identity {
+        let columns: Vec<String> = plan.schema().iter().map(|(name, dtype)| format!("{name}: {dtype}")).collect();
+        let state = format!("{}RESULT [{}]", plan.explain_state(), columns.join(", "));
+        Identity { version: VERSION, plan: plan.explain(), state, tells, mode: format!("{mode:?}").to_lowercase() }
     }
 
     /// Looks whether a folder's checkpoint is this query's; where there is none it is from now on. Gives what is asked
@@ -42,7 +41,7 @@ impl Identity {
         let path = folder.join("query.json");
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return self.write(&path).map(|()| None),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return self.write(folder).map(|()| None),
             Err(error) => return Err(failed(path)(error)),
         };
         // The version first: another one may have other fields.
@@ -52,26 +51,41 @@ impl Identity {
             return Err(CheckpointError::Version { folder: folder.to_owned(), found });
         }
         let before: Identity = serde_json::from_str(&text).map_err(|e| corrupt(&path, &e))?;
-        if before == *self {
+        let same_state = before.state == self.state && before.mode == self.mode;
+        if same_state && before.plan == self.plan {
             return Ok(None);
         }
-        let difference = self.difference(&before);
-        if before.mode != self.mode || self.state.is_none() || before.state != self.state {
-            return Err(CheckpointError::Changed { folder: folder.to_owned(), difference });
+        // Of a whole result all rows are kept as they were made.
+        let is_whole = self.mode == format!("{:?}", OutputMode::Complete).to_lowercase();
+        if !same_state || is_whole || before.tells != self.tells {
+            return Err(CheckpointError::Changed {
+                folder: folder.to_owned(),
+                difference: self.difference(&before, true),
+            });
         }
-        self.write(&path)?;
-        Ok(Some(difference))
+        Ok(Some(self.difference(&before, false)))
     }
 
-    fn write(&self, path: &Path) -> Result<(), CheckpointError> {
-        let text = serde_json::to_string_pretty(self).map_err(|e| corrupt(path, &e))?;
-        write_whole(path, text.as_bytes())
+    /// Has a folder's checkpoint be this query's.
+    ///
+    /// # Errors
+    /// When it cannot be written down.
+    pub(super) fn write(&self, folder: &Path) -> Result<(), CheckpointError> {
+        let path = folder.join("query.json");
+        let text = serde_json::to_string_pretty(self).map_err(|e| corrupt(&path, &e))?;
+        write_whole(&path, text.as_bytes())
     }
 
-    /// The lines that were asked before, and those that are asked now.
-    fn difference(&self, before: &Identity) -> String {
+    /// The lines that were asked before, and those that are asked now; those of what is kept too, if they are to be told.
+    fn difference(&self, before: &Identity, of_state: bool) -> String {
         let lines = |identity: &Identity| {
-            let mut lines: Vec<String> = identity.plan.lines().map(|line| line.trim().to_owned()).collect();
+            let state = if of_state { identity.state.as_str() } else { "" };
+            let mut lines: Vec<String> = Vec::new();
+            for line in identity.plan.lines().chain(state.lines()).map(|line| line.trim().to_owned()) {
+                if !lines.contains(&line) {
+                    lines.push(line);
+                }
+            }
             lines.push(format!("OUTPUT MODE {}", identity.mode));
             lines
         };

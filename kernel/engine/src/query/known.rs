@@ -19,8 +19,8 @@ pub(super) struct Known {
     keys: PlHashMap<u64, Arc<[u8]>>,
     /// How many rows have a key.
     counts: PlHashMap<Arc<[u8]>, usize>,
-    /// Rows that came, went, or have another key since the last state.
-    changed: PlHashSet<u64>,
+    /// Rows that came, went, or have another key since the last state, once there was one.
+    changed: Option<PlHashSet<u64>>,
 }
 
 impl Known {
@@ -32,7 +32,7 @@ impl Known {
         let field = |name: &PlSmallStr| Ok(Field::new(name.clone(), plan.schema().try_get(name)?.clone()));
         let fields = keys.iter().map(field).collect::<PolarsResult<_>>()?;
         let (keys, counts) = Default::default();
-        Ok(Some(Known { fields, keys, counts, changed: PlHashSet::default() }))
+        Ok(Some(Known { fields, keys, counts, changed: None }))
     }
 
     /// Takes in what a batch changed, and which rows nothing changes any more; gives the keys that rows had and none has now.
@@ -62,7 +62,7 @@ impl Known {
 
     /// The rows as a table: `all`, or what [changed](numbered::changes) since this was last asked.
     pub(super) fn save(&mut self, all: bool) -> PolarsResult<DataFrame> {
-        let changed = std::mem::take(&mut self.changed);
+        let changed = self.changed.replace(PlHashSet::default()).unwrap_or_default();
         if all {
             return self.table(self.keys.iter().map(|(id, key)| (*id, key.as_ref())));
         }
@@ -94,7 +94,7 @@ impl Known {
             ));
         }
         self.fill(&saved).map_err(|error| error.to_string())?;
-        self.changed.clear();
+        self.changed = Some(PlHashSet::default());
         Ok(())
     }
 
@@ -114,13 +114,13 @@ impl Known {
         };
         *self.counts.entry(key.clone()).or_default() += 1;
         self.keys.insert(id, key);
-        self.changed.insert(id);
+        self.changed.iter_mut().for_each(|changed| changed.extend([id]));
     }
 
     /// Forgets a row; gives its key where no other row has it.
     fn forget(&mut self, id: u64) -> Option<Arc<[u8]>> {
         let key = self.keys.remove(&id)?;
-        self.changed.insert(id);
+        self.changed.iter_mut().for_each(|changed| changed.extend([id]));
         let count = self.counts.get_mut(&key)?;
         *count -= 1;
         if *count > 0 {

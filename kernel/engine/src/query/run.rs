@@ -245,12 +245,8 @@ impl Run {
             status.readers = readers;
             facts.write(status, &output, progress.watermark_ms, &to);
         })?;
-        let gone = reached.known.as_mut().map(|known| known.change(&output.changes, &output.closed)).transpose()?;
         if let Some(out) = out.as_deref_mut() {
-            self.note(out, &output.changes);
-        }
-        if let Some(out) = out.as_deref_mut().filter(|_| !committed) {
-            self.write(out, batch, output.changes, &gone.unwrap_or_default(), &mut progress)?;
+            self.hand_on(out, reached, output, committed, &mut progress)?;
         }
         reached.from = to;
         reached.batch = batch + 1;

@@ -38,6 +38,10 @@ impl Derived {
     /// Takes in what changed in the first result; says whether it can go on, and anybody has its own. A step that fails ends
     /// this result alone.
     pub(super) fn take(&mut self, changes: &Changes, status: &Status) -> bool {
+        if changes.is_empty() {
+            self.tell(status);
+            return self.result.is_shared();
+        }
         let take = || -> PolarsResult<()> {
             let mut delta = Delta::Change(changes.clone());
             for operator in &mut self.operators {

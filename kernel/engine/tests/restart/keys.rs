@@ -127,3 +127,21 @@ fn rows_of_windows_that_have_closed_are_not_kept_in_mind() {
     let open = windows.clone().lazy().filter(col("time").cast(DataType::Int64).gt_eq(lit(40_000))).collect().unwrap();
     assert!(known.height() <= open.height() && open.height() < windows.height(), "{known} of {windows}");
 }
+
+#[test]
+fn a_query_that_is_changed_after_a_crash_does_not_forget_what_its_sink_has() {
+    let groups = source().group_by(&[col("value").alias("by")], &[len().alias("n")]).unwrap();
+    let above = |least: u32| groups.filter(col("n").gt(lit(least))).unwrap();
+    let (told, folder) = (Told(vec!["by".into()], Arc::default()), tempfile::tempdir().unwrap());
+    let output = || told.output(OutputMode::Update, folder.path());
+    let crashed = ended(&above(0), output(), 1_000, Some(crash_after(3, Step::Committed)));
+    assert!(crashed.exception().is_some());
+    let refused = ended(&above(2), output(), 1_000, None).exception().unwrap();
+    assert!(refused.contains("did not end as it should"), "{refused}");
+    // As the text says.
+    assert_eq!(ended(&above(0), output(), 1_000, None).exception(), None);
+    let changed = ended(&above(2), output(), 1_000, None);
+    assert!(changed.exception().is_none() && changed.status().changed.is_some(), "{:?}", changed.status());
+    let bare = ended(&groups, output(), 1_000, None).exception().unwrap();
+    assert!(bare.contains("belongs to another query"), "no row leaves it, so none would be known: {bare}");
+}

@@ -7,7 +7,7 @@ use super::{Halt, Reached, Run};
 use crate::change::Changes;
 use crate::checkpoint::{Checkpoint, Found, Identity};
 use crate::operator::columns::ROW;
-use crate::pipeline::OutputMode;
+use crate::pipeline::{self, OutputMode};
 use crate::progress::Progress;
 use crate::query::known::Known;
 use crate::query::{Output, Step};
@@ -24,6 +24,7 @@ const KEYS: &str = "keys";
 pub(super) struct Out {
     sink: Box<dyn Sink>,
     mode: OutputMode,
+    identity: Identity,
     pub(super) checkpoint: Option<Checkpoint>,
     /// What the checkpoint had, until the first source is open.
     found: Option<Found>,
@@ -37,7 +38,8 @@ impl Run {
     /// Opens the checkpoint and asks the sink what it has.
     pub(super) fn ready(&self, output: Output) -> Result<Out, Halt> {
         let Output { mut sink, mode, checkpoint, use_newest_good_state } = output;
-        let identity = Identity::new(&self.plan, mode);
+        let known = Known::new(&self.plan, mode, &sink.keys())?;
+        let identity = Identity::new(&self.plan, mode, known.is_some());
         let (checkpoint, found) = match checkpoint {
             Some(folder) => {
                 let (checkpoint, found) = Checkpoint::open(&folder, &identity, use_newest_good_state)?;
@@ -47,7 +49,7 @@ impl Run {
             None => (None, None),
         };
         let reached = self.insist(|| sink.reached())?;
-        Ok(Out { sink, mode, checkpoint, found, reached, whole: Whole::default() })
+        Ok(Out { sink, mode, identity, checkpoint, found, reached, whole: Whole::default() })
     }
 
     /// Has a query go on from what its checkpoint has, unless the sink has more.
@@ -57,6 +59,10 @@ impl Run {
             reached.pipeline.append();
         }
         if let Some(found) = out.found.take() {
+            let repeats = found.batches.iter().any(|planned| planned.ran.is_some());
+            if found.changed.is_some() && repeats && reached.known.is_some() {
+                return Err(Halt::Failed(CHANGED_TOO_SOON.to_owned()));
+            }
             if let Some((after, mut saved)) = found.state {
                 reached.batch = after + 1;
                 reached.from = saved.facts.offsets.clone();
@@ -68,6 +74,9 @@ impl Run {
                     known.restore(keys).map_err(Halt::Failed)?;
                 }
                 reached.pipeline.restore(saved)?;
+            }
+            if let (Some(_), Some(checkpoint)) = (&found.changed, &out.checkpoint) {
+                checkpoint.take_over(&out.identity)?;
             }
             reached.again = found.batches.into();
         }
@@ -85,22 +94,24 @@ impl Run {
         Ok(ids)
     }
 
-    /// Takes in what a batch changed, of which the sink may know already.
-    pub(super) fn note(&self, out: &mut Out, changes: &Changes) {
-        if out.mode == OutputMode::Complete {
-            out.whole.change(&changes.ids);
-        }
-    }
-
-    /// Gives a batch to the sink, unless that has it.
-    pub(super) fn write(
+    /// Takes in what a batch led to, and gives it to the sink, unless that is known to have it.
+    pub(super) fn hand_on(
         &self,
         out: &mut Out,
-        batch: u64,
-        changes: Changes,
-        gone: &DataFrame,
+        reached: &mut Reached,
+        output: pipeline::Output,
+        committed: bool,
         progress: &mut Progress,
     ) -> Result<(), Halt> {
+        let pipeline::Output { changes, closed, .. } = output;
+        let gone = reached.known.as_mut().map(|known| known.change(&changes, &closed)).transpose()?;
+        if out.mode == OutputMode::Complete && out.checkpoint.is_some() {
+            out.whole.change(&changes.ids);
+        }
+        if committed { Ok(()) } else { self.write(out, changes, &gone.unwrap_or_default(), progress) }
+    }
+
+    fn write(&self, out: &mut Out, changes: Changes, gone: &DataFrame, progress: &mut Progress) -> Result<(), Halt> {
         let rows: DataFrame = match out.mode {
             OutputMode::Append | OutputMode::Update => changes.rows,
             // The first row of a sorted result has the largest identity.
@@ -108,8 +119,8 @@ impl Run {
             OutputMode::Complete => self.result.frame(),
         };
         progress.output_rows = rows.height();
-        if out.reached.is_none_or(|reached| batch > reached) {
-            self.insist(|| out.sink.write_changes(batch, &rows, gone))?;
+        if out.reached.is_none_or(|reached| progress.batch > reached) {
+            self.insist(|| out.sink.write_changes(progress.batch, &rows, gone))?;
         }
         Ok(())
     }
@@ -188,6 +199,10 @@ impl Run {
         }
     }
 }
+
+/// Why a query does not start that was changed: which rows its sink has was made by what it was.
+const CHANGED_TOO_SOON: &str = "the query was changed, and did not end as it should before: the sink may have rows of batches \
+    that are in no state yet, and would never be told when they leave. Start the query once as it was, and stop it; then change it";
 
 /// Why a query does not start that knows less than its sink: it would number other rows like those that are there.
 fn unknown_batches(reached: u64, has_checkpoint: bool) -> String {
