@@ -84,6 +84,10 @@ fn every_row_of_every_frame_is_there_once() {
     let expected = df!["name" => ["a", "b"], "n" => [1000u32, 5], "value" => [499_500i64, 10]].unwrap();
     assert!(collected.frame.drop("time").unwrap().equals(&expected), "{}", collected.frame);
     assert_eq!(plan.title(), "a + b by name, every 1h");
+    let largest = |k| plan.top_k(k, &[col("name")], &SortMultipleOptions::default()).unwrap();
+    assert_eq!(largest(3).title(), "a + b by name, every 1h, first 3");
+    let sorted = plan.sort(&[col("name")], &SortMultipleOptions::default()).unwrap();
+    assert_eq!(sorted.title(), "a + b by name, every 1h, sorted");
     assert_eq!(collected.offsets.1.0.values().copied().collect::<Vec<_>>(), [1000, 10]);
 }
 

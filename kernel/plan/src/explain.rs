@@ -6,7 +6,7 @@ use polars::prelude::{AnyValue, Expr};
 use polars_plan::plans::LiteralValue;
 
 use crate::aggregate::{Accumulator, MOST_KEPT, Method, Over};
-use crate::node::{Node, Plan, Step};
+use crate::node::{MOST_SORTED, Node, Plan, Step};
 use crate::window::Cut;
 
 pub(crate) fn text(plan: &Plan) -> String {
@@ -22,17 +22,22 @@ pub(crate) fn text(plan: &Plan) -> String {
     text
 }
 
-/// What a view of the plan is called: the topic, and how it is grouped.
+/// What a view of the plan is called: the topic, how it is grouped, and how many of the first rows there are.
 pub(crate) fn title(plan: &Plan) -> String {
     let (source, _, _) = plan.steps();
     let topic = source.split(" at ").next().unwrap_or(source).split_once(' ').map_or(source, |(_, topic)| topic);
     let is_late = plan.steps().2.iter().any(|step| matches!(step, Step::LateRows(_)));
     let topic = if is_late { format!("late rows of {topic}") } else { topic.to_owned() };
-    let Some((aggregate, schema)) = plan.aggregate() else { return topic };
+    let first = match plan.order() {
+        Some(order) if order.k < MOST_SORTED => format!(", first {}", order.k),
+        Some(_) => ", sorted".to_owned(),
+        None => String::new(),
+    };
+    let Some((aggregate, schema)) = plan.aggregate() else { return topic + &first };
     let keys: Vec<&str> = schema.iter_names().take(aggregate.keys.len()).map(|name| name.as_str()).collect();
     let by = if keys.is_empty() { String::new() } else { format!(" by {}", keys.join(", ")) };
     let over = aggregate.over.as_ref().map(|over| format!(", {}", in_words(over))).unwrap_or_default();
-    format!("{topic}{by}{over}")
+    format!("{topic}{by}{over}{first}")
 }
 
 /// As in `every 10s`.

@@ -102,7 +102,7 @@ pub struct Order {
 }
 
 /// The most rows that a sorted result may have.
-const MOST_SORTED: usize = 1_000_000;
+pub(crate) const MOST_SORTED: usize = 1_000_000;
 
 impl Plan {
     /// A plan that is a source alone.
