@@ -123,7 +123,15 @@ def cell_process(kernel):
     """The child of the kernel that runs the cells: the one with the kernel's own program under its own name, found from
     outside."""
     program = psutil.Process(kernel.pid).exe()
-    cells = [child for child in kernel.processes()[1:] if child.exe() == program and child.cmdline()[0] == program]
+
+    def runs_it(child):
+        try:
+            return child.exe() == program and child.cmdline()[0] == program
+        except psutil.NoSuchProcess:
+            # A compiler that has just ended.
+            return False
+
+    cells = [child for child in kernel.processes()[1:] if runs_it(child)]
     assert len(cells) == 1, [process.cmdline() for process in kernel.processes()]
     return cells[0].pid
 
