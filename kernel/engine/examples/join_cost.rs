@@ -64,18 +64,19 @@ fn cost(kept: i64) -> Outcome<Cost> {
     pipeline.expect(0..2);
     let filled = (kept / BATCH + 2) as usize;
     let (mut costs, mut pairs, mut state, mut changes) = (Vec::new(), 0, (0, 0.0), (0, 0.0));
-    for batch in 0..filled + MEASURED {
+    for batch in 0..=filled + MEASURED {
         let at = |batch: usize| Offsets([0, 1].map(|side| (side, batch as i64 * BATCH / 2)).into());
         let parts = source.read(&at(batch), &at(batch + 1))?.parts;
         let begun = Instant::now();
         let output = pipeline.execute(parts)?;
-        if batch >= filled {
+        if (filled..filled + MEASURED).contains(&batch) {
             costs.push(begun.elapsed().as_secs_f64() * 1e3);
             pairs = output.changes.rows.height();
         }
+        // States come between batches that are not measured; what is noted for them costs each batch.
         if batch + 1 == filled {
             state = snapshot(&mut pipeline, true)?;
-        } else if batch + 1 > filled {
+        } else if batch + 1 >= filled + MEASURED {
             changes = snapshot(&mut pipeline, false)?;
         }
     }

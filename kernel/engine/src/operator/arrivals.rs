@@ -57,15 +57,10 @@ impl Arrivals {
         let columns = kept.columns.iter().cloned().chain([PlSmallStr::from_static(SIDE_TIME)]);
         let rows = self.rows.select(columns)?.take(&IdxCa::from_slice(PlSmallStr::EMPTY, &taken))?;
         let first = kept.rows.push(rows);
-        let kept_rows: Vec<(u64, Arrival)> = (first..).zip(arrivals.iter().copied()).collect();
         if kept.rows.notes() {
-            let place = |(id, arrival): &(u64, Arrival)| {
-                let place = Place { time: arrival.time.unwrap_or_default(), order: arrival.order, id: *id };
-                (place, arrival.has_key.then(|| self.key(arrival)))
-            };
-            kept.new.push(places(kept_rows.iter().map(place))?);
+            kept.new.push(New { keys: self.keys.clone(), first, arrivals: arrivals.clone() });
         }
-        Ok(kept_rows)
+        Ok((first..).zip(arrivals.iter().copied()).collect())
     }
 
     pub(super) fn key(&self, arrival: &Arrival) -> &[u8] {
@@ -78,8 +73,25 @@ pub(super) struct KeptRows {
     /// Those that the result has; the time is there beside them, so that there always is a column.
     columns: Vec<PlSmallStr>,
     pub(super) rows: Segments,
-    /// The places of rows that came since they were last written down, once they have been.
-    new: Vec<DataFrame>,
+    /// The rows that came since they were last written down, once they have been.
+    new: Vec<New>,
+}
+
+/// Rows of a batch by what is known of them; they are numbered from `first` on.
+struct New {
+    keys: BinaryOffsetChunked,
+    first: u64,
+    arrivals: Vec<Arrival>,
+}
+
+impl New {
+    fn places(&self) -> impl Iterator<Item = (Place, Option<&[u8]>)> {
+        (self.first..).zip(&self.arrivals).map(|(id, arrival)| {
+            let place = Place { time: arrival.time.unwrap_or_default(), order: arrival.order, id };
+            let key = arrival.has_key.then(|| self.keys.get(arrival.row as usize).unwrap_or_default());
+            (place, key)
+        })
+    }
 }
 
 /// The places of rows that were written down, with keys where they have them.
@@ -123,12 +135,9 @@ impl KeptRows {
     /// What changed since the rows were last written down: of the table of all, and of that of those that are marked.
     pub(super) fn save_changes(&mut self) -> PolarsResult<[DataFrame; 2]> {
         let Noted { freed, marked, .. } = self.rows.noted();
-        let mut new = places(std::iter::empty())?;
-        for places in self.new.drain(..) {
-            let is_live = |id: Option<u64>| Some(id.is_some_and(|id| self.rows.is_live(id)));
-            let live: BooleanChunked = places.column(ROW)?.u64()?.iter().map(is_live).collect();
-            new.vstack_mut(&places.filter(&live)?)?;
-        }
+        let batches = std::mem::take(&mut self.new);
+        let new = batches.iter().flat_map(New::places).filter(|(place, _)| self.rows.is_live(place.id));
+        let new = places(new)?;
         let ids: Vec<Option<u64>> = new.column(ROW)?.u64()?.iter().collect();
         let mut rows = self.rows.take(&ids)?;
         rows.hstack_mut(new.columns())?;
