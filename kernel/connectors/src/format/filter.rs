@@ -252,12 +252,20 @@ fn compare(schema: &Schema, name: &str, operator: Compare, literal: &LiteralValu
     Some(Test::Compare { column, operator, value })
 }
 
+/// A cell's text; none for null.
+fn text<'a>(cell: &Cell, record: &'a str, scratch: &'a str) -> Option<&'a str> {
+    match cell {
+        Cell::Text(from, to) => record.get(*from..*to),
+        Cell::Scratch(from, to) => scratch.get(*from..*to),
+        _ => None,
+    }
+}
+
 impl Values {
     /// Whether the cell is one of them; none for null.
     fn contain(&self, cell: &Cell, record: &str, scratch: &str) -> Option<bool> {
         match (cell, self) {
-            (Cell::Text(from, to), Values::Text(values)) => Some(values.contains(record.get(*from..*to)?)),
-            (Cell::Scratch(from, to), Values::Text(values)) => Some(values.contains(scratch.get(*from..*to)?)),
+            (cell, Values::Text(values)) => Some(values.contains(text(cell, record, scratch)?)),
             (Cell::Int(cell), Values::Whole(values)) => Some(values.contains(cell)),
             _ => None,
         }
@@ -268,8 +276,7 @@ impl Value {
     /// How the cell compares with it; none for null.
     fn compared(&self, cell: &Cell, record: &str, scratch: &str) -> Option<Ordering> {
         match (cell, self) {
-            (Cell::Text(from, to), Value::Text(value)) => Some(record.get(*from..*to)?.cmp(value)),
-            (Cell::Scratch(from, to), Value::Text(value)) => Some(scratch.get(*from..*to)?.cmp(value)),
+            (cell, Value::Text(value)) => Some(text(cell, record, scratch)?.cmp(value)),
             (Cell::Int(cell), Value::Whole(value)) => Some(cell.cmp(value)),
             #[allow(clippy::cast_precision_loss, reason = "as Polars casts it")]
             (Cell::Int(cell), Value::Float(value)) => (*cell as f64).partial_cmp(value),

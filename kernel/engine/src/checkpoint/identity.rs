@@ -10,7 +10,7 @@ use super::{CheckpointError, VERSION, corrupt, failed, write_whole};
 use crate::pipeline::OutputMode;
 
 /// What a query is known by.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Identity {
     /// The format's version.
     version: u32,
@@ -29,7 +29,7 @@ impl Identity {
     pub(crate) fn new(plan: &Plan, mode: OutputMode, tells: bool) -> Identity {
         let columns: Vec<String> = plan.schema().iter().map(|(name, dtype)| format!("{name}: {dtype}")).collect();
         let state = format!("{}RESULT [{}]", plan.explain_state(), columns.join(", "));
-        Identity { version: VERSION, plan: plan.explain(), state, tells, mode: format!("{mode:?}").to_lowercase() }
+        Identity { version: VERSION, plan: plan.explain(), state, tells, mode: word(mode) }
     }
 
     /// Looks whether a folder's checkpoint is this query's; where there is none it is from now on. Gives what is asked
@@ -56,7 +56,7 @@ impl Identity {
             return Ok(None);
         }
         // Of a whole result all rows are kept as they were made.
-        let is_whole = self.mode == format!("{:?}", OutputMode::Complete).to_lowercase();
+        let is_whole = self.mode == word(OutputMode::Complete);
         if !same_state || is_whole || before.tells != self.tells {
             return Err(CheckpointError::Changed {
                 folder: folder.to_owned(),
@@ -94,4 +94,9 @@ impl Identity {
         let new = now.iter().filter(|line| !then.contains(line)).map(|line| format!("+ {line}"));
         gone.chain(new).collect::<Vec<_>>().join("\n")
     }
+}
+
+/// An output mode's name.
+fn word(mode: OutputMode) -> String {
+    format!("{mode:?}").to_lowercase()
 }

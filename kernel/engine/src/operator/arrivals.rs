@@ -64,7 +64,14 @@ impl Arrivals {
     }
 
     pub(super) fn key(&self, arrival: &Arrival) -> &[u8] {
-        self.keys.get(arrival.row as usize).unwrap_or_default()
+        arrival.key(&self.keys)
+    }
+}
+
+impl Arrival {
+    /// Its key, among those of its batch.
+    fn key<'a>(&self, keys: &'a BinaryOffsetChunked) -> &'a [u8] {
+        keys.get(self.row as usize).unwrap_or_default()
     }
 }
 
@@ -88,8 +95,7 @@ impl New {
     fn places(&self) -> impl Iterator<Item = (Place, Option<&[u8]>)> {
         (self.first..).zip(&self.arrivals).map(|(id, arrival)| {
             let place = Place { time: arrival.time.unwrap_or_default(), order: arrival.order, id };
-            let key = arrival.has_key.then(|| self.keys.get(arrival.row as usize).unwrap_or_default());
-            (place, key)
+            (place, arrival.has_key.then(|| arrival.key(&self.keys)))
         })
     }
 }

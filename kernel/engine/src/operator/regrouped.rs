@@ -80,7 +80,7 @@ impl Operator for Regrouped {
         self.bytes.check()?;
         let (ids, rows, deletes) = self.aggregate(&touched)?;
         if let Some(noted) = &mut self.noted {
-            noted.places.append(&mut touched);
+            noted.places.extend(touched);
             noted.gone.extend(&deletes);
         }
         Ok(Touched { ids, rows, deletes, late, timeless }.into())

@@ -6,13 +6,11 @@ use polars::prelude::*;
 
 use super::columns::{END, GROUP, KEY, ROW, START, integers};
 use super::group::Group;
-use super::{Kept, Tables};
+use super::{Kept, ROWS, Tables};
 use crate::saved::numbered;
 
 /// The table with a line for each group, or each session of one; it tells which rows still count.
 const SPANS: &str = "spans";
-/// The table with the rows of all groups.
-const ROWS: &str = "rows";
 
 /// What changed since the state was last written down; `P` is what an operator finds a group by.
 pub(super) struct Noted<P> {
@@ -31,7 +29,6 @@ impl<P> Default for Noted<P> {
 }
 
 /// A line of the table of groups.
-#[derive(Clone)]
 pub(super) struct Span {
     /// The first time that belongs to it, and the first after it.
     pub(super) times: [i64; 2],

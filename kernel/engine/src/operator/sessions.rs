@@ -96,7 +96,7 @@ impl Operator for Sessions {
             deletes.extend(gone);
         }
         if let Some(noted) = &mut self.noted {
-            noted.places.append(&mut touched);
+            noted.places.extend(touched);
             noted.gone.extend(&deletes);
         }
         let by_start: Vec<(i64, &Group)> = groups.iter().map(|(start, group)| (*start, group)).collect();

@@ -28,6 +28,8 @@ pub(super) struct Out {
     pub(super) checkpoint: Option<Checkpoint>,
     /// What the checkpoint had, until the first source is open.
     found: Option<Found>,
+    /// What will be known of the sink's rows, where they may leave it; until the first source is open.
+    known: Option<Known>,
     /// The newest batch that the sink has by its own account.
     reached: Option<u64>,
     /// The result in the states, where all of it is wanted.
@@ -49,12 +51,12 @@ impl Run {
             None => (None, None),
         };
         let reached = self.insist(|| sink.reached())?;
-        Ok(Out { sink, mode, identity, checkpoint, found, reached, whole: Whole::default() })
+        Ok(Out { sink, mode, identity, checkpoint, found, known, reached, whole: Whole::default() })
     }
 
     /// Has a query go on from what its checkpoint has, unless the sink has more.
     pub(super) fn go_on(&self, out: &mut Out, reached: &mut Reached) -> Result<(), Halt> {
-        reached.known = Known::new(&self.plan, out.mode, &out.sink.keys())?;
+        reached.known = out.known.take();
         if out.mode == OutputMode::Append {
             reached.pipeline.append();
         }

@@ -29,12 +29,13 @@ impl Whole {
     pub(super) fn save(&mut self, all: bool, ids: Vec<u64>, mut rows: DataFrame) -> PolarsResult<DataFrame> {
         let now = Whole::restored(&ids);
         let before = std::mem::replace(self, now);
+        if all {
+            rows.with_column(Column::from(Series::new(ROW.into(), ids)))?;
+            return Ok(rows);
+        }
         let is_new = |id: &u64| before.changed.contains(id) || !before.written.contains(id);
         let new: BooleanChunked = ids.iter().map(|id| Some(is_new(id))).collect();
         rows.with_column(Column::from(Series::new(ROW.into(), ids)))?;
-        if all {
-            return Ok(rows);
-        }
         let gone = before.written.difference(&self.written).copied().collect();
         numbered::changes(rows.filter(&new)?, gone)
     }
