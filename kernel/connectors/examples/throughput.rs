@@ -298,7 +298,7 @@ fn batch(keys: impl Iterator<Item = usize>) -> PolarsResult<Vec<PartitionRows>> 
     let amounts: Vec<i64> = keys.iter().map(|key| (key % 10_000) as i64).collect();
     let amounts = Series::new("amount".into(), amounts).cast(&DataType::Decimal(38, 2))?;
     let columns = vec![Column::new("account_id".into(), names), amounts.into()];
-    Ok(vec![PartitionRows { partition: 0, rows: DataFrame::new(keys.len(), columns)?, newest_ms: None }])
+    Ok(vec![PartitionRows { partition: 0.into(), rows: DataFrame::new(keys.len(), columns)?, newest_ms: None }])
 }
 
 /// Bytes of memory that this process has; where there is no /proc, nothing.

@@ -3,9 +3,11 @@
 //! nothing outside knows librdkafka.
 
 mod client;
+mod describe;
 mod error;
 mod fetch;
 mod held;
+mod loss;
 mod native;
 mod options;
 mod sample;
@@ -13,7 +15,7 @@ mod sink;
 mod source;
 mod topics;
 
-pub use options::{KafkaOptions, StartingOffsets};
+pub use options::{KafkaOptions, OnDataLoss, StartingOffsets};
 pub use sample::sample_schema;
 pub use sink::{KafkaSink, KafkaSinkOptions, RecordForm, ValueForm};
 pub use source::KafkaSource;

@@ -14,8 +14,8 @@ mod schema;
 
 pub use format::{Format, Json, Malformed, Rows};
 pub use kafka::{
-    KafkaOptions, KafkaSink, KafkaSinkOptions, KafkaSource, RecordForm, StartingOffsets, Topic, ValueForm, check_topic,
-    create_topic, sample_schema, topics,
+    KafkaOptions, KafkaSink, KafkaSinkOptions, KafkaSource, OnDataLoss, RecordForm, StartingOffsets, Topic, ValueForm,
+    check_topic, create_topic, sample_schema, topics,
 };
 pub use parquet::ParquetSink;
 pub use schema::Sample;

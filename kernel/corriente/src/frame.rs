@@ -79,8 +79,10 @@ impl StreamFrame {
     /// Says how late rows may come by the time in `column`, as Spark's `withWatermark`: once event time has come a
     /// window's end and `delay` further in every partition, the window is closed, and later rows of it are counted as
     /// late, and to be seen with [`StreamFrame::late_rows`]. Without a watermark nothing is late, and every window is kept.
-    /// A partition that gives no rows for half a minute holds the watermark back no longer, and windows that waited for it alone
-    /// close without new rows; what it gives afterwards may be late. Where all partitions are silent, event time stands still.
+    /// A partition that gives no rows for half a minute, and of which the broker says that there are none, holds the watermark back
+    /// no longer, and windows that waited for it alone close without new rows; what it gives afterwards may be late. Where all
+    /// partitions are silent, event time stands still. A query that ends by itself waits for no partition that it has read to its
+    /// end. A time more than a day ahead of the clock moves nothing, and is counted; see [`StreamFrame::with_max_ahead`].
     ///
     /// The watermark holds for this column, whatever it is renamed to, and for the times of tumbling and hopping windows over
     /// it. Windows of another column, or of one computed from it, have no late rows and no end.
@@ -88,6 +90,15 @@ impl StreamFrame {
     #[track_caller]
     pub fn with_watermark(&self, column: &str, delay: &str) -> StreamFrame {
         self.with(self.plan.with_watermark(column, delay))
+    }
+
+    /// Says how far ahead of the clock a time may be that moves the watermark, right after it:
+    /// `txns.with_watermark("event_time", "30s").with_max_ahead("1h")`. Unless it is said, that is a day. Without such a bound one
+    /// clock that is wrong would make all rows late that come after. Rows beyond it are in the result as others are, and counted.
+    #[must_use]
+    #[track_caller]
+    pub fn with_max_ahead(&self, limit: &str) -> StreamFrame {
+        self.with(self.plan.with_max_ahead(limit))
     }
 
     /// Leaves columns out, as Polars' `drop`.
@@ -277,8 +288,8 @@ impl StreamFrame {
         if let Some(last) = collected.dead_letters.last() {
             let records = if dead == 1 { "record" } else { "records" };
             eprintln!(
-                "{dead} {records} could not be decoded; the last: {} [{}] offset {}: {}",
-                last.topic, last.partition, last.offset, last.reason
+                "{dead} {records} could not be decoded; the last: {} offset {}: {}",
+                last.partition, last.offset, last.reason
             );
         }
         Ok(collected.frame)

@@ -12,7 +12,7 @@ pub use crate::sql::{register, sql};
 pub use crate::streaming::{StreamingQuery, memory_table, streams};
 pub use crate::tokio;
 pub use crate::write::StreamWriter;
-pub use connectors::StartingOffsets;
+pub use connectors::{OnDataLoss, StartingOffsets};
 pub use display::{Chart, area, bar, line, points};
 pub use engine::{OutputMode, Trigger};
 pub use plan::{Moment, Row, Window, approx_quantile, asof, hopping, refreshed, session, tumbling, within};

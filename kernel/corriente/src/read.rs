@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
-use connectors::{KafkaOptions, KafkaSource, StartingOffsets};
+use connectors::{KafkaOptions, KafkaSource, OnDataLoss, StartingOffsets};
 use engine::{OpenSource, Sharing, Source, SourceError};
 use plan::Plan;
 use polars::prelude::{PlSmallStr, Schema, SchemaRef};
@@ -27,6 +28,8 @@ pub fn read_kafka(bootstrap: impl Into<String>) -> KafkaReader {
         topic: None,
         settings: BTreeMap::new(),
         start: StartingOffsets::Earliest,
+        on_data_loss: OnDataLoss::Fail,
+        discovery_interval: None,
         schema: None,
     }
 }
@@ -38,6 +41,8 @@ pub struct KafkaReader {
     topic: Option<String>,
     settings: BTreeMap<String, String>,
     start: StartingOffsets,
+    on_data_loss: OnDataLoss,
+    discovery_interval: Option<String>,
     schema: Option<Schema>,
 }
 
@@ -63,6 +68,31 @@ impl KafkaReader {
         self
     }
 
+    /// What becomes of a query whose next records are gone, because the topic was made again or they were deleted before they were
+    /// read: it fails, and says what is gone, unless it is told to go on at the earliest or the latest record. Then `status()` tells
+    /// what it lost.
+    ///
+    /// ```no_run
+    /// # use corriente::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let txns = read_kafka("127.0.0.1:9092").topic("transactions").on_data_loss(OnDataLoss::Earliest).json()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn on_data_loss(mut self, then: OnDataLoss) -> KafkaReader {
+        self.on_data_loss = then;
+        self
+    }
+
+    /// How often a query that runs asks for partitions that were added, and whether the topic is still the same, as in `"1s"`;
+    /// unless it is said, every five seconds. As Flink's `partition.discovery.interval.ms`.
+    #[must_use]
+    pub fn partition_discovery(mut self, interval: impl Into<String>) -> KafkaReader {
+        self.discovery_interval = Some(interval.into());
+        self
+    }
+
     /// The columns and their types, instead of what a sample of the topic says. A column that is named here and is
     /// not in a record is null; a field of a record that is not named here is not read.
     #[must_use]
@@ -82,7 +112,15 @@ impl KafkaReader {
             hint: "Name it with .topic(\"…\") before .json().".to_owned(),
             retry: false,
         })?;
-        let options = KafkaOptions { bootstrap: self.bootstrap, topic, settings: self.settings, start: self.start };
+        let discovery_interval = self.discovery_interval.as_deref().map(interval).transpose()?;
+        let options = KafkaOptions {
+            bootstrap: self.bootstrap,
+            topic,
+            settings: self.settings,
+            start: self.start,
+            on_data_loss: self.on_data_loss,
+            discovery_interval,
+        };
         let schema: SchemaRef = match self.schema {
             Some(schema) => {
                 connectors::check_topic(&options)?;
@@ -94,8 +132,8 @@ impl KafkaReader {
         let name = format!("kafka {} at {}", options.topic, options.bootstrap);
         let plan = Plan::source(name, schema.clone());
         // Frames of other columns and types are decoded otherwise.
-        let KafkaOptions { bootstrap, topic, settings, start } = &options;
-        let identity = format!("{:?}", (bootstrap, topic, settings, start, &schema));
+        let KafkaOptions { bootstrap, topic, settings, start, on_data_loss, .. } = &options;
+        let identity = format!("{:?}", (bootstrap, topic, settings, start, on_data_loss, &schema));
         let all = schema.clone();
         let open: OpenSource = Arc::new(move |columns: &[PlSmallStr]| {
             let columns = columns.iter().map(ToString::to_string).collect();
@@ -104,6 +142,21 @@ impl KafkaReader {
         });
         Ok(StreamFrame::new(plan, sharing().share(&identity, all, open)))
     }
+}
+
+/// A length of time between two questions.
+fn interval(text: &str) -> Result<Duration, SourceError> {
+    let parsed = plan::parse_duration("partition_discovery", text).map_err(|error| error.to_string());
+    let fixed = parsed.and_then(|parsed| match parsed.months() {
+        0 => Ok(Duration::from_nanos(parsed.duration_ns().unsigned_abs())),
+        _ => Err("a month has no fixed length".to_owned()),
+    });
+    fixed.map_err(|detail| SourceError {
+        fact: format!("\"{text}\" is no interval for partition_discovery"),
+        detail,
+        hint: "Write 500ms, 5s or 1m.".to_owned(),
+        retry: false,
+    })
 }
 
 /// The sources of this process that several queries read together.

@@ -139,7 +139,7 @@ impl std::ops::Deref for QueryStatus {
 
 impl fmt::Display for QueryStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Status { rows_read, rows, late_rows, dead_letters, stale, changed, .. } = &self.0;
+        let Status { rows_read, rows, late_rows, dead_letters, changed, .. } = &self.0;
         write!(f, "{}, {rows_read} rows read, {rows} in the result", state(&self.0.state))?;
         if *late_rows > 0 {
             write!(f, ", {late_rows} late")?;
@@ -147,8 +147,8 @@ impl fmt::Display for QueryStatus {
         if *dead_letters > 0 {
             write!(f, ", {dead_letters} dead letters")?;
         }
-        if let Some(why) = stale {
-            write!(f, "; {why}")?;
+        for note in self.0.notes() {
+            write!(f, "; {note}")?;
         }
         if let Some(difference) = changed {
             write!(f, "; it goes on from its checkpoint with what was changed:\n{difference}")?;

@@ -47,16 +47,21 @@ impl Bundle {
 }
 
 fn provenance(status: &Status, taken_ms: i64) -> Value {
-    let ranges: Map<String, Value> =
-        status.offsets.iter().map(|(partition, (from, to))| (partition.to_string(), json!([from, to]))).collect();
-    let mut offsets = Map::new();
-    if let Some(topic) = &status.topic {
-        offsets.insert(topic.clone(), Value::Object(ranges));
+    let (mut offsets, mut ids) = (Map::new(), Map::new());
+    for (at, (from, to)) in &status.offsets {
+        // A query may read a topic twice, from two places.
+        let name = if at.scan == 0 { at.topic.to_string() } else { format!("{}#{}", at.topic, at.scan) };
+        let ranges = offsets.entry(name).or_insert_with(|| json!({}));
+        ranges[at.partition.to_string()] = json!([from, to]);
+        if let Some(id) = at.topic_id {
+            ids.insert(at.topic.to_string(), json!(id.to_string()));
+        }
     }
     json!({
         "query": status.name,
         "fingerprint": status.fingerprint,
         "offsets": offsets,
+        "topic_ids": ids,
         "watermark": status.watermark_ms.map(utc),
         "rows": status.rows,
         "rows_read": status.rows_read,
@@ -69,19 +74,27 @@ fn provenance(status: &Status, taken_ms: i64) -> Value {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use engine::{TopicId, TopicPartition};
+
     use super::*;
 
     #[test]
     fn the_metadata_names_offsets_by_topic_and_partition() {
+        let at = |partition| TopicPartition {
+            topic_id: Some(TopicId([0; 16])),
+            ..TopicPartition::new("transactions", partition)
+        };
+        let again = TopicPartition { scan: 1, ..at(3) };
         let status = Status {
-            topic: Some("transactions".to_owned()),
-            offsets: [(0, (5, 9)), (3, (0, 2))].into(),
+            offsets: [(at(0), (5, 9)), (at(3), (0, 2)), (again, (1, 2))].into(),
             watermark_ms: Some(1_700_000_000_000),
             ..Status::default()
         };
         let bundle = Bundle::of(String::new(), String::new()).with_provenance(&status, 0);
         let kept = &bundle.metadata["corriente"];
         assert_eq!(kept["offsets"]["transactions"]["3"], json!([0, 2]));
+        assert_eq!(kept["offsets"]["transactions#1"]["3"], json!([1, 2]));
+        assert_eq!(kept["topic_ids"]["transactions"], "AAAAAAAAAAAAAAAAAAAAAA");
         assert_eq!(kept["watermark"], "2023-11-14T22:13:20.000Z");
         assert_eq!(kept["time"], "1970-01-01T00:00:00.000Z");
     }

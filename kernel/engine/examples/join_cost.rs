@@ -9,7 +9,9 @@ use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Instant;
 
-use engine::{Clock, Frame, ManualClock, Mode, Offsets, OpenSource, PartitionRows, Pipeline, join_stream};
+use engine::{
+    Clock, Frame, ManualClock, Mode, Offsets, OpenSource, PartitionRows, Pipeline, TopicPartition, join_stream,
+};
 use engine::{Source, SourceBatch, SourceError};
 use plan::{Plan, within};
 use polars::prelude::*;
@@ -61,11 +63,14 @@ fn cost(kept: i64) -> Outcome<Cost> {
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
     let mut source = open(&plan.source_columns())?;
     let mut pipeline = Pipeline::new(&plan, &source.schema(), Mode::Stream, &clock)?;
-    pipeline.expect(0..2);
+    pipeline.assign(&source.start()?);
     let filled = (kept / BATCH + 2) as usize;
     let (mut costs, mut pairs, mut state, mut changes) = (Vec::new(), 0, (0, 0.0), (0, 0.0));
     for batch in 0..=filled + MEASURED {
-        let at = |batch: usize| Offsets([0, 1].map(|side| (side, batch as i64 * BATCH / 2)).into());
+        let at = |batch: usize| -> Offsets {
+            let side = |scan| TopicPartition { scan, ..TopicPartition::from(0) };
+            [0, 1].map(|scan| (side(scan), batch as i64 * BATCH / 2)).into()
+        };
         let parts = source.read(&at(batch), &at(batch + 1))?.parts;
         let begun = Instant::now();
         let output = pipeline.execute(parts)?;
@@ -137,11 +142,11 @@ impl Source for Log {
     }
 
     fn start(&mut self) -> Result<Offsets, SourceError> {
-        Ok(Offsets([(0, 0)].into()))
+        Ok(Offsets::from([(0, 0)]))
     }
 
     fn latest(&mut self) -> Result<Offsets, SourceError> {
-        Ok(Offsets([(0, i64::MAX)].into()))
+        Ok(Offsets::from([(0, i64::MAX)]))
     }
 
     fn available(&mut self, from: &Offsets, _: usize, _: std::time::Duration) -> Result<Offsets, SourceError> {
@@ -155,9 +160,9 @@ impl Source for Log {
             hint: String::new(),
             retry: false,
         };
-        let rows = rows(from.0[&0]..to.0[&0], self.kept).map_err(failed)?;
+        let rows = rows(from.0[&TopicPartition::from(0)]..to.0[&TopicPartition::from(0)], self.kept).map_err(failed)?;
         Ok(SourceBatch {
-            parts: vec![PartitionRows { partition: 0, rows, newest_ms: None }],
+            parts: vec![PartitionRows { partition: 0.into(), rows, newest_ms: None }],
             dead_letters: Vec::new(),
             ..SourceBatch::default()
         })

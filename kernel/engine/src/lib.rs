@@ -11,6 +11,7 @@ mod clock;
 mod foreach;
 mod operator;
 mod pipeline;
+mod position;
 mod progress;
 mod query;
 mod refresh;
@@ -29,6 +30,7 @@ pub use clock::{Clock, ManualClock, SystemClock};
 pub use foreach::{ForeachBatch, Nowhere};
 pub use pipeline::{Mode, Output, OutputMode, Pipeline};
 pub use plan::RowFilter;
+pub use position::{Offsets, Reach, TopicId, TopicPartition};
 pub use progress::Progress;
 pub use query::{
     Crash, OpenSource, Options, Output as QueryOutput, Query, StartError, Step, Trigger, fingerprint, natural_mode,
@@ -38,5 +40,5 @@ pub use result::{LiveResult, Page, ROWS_HELD, STREAM_ROWS_HELD, State, Status};
 pub use saved::{Facts, Saved};
 pub use shared::Sharing;
 pub use sink::{Sink, SinkError};
-pub use source::{DeadLetter, LeftOut, Offsets, PartitionRows, Reach, Source, SourceBatch, SourceError};
+pub use source::{DISCOVERY_INTERVAL, DeadLetter, LeftOut, PartitionRows, Resumed, Source, SourceBatch, SourceError};
 pub use union::{Frame, join_asof, join_stream, union};

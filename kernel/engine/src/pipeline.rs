@@ -13,6 +13,7 @@ use crate::operator::columns::POSITION;
 use crate::operator::stateless::{self, RowWise};
 use crate::operator::watermark::WatermarkTracker;
 use crate::operator::{Before, Executed, Operator, operator};
+use crate::position::{Offsets, TopicPartition};
 use crate::refresh::Refresh;
 use crate::source::{LeftOut, PartitionRows};
 
@@ -50,9 +51,11 @@ pub struct Pipeline {
     /// The stage that gives rows only when they are final.
     finals: Option<usize>,
     /// How many rows of each partition there were, where their order matters.
-    positions: Option<BTreeMap<i32, i64>>,
+    positions: Option<BTreeMap<TopicPartition, Position>>,
     refresh: Refresh,
     next_id: u64,
+    /// Rows since the last output whose time is too far ahead of the clock.
+    ahead: usize,
     /// The newest time of processing.
     moment_ms: i64,
     /// The rows that enter the stages where there are none.
@@ -86,8 +89,12 @@ pub struct Output {
     pub late: usize,
     /// Rows dropped because they have no event time.
     pub timeless: usize,
+    /// Rows whose time is so far ahead of the clock that it does not move the watermark.
+    pub ahead: usize,
     /// Why a frame that rows are looked up in is not as new as it should be.
     pub stale: Option<String>,
+    /// Why the watermark does not go on although rows come.
+    pub held_back: Option<String>,
 }
 
 impl Pipeline {
@@ -120,6 +127,7 @@ impl Pipeline {
             positions: ordered.then(BTreeMap::new),
             refresh: Refresh::new(clock.clone()),
             next_id: 0,
+            ahead: 0,
             moment_ms: 0,
             none: DataFrame::empty_with_schema(&with_position(&input, ordered)),
             empty: DataFrame::empty_with_schema(plan.schema()),
@@ -168,10 +176,38 @@ impl Pipeline {
         }
     }
 
-    /// Says which partitions the source has.
-    pub fn expect(&mut self, partitions: impl Iterator<Item = i32>) {
+    /// Says which partitions are read from now on.
+    pub fn assign(&mut self, partitions: &Offsets) {
         if let Some(watermark) = &mut self.watermark {
-            watermark.expect(partitions);
+            watermark.assign(partitions);
+        }
+        if let Some(positions) = &mut self.positions {
+            for partition in partitions.0.keys() {
+                Position::of(positions, partition);
+            }
+        }
+    }
+
+    /// Whether it hangs on where the log ends which windows close: see [`Pipeline::ends`].
+    #[must_use]
+    pub fn wants_ends(&self, moment_ms: i64) -> bool {
+        let moment_ms = self.moment_ms.max(moment_ms);
+        self.watermark.as_ref().is_some_and(|watermark| watermark.wants_ends(moment_ms))
+    }
+
+    /// Says up to where the partitions will be read with the next batch, and where the log says that they end: one that gives no
+    /// rows and is read to its end holds the watermark back no longer.
+    pub fn ends(&mut self, read: &Offsets, ends: &Offsets) {
+        if let Some(watermark) = &mut self.watermark {
+            watermark.ends(read, ends);
+        }
+    }
+
+    /// Says up to where the partitions are read with the next batch, in a query that ends at `end`: one that was read so far holds
+    /// the watermark back no longer.
+    pub fn read_to(&mut self, read: &Offsets, end: &Offsets) {
+        if let Some(watermark) = &mut self.watermark {
+            watermark.read_to(read, end);
         }
     }
 
@@ -205,7 +241,8 @@ impl Pipeline {
     pub fn left_out(&mut self, left_out: &[LeftOut]) {
         if let Some(watermark) = &mut self.watermark {
             for left in left_out {
-                watermark.observe_newest(left.partition, left.newest);
+                let is_ahead = watermark.observe_newest(&left.partition, left.newest, left.rows, self.moment_ms);
+                self.ahead += usize::from(is_ahead);
             }
         }
     }
@@ -321,13 +358,12 @@ impl Pipeline {
                 None => part.rows,
             };
             if let Some(positions) = &mut self.positions {
-                let seen = positions.entry(part.partition).or_default();
-                rows.with_column(position(part.partition, *seen, rows.height()))?;
-                *seen += rows.height() as i64;
+                let position = Position::of(positions, &part.partition);
+                rows.with_column(position.column(rows.height()))?;
             }
             let rows = self.front.run(rows)?;
             if let Some(watermark) = &mut self.watermark {
-                watermark.observe(part.partition, &rows)?;
+                self.ahead += watermark.observe(&part.partition, &rows, self.moment_ms)?;
             }
             match &mut all {
                 Some(all) => drop(all.vstack_mut(&rows)?),
@@ -350,7 +386,11 @@ impl Pipeline {
             Delta::Append(rows) => self.appended(rows),
             Delta::Change(changes) => changes,
         };
-        Output { changes, closed, late, timeless, stale: self.refresh.failure().map(str::to_owned) }
+        let held_back = self.watermark.as_ref().and_then(WatermarkTracker::timeless).map(|(partition, rows)| {
+            format!("none of the {rows} rows of {partition} has a time, so the watermark waits for one that has")
+        });
+        let (ahead, stale) = (std::mem::take(&mut self.ahead), self.refresh.failure().map(str::to_owned));
+        Output { changes, closed, late, timeless, ahead, stale, held_back }
     }
 }
 
@@ -368,8 +408,37 @@ fn with_position(schema: &SchemaRef, ordered: bool) -> SchemaRef {
     Arc::new(schema)
 }
 
-/// Positions of rows: by partition first, then by their order in it.
-fn position(partition: i32, first: i64, rows: usize) -> Column {
-    let base = (i64::from(partition) << 40) + first;
-    Series::new(POSITION.into(), (base..base + rows as i64).collect::<Vec<i64>>()).into()
+/// Where rows of a partition stand in the order of all: by partition first, then by their order in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Position {
+    /// The partition's place among all, which it keeps.
+    ordinal: i64,
+    /// How many rows there were.
+    rows: i64,
+}
+
+impl Position {
+    fn of<'a>(positions: &'a mut BTreeMap<TopicPartition, Position>, partition: &TopicPartition) -> &'a mut Position {
+        let ordinal = positions.len() as i64;
+        positions.entry(partition.clone()).or_insert(Position { ordinal, rows: 0 })
+    }
+
+    /// The positions of the partition's next rows.
+    fn column(&mut self, rows: usize) -> Column {
+        let base = (self.ordinal << 40) + self.rows;
+        self.rows += rows as i64;
+        Series::new(POSITION.into(), (base..base + rows as i64).collect::<Vec<i64>>()).into()
+    }
+}
+
+impl From<[i64; 2]> for Position {
+    fn from([ordinal, rows]: [i64; 2]) -> Position {
+        Position { ordinal, rows }
+    }
+}
+
+impl From<Position> for [i64; 2] {
+    fn from(position: Position) -> [i64; 2] {
+        [position.ordinal, position.rows]
+    }
 }

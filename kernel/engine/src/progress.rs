@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::source::Offsets;
+use crate::position::Offsets;
 
 /// A batch that is done.
 #[derive(Clone, Debug, PartialEq)]

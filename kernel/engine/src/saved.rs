@@ -8,7 +8,7 @@ use polars::prelude::{DataFrame, PolarsResult};
 use serde::{Deserialize, Serialize};
 
 use crate::operator::Kept;
-use crate::source::Offsets;
+use crate::position::{Offsets, TopicPartition, by_topic};
 
 /// The state of a pipeline.
 #[derive(Clone, Debug, Default)]
@@ -29,12 +29,14 @@ pub struct Facts {
     pub offsets: Offsets,
     /// The identity that the next row of the result gets.
     pub next_id: u64,
-    /// Rows read of each partition, where their order matters.
-    pub positions: Option<BTreeMap<i32, i64>>,
+    /// The place of each partition among all, and how many rows of it were read, where their order matters.
+    #[serde(default, with = "by_topic")]
+    pub positions: BTreeMap<TopicPartition, [i64; 2]>,
     /// The watermark, in its column's unit.
     pub watermark: Option<i64>,
     /// The newest event time of each partition, in the same unit.
-    pub newest: BTreeMap<i32, Option<i64>>,
+    #[serde(default, with = "by_topic")]
+    pub newest: BTreeMap<TopicPartition, Option<i64>>,
     /// The newest time of processing, in milliseconds since the epoch.
     #[serde(default)]
     pub moment_ms: i64,

@@ -14,8 +14,9 @@ use plan::RowFilter;
 use polars::prelude::{PlSmallStr, SchemaExt as _, SchemaRef};
 use sha2::{Digest as _, Sha256};
 
+use crate::position::Offsets;
 use crate::query::OpenSource;
-use crate::source::{Offsets, Source, SourceBatch, SourceError};
+use crate::source::{Resumed, Source, SourceBatch, SourceError};
 use cache::{Cache, Place, Reading, Wanted};
 
 /// Rows fetched in one go: a query takes whole goes, or reads by itself.
@@ -153,14 +154,18 @@ struct SharedSource {
     schema: SchemaRef,
     /// The source of its own, while it lags behind.
     own: Option<Box<dyn Source>>,
+    discovery_interval: Duration,
 }
 
 impl SharedSource {
     fn open(hub: Arc<Hub>, columns: &[PlSmallStr]) -> Result<SharedSource, SourceError> {
-        let given = hub.source(&mut lock(&hub.fetch), columns)?.schema();
+        let mut fetch = lock(&hub.fetch);
+        let source = hub.source(&mut fetch, columns)?;
+        let (given, discovery_interval) = (source.schema(), source.discovery_interval());
+        drop(fetch);
         let schema = Arc::new(given.iter_fields().filter(|field| columns.contains(field.name())).collect());
         let reader = lock(&hub.cache).join();
-        Ok(SharedSource { hub, reader, columns: columns.to_vec(), filter: None, schema, own: None })
+        Ok(SharedSource { hub, reader, columns: columns.to_vec(), filter: None, schema, own: None, discovery_interval })
     }
 
     fn wanted(&self) -> Wanted<'_> {
@@ -208,6 +213,10 @@ impl Source for SharedSource {
 
     fn latest(&mut self) -> Result<Offsets, SourceError> {
         self.with_shared(|source| source.latest())
+    }
+
+    fn resume(&mut self, reached: &Offsets) -> Result<Resumed, SourceError> {
+        self.with_shared(|source| source.resume(reached))
     }
 
     fn available(&mut self, from: &Offsets, max_rows: usize, wait: Duration) -> Result<Offsets, SourceError> {
@@ -259,6 +268,18 @@ impl Source for SharedSource {
     fn filter(&mut self, filter: &RowFilter) {
         lock(&self.hub.cache).filter(self.reader, filter);
         self.filter = Some(filter.clone());
+    }
+
+    fn discovery_interval(&self) -> Duration {
+        self.discovery_interval
+    }
+
+    fn failing(&self) -> Option<String> {
+        if let Some(own) = &self.own {
+            return own.failing();
+        }
+        // Who fetches right now knows; the next batch asks again.
+        self.hub.fetch.try_lock().ok()?.source.as_ref()?.failing()
     }
 
     fn readers(&self) -> usize {

@@ -1,71 +1,15 @@
 //! The seam to what rows come from. The engine chooses offset ranges; a source gives the rows of a range.
 //! Knows nothing of Kafka, files or sockets: those stand behind [`Source`] in `connectors`.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use plan::RowFilter;
 use polars::prelude::{DataFrame, SchemaRef};
 
-/// A position in a partitioned log: for each partition the offset of the next record to read.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Offsets(pub BTreeMap<i32, i64>);
+use crate::position::{Offsets, TopicPartition};
 
-impl Offsets {
-    /// Records between `self` and `to`, counted as offsets (gaps in the log count too).
-    #[must_use]
-    pub fn distance_to(&self, to: &Offsets) -> u64 {
-        to.0.iter().map(|(p, end)| (end - self.0.get(p).copied().unwrap_or(0)).max(0).unsigned_abs()).sum()
-    }
-
-    /// Whether any partition is further here than in `from`.
-    #[must_use]
-    pub fn is_beyond(&self, from: &Offsets) -> bool {
-        from.distance_to(self) > 0
-    }
-
-    /// As far as these, but not past `end`; a partition that is not in `end` stays at `from`.
-    #[must_use]
-    pub fn up_to(&self, from: &Offsets, end: &Offsets) -> Offsets {
-        let bounded = |(partition, at): (&i32, &i64)| {
-            let first = from.0.get(partition).copied();
-            let last = end.0.get(partition).copied().or(first).unwrap_or(*at);
-            (*partition, (*at).min(last).max(first.unwrap_or(0)))
-        };
-        Offsets(self.0.iter().map(bounded).collect())
-    }
-
-    /// As far from here as about `max_rows` rows go, shared out so that no partition starves another. `reach` is asked of a
-    /// partition, from where, and with how many rows; a partition that it says nothing of stays where it is.
-    #[must_use]
-    pub fn shared_out(&self, max_rows: usize, mut reach: impl FnMut(i32, i64, usize) -> Option<Reach>) -> Offsets {
-        let (mut to, mut left) = (self.clone(), max_rows);
-        let mut open: Vec<i32> = self.0.keys().copied().collect();
-        while left > 0 && !open.is_empty() {
-            let share = (left / open.len()).max(1);
-            open.retain(|partition| {
-                let Some(at) = to.0.get_mut(partition) else { return false };
-                let Some(reach) = reach(*partition, *at, share.min(left)) else { return false };
-                let goes_on = reach.more && reach.to > *at;
-                *at = reach.to;
-                left = left.saturating_sub(reach.rows);
-                goes_on && left > 0
-            });
-        }
-        to
-    }
-}
-
-/// How far some rows of a partition go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reach {
-    /// The offset behind them.
-    pub to: i64,
-    /// How many they are.
-    pub rows: usize,
-    /// Whether others lie behind them.
-    pub more: bool,
-}
+/// How often a log is asked for new partitions, unless it is told otherwise.
+pub const DISCOVERY_INTERVAL: Duration = Duration::from_secs(5);
 
 /// A log that can be read twice.
 ///
@@ -76,11 +20,25 @@ pub trait Source: Send {
     /// The columns of every batch, in order.
     fn schema(&self) -> SchemaRef;
 
-    /// Where a query without a checkpoint begins.
+    /// Where a query without a checkpoint begins, in all partitions that there are now.
     fn start(&mut self) -> Result<Offsets, SourceError>;
 
-    /// The end of the log now, as the log itself says: what a batch query reads up to.
+    /// The end of the log now, as the log itself says, in all partitions that there are now: what a batch query reads up to.
     fn latest(&mut self) -> Result<Offsets, SourceError>;
+
+    /// Where a query goes on that has come to `reached`: there, and from the beginning of each partition that has appeared since.
+    /// Asks the log which partitions there are now, and whether they are those that were read.
+    ///
+    /// # Errors
+    /// A topic that was made again, or records that were deleted before they were read, where the source is not told to go on all
+    /// the same.
+    fn resume(&mut self, reached: &Offsets) -> Result<Resumed, SourceError> {
+        let mut from = reached.clone();
+        for (partition, at) in self.start()?.0 {
+            from.0.entry(partition).or_insert(at);
+        }
+        Ok(Resumed { from, lost: None })
+    }
 
     /// How far can be read at once, beyond `from` by about `max_rows` at the most. Returns as soon as anything lies
     /// beyond `from`; when nothing came within `wait`, returns `from`.
@@ -88,6 +46,16 @@ pub trait Source: Send {
 
     /// The rows of `[from, to)`, partition by partition.
     fn read(&mut self, from: &Offsets, to: &Offsets) -> Result<SourceBatch, SourceError>;
+
+    /// How often a query that runs asks by [`Source::resume`] what has become of the log.
+    fn discovery_interval(&self) -> Duration {
+        DISCOVERY_INTERVAL
+    }
+
+    /// Why a part of the log cannot be read on at the moment, while other parts can.
+    fn failing(&self) -> Option<String> {
+        None
+    }
 
     /// Says which rows are needed, before anything is read. The source may leave out others, and tells how many; whether it
     /// does may differ from one row to the next, and makes no difference to the result. Records that cannot be decoded are
@@ -100,6 +68,15 @@ pub trait Source: Send {
     fn readers(&self) -> usize {
         1
     }
+}
+
+/// Where a query goes on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Resumed {
+    /// The position.
+    pub from: Offsets,
+    /// What can no longer be read of what lay before it, with topic, partition and offsets, where the source was told to go on.
+    pub lost: Option<String>,
 }
 
 /// What one offset range held.
@@ -123,10 +100,10 @@ impl SourceBatch {
 }
 
 /// Rows of a partition that are not in a batch, for the plan drops them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeftOut {
     /// The partition.
-    pub partition: i32,
+    pub partition: TopicPartition,
     /// How many there were.
     pub rows: usize,
     /// The newest time among those that move the watermark, in its column's unit.
@@ -137,7 +114,7 @@ pub struct LeftOut {
 #[derive(Debug)]
 pub struct PartitionRows {
     /// The partition.
-    pub partition: i32,
+    pub partition: TopicPartition,
     /// The rows, with the source's schema.
     pub rows: DataFrame,
     /// The newest record timestamp (Kafka's, milliseconds since the epoch): when the newest row was produced.
@@ -147,10 +124,8 @@ pub struct PartitionRows {
 /// A record that could not be decoded, with the place to find it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadLetter {
-    /// The topic or file.
-    pub topic: String,
     /// The partition.
-    pub partition: i32,
+    pub partition: TopicPartition,
     /// The record's offset.
     pub offset: i64,
     /// Why it could not be decoded.
@@ -162,7 +137,7 @@ pub struct DeadLetter {
 }
 
 /// A source that cannot go on, told to the notebook's reader: the fact, the detail, the hint.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[error("{fact}: {detail}. {hint}")]
 pub struct SourceError {
     /// What happened, with the topic or broker by name.

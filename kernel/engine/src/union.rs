@@ -8,8 +8,9 @@ use plan::{Asof, Plan, PlanError, RowFilter, Sides, Step, Within};
 use polars::prelude::*;
 
 use crate::operator::stateless;
+use crate::position::{Offsets, TopicPartition};
 use crate::query::OpenSource;
-use crate::source::{LeftOut, Offsets, Source, SourceBatch, SourceError};
+use crate::source::{DISCOVERY_INTERVAL, DeadLetter, LeftOut, Resumed, Source, SourceBatch, SourceError};
 
 /// How long one input is waited for before the next is asked.
 const TURN: Duration = Duration::from_millis(10);
@@ -148,7 +149,7 @@ impl UnionSource {
         let mut all = Offsets::default();
         let inputs = self.inputs.len();
         for (number, input) in self.inputs.iter_mut().enumerate() {
-            all.0.extend(widened(number, inputs, of(input.source.as_mut())?));
+            all.0.extend(all_widened(number, inputs, of(input.source.as_mut())?));
         }
         Ok(all)
     }
@@ -167,6 +168,16 @@ impl Source for UnionSource {
         self.all(|source| source.latest())
     }
 
+    fn resume(&mut self, reached: &Offsets) -> Result<Resumed, SourceError> {
+        let (inputs, mut all) = (self.inputs.len(), Resumed::default());
+        for (number, input) in self.inputs.iter_mut().enumerate() {
+            let resumed = input.source.resume(&narrowed(number, inputs, reached))?;
+            all.from.0.extend(all_widened(number, inputs, resumed.from));
+            all.lost = [all.lost, resumed.lost].into_iter().flatten().reduce(|lost, more| format!("{lost}; {more}"));
+        }
+        Ok(all)
+    }
+
     fn available(&mut self, from: &Offsets, max_rows: usize, wait: Duration) -> Result<Offsets, SourceError> {
         let inputs = self.inputs.len();
         let each = (max_rows / inputs.max(1)).max(1);
@@ -181,7 +192,7 @@ impl Source for UnionSource {
                 if to == mine {
                     left = left.saturating_sub(turn);
                 }
-                reached.0.extend(widened(number, inputs, to));
+                reached.0.extend(all_widened(number, inputs, to));
             }
             if reached.is_beyond(from) || left.is_zero() {
                 return Ok(reached);
@@ -193,12 +204,14 @@ impl Source for UnionSource {
         let (inputs, mut all) = (self.inputs.len(), SourceBatch::default());
         for (number, input) in self.inputs.iter_mut().enumerate() {
             let batch = input.source.read(&narrowed(number, inputs, from), &narrowed(number, inputs, to))?;
-            all.dead_letters.extend(batch.dead_letters);
-            let widened = |left: LeftOut| LeftOut { partition: wide(number, inputs, left.partition), ..left };
-            all.left_out.extend(batch.left_out.into_iter().map(widened));
+            let wide = |partition| widened(number, inputs, partition);
+            let dead = batch.dead_letters.into_iter();
+            all.dead_letters.extend(dead.map(|dead| DeadLetter { partition: wide(dead.partition), ..dead }));
+            let left_out = batch.left_out.into_iter();
+            all.left_out.extend(left_out.map(|left| LeftOut { partition: wide(left.partition), ..left }));
             for mut part in batch.parts {
                 part.rows = stateless::execute(&input.steps, part.rows).map_err(|error| broken(&error))?;
-                part.partition = wide(number, inputs, part.partition);
+                part.partition = wide(part.partition);
                 all.parts.push(part);
             }
         }
@@ -215,21 +228,31 @@ impl Source for UnionSource {
         }
     }
 
+    fn discovery_interval(&self) -> Duration {
+        self.inputs.iter().map(|input| input.source.discovery_interval()).min().unwrap_or(DISCOVERY_INTERVAL)
+    }
+
+    fn failing(&self) -> Option<String> {
+        self.inputs.iter().find_map(|input| input.source.failing())
+    }
+
     fn readers(&self) -> usize {
         self.inputs.iter().map(|input| input.source.readers()).max().unwrap_or(1)
     }
 }
 
-/// A partition's number in the whole: each input has every so many-th, so that the whole can be an input itself.
-fn wide(input: usize, inputs: usize, partition: i32) -> i32 {
-    partition * inputs as i32 + input as i32
+/// A partition of an input as one of the whole: each input has scans of its own, as many as there are inputs apart, so that the
+/// whole can be an input itself.
+fn widened(input: usize, inputs: usize, partition: TopicPartition) -> TopicPartition {
+    TopicPartition { scan: partition.scan * inputs as u32 + input as u32, ..partition }
 }
 
-fn widened(input: usize, inputs: usize, offsets: Offsets) -> impl Iterator<Item = (i32, i64)> {
-    offsets.0.into_iter().map(move |(partition, at)| (wide(input, inputs, partition), at))
+fn all_widened(input: usize, inputs: usize, offsets: Offsets) -> impl Iterator<Item = (TopicPartition, i64)> {
+    offsets.0.into_iter().map(move |(partition, at)| (widened(input, inputs, partition), at))
 }
 
 fn narrowed(input: usize, inputs: usize, offsets: &Offsets) -> Offsets {
-    let mine = offsets.0.iter().filter(|(partition, _)| **partition as usize % inputs == input);
-    Offsets(mine.map(|(partition, at)| (partition / inputs as i32, *at)).collect())
+    let inputs = inputs as u32;
+    let mine = offsets.0.iter().filter(|(partition, _)| partition.scan % inputs == input as u32);
+    mine.map(|(partition, at)| (TopicPartition { scan: partition.scan / inputs, ..partition.clone() }, *at)).collect()
 }

@@ -165,7 +165,7 @@ fn streamed(plan: &Plan, rows: &[Row], cuts: &[usize], restarts: &[usize]) -> Da
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
     let begin = || Pipeline::new(plan, frame(&[]).schema(), Mode::Stream, &clock).unwrap();
     let (mut pipeline, mut states) = (begin(), States::default());
-    pipeline.expect(0..3);
+    pipeline.assign(&(0..3).map(|partition| (partition, 0)).collect());
     let result = LiveResult::new(plan.schema().clone(), Status::default());
     let mut rest = rows;
     for number in 0..=cuts.len() {
@@ -178,8 +178,11 @@ fn streamed(plan: &Plan, rows: &[Row], cuts: &[usize], restarts: &[usize]) -> Da
         }
         let mut parts: BTreeMap<i32, Vec<Row>> = BTreeMap::new();
         batch.iter().for_each(|row| parts.entry(row.partition).or_default().push(row.clone()));
-        let parts =
-            parts.into_iter().map(|(partition, rows)| PartitionRows { partition, rows: frame(&rows), newest_ms: None });
+        let parts = parts.into_iter().map(|(partition, rows)| PartitionRows {
+            partition: partition.into(),
+            rows: frame(&rows),
+            newest_ms: None,
+        });
         let output = pipeline.execute(parts.collect()).unwrap();
         result.apply(&output.changes, |_| {}).unwrap();
     }

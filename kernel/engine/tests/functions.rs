@@ -4,7 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::{ForeachBatch, Offsets, OpenSource, PartitionRows, Sink, Source, SourceBatch, SourceError, collect};
+use engine::{
+    ForeachBatch, Offsets, OpenSource, PartitionRows, Sink, Source, SourceBatch, SourceError, TopicPartition, collect,
+};
 use plan::{Moment, Plan, Row, RowFunction, StateFunction};
 use polars::prelude::*;
 
@@ -27,21 +29,24 @@ impl Source for Log {
     }
 
     fn start(&mut self) -> Result<Offsets, SourceError> {
-        Ok(Offsets([(0, 0)].into()))
+        Ok(Offsets::from([(0, 0)]))
     }
 
     fn latest(&mut self) -> Result<Offsets, SourceError> {
-        Ok(Offsets([(0, 10)].into()))
+        Ok(Offsets::from([(0, 10)]))
     }
 
     fn available(&mut self, from: &Offsets, _: usize, _: Duration) -> Result<Offsets, SourceError> {
-        Ok(Offsets([(0, (from.0[&0] + 4).min(10))].into()))
+        Ok(Offsets::from([(0, (from.0[&TopicPartition::from(0)] + 4).min(10))]))
     }
 
     fn read(&mut self, from: &Offsets, to: &Offsets) -> Result<SourceBatch, SourceError> {
-        let rows = rows().slice(from.0[&0], (to.0[&0] - from.0[&0]) as usize);
+        let rows = rows().slice(
+            from.0[&TopicPartition::from(0)],
+            (to.0[&TopicPartition::from(0)] - from.0[&TopicPartition::from(0)]) as usize,
+        );
         Ok(SourceBatch {
-            parts: vec![PartitionRows { partition: 0, rows, newest_ms: None }],
+            parts: vec![PartitionRows { partition: 0.into(), rows, newest_ms: None }],
             dead_letters: Vec::new(),
             ..SourceBatch::default()
         })

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine::{
-    Clock, Crash, ManualClock, Mode, Options, OutputMode, PartitionRows, Pipeline, Query, Step, Trigger, collect,
+    Clock, Crash, ManualClock, Mode, Offsets, Options, OutputMode, PartitionRows, Pipeline, Query, Step, Trigger,
+    collect,
 };
 use plan::{Moment, Plan, StateFunction, session, tumbling};
 use polars::prelude::*;
@@ -63,17 +64,102 @@ fn a_crash_in_a_batch_without_rows_changes_nothing() {
     }
 }
 
+#[test]
+fn catching_up_makes_no_row_late_whatever_the_pause() {
+    let (plan, log, folder) = (windows(), Log::of(&[(0, &[5]), (1, &[5])]), tempfile::tempdir().unwrap());
+    let mut driven = Driven::start(&plan, &log, folder.path(), None);
+    driven.until("the first batch", |driven| driven.batches() >= 1);
+    log.withhold(Some(1));
+    log.add(&[(1, &[6, 7, 90])]);
+    driven.clock.advance(Duration::from_secs(31));
+    log.add(&[(0, &[100])]);
+    driven.until("the batch of partition 0 alone", |driven| driven.query.status().rows_read == 3);
+    driven.clock.advance(Duration::from_secs(31));
+    log.add(&[(0, &[200])]);
+    driven.until("another", |driven| driven.query.status().rows_read == 4);
+    log.withhold(None);
+    log.add(&[(0, &[300]), (1, &[300])]);
+    driven.until("the backlog", |driven| driven.query.status().rows_read == 9);
+    driven.until("the windows", |driven| driven.values("time", "n").len() >= 4);
+    driven.query.stop();
+    assert_eq!(driven.query.status().late_rows, 0);
+    assert_eq!(driven.values("time", "n"), [(0, 4), (90, 1), (100, 1), (200, 1)]);
+}
+
+#[test]
+fn a_partition_that_appears_is_read_and_holds_the_watermark_back() {
+    let (plan, log, folder) = (windows(), Log::of(&[(0, &[5])]), tempfile::tempdir().unwrap());
+    let mut driven = Driven::start(&plan, &log, folder.path(), None);
+    driven.until("the first batch", |driven| driven.batches() >= 1);
+    log.add(&[(1, &[7])]);
+    driven.clock.advance(Duration::from_secs(6));
+    driven.until("the new partition", |driven| driven.query.status().rows_read == 2);
+    log.add(&[(0, &[100])]);
+    driven.until("a row that closes nothing yet", |driven| driven.query.status().rows_read == 3);
+    assert_eq!(driven.values("time", "n"), []);
+    log.add(&[(1, &[100])]);
+    driven.until("the window", |driven| !driven.values("time", "n").is_empty());
+    driven.query.stop();
+    assert_eq!(driven.values("time", "n"), [(0, 2)]);
+}
+
+/// What a query that ends by itself writes, from a log, with the state of the runs before it.
+fn run_to_its_end(log: &Arc<Log>, kept: &Kept, folder: &std::path::Path, trigger: Trigger) -> Vec<(i64, i64)> {
+    let options = Options { trigger, clock: Arc::<ManualClock>::default(), ..Options::default() };
+    let query = Query::write("test", &windows(), log.open(), options, kept.output(OutputMode::Append, folder)).unwrap();
+    assert!(query.await_termination(DEADLINE), "{:?}", query.status());
+    assert_eq!(query.exception(), None);
+    values(kept, "time", "n")
+}
+
+#[test]
+fn a_run_that_ends_closes_what_its_data_closes() {
+    for trigger in [Trigger::AvailableNow, Trigger::Once] {
+        let (kept, folder) = (Kept::default(), tempfile::tempdir().unwrap());
+        let log = Log::of(&[(0, &[5, 42, 100]), (1, &[]), (2, &[15])]);
+        assert_eq!(run_to_its_end(&log, &kept, folder.path(), trigger), [(0, 1), (10, 1), (40, 1)], "{trigger:?}");
+        assert_eq!(run_to_its_end(&log, &kept, folder.path(), trigger).len(), 3, "{trigger:?}: nothing new");
+        log.add(&[(1, &[130]), (3, &[111])]);
+        assert_eq!(run_to_its_end(&log, &kept, folder.path(), trigger)[3..], [(100, 1), (110, 1)], "{trigger:?}");
+    }
+}
+
+#[test]
+fn a_clock_that_runs_ahead_makes_no_other_row_late() {
+    let day = 86_400_000;
+    let (kept, folder) = (Kept::default(), tempfile::tempdir().unwrap());
+    let log = Log::of(&[(0, &[5, 3 * day])]);
+    run_to_its_end(&log, &kept, folder.path(), Trigger::AvailableNow);
+    log.add(&[(0, &[7, 40, 60])]);
+    assert_eq!(run_to_its_end(&log, &kept, folder.path(), Trigger::AvailableNow), [(0, 2), (40, 1)]);
+}
+
+#[test]
+fn a_partition_without_times_is_told_to_hold_the_watermark_back() {
+    let clock = Arc::<ManualClock>::default();
+    let mut pipeline = pipeline(&clock);
+    let nulls = frame(&[1, 2])
+        .lazy()
+        .with_column(lit(NULL).cast(DataType::Datetime(TimeUnit::Milliseconds, None)).alias("time"));
+    let nulls = PartitionRows { partition: 1.into(), rows: nulls.collect().unwrap(), newest_ms: None };
+    let times = PartitionRows { partition: 0.into(), rows: frame(&[5, 100]), newest_ms: None };
+    let told = pipeline.execute(vec![times, nulls]).unwrap().held_back.unwrap();
+    assert!(told.contains("none of the 2 rows") && told.contains("[1]"), "{told}");
+    assert_eq!(take(&mut pipeline, &[(1, &[100])]), 1);
+    assert!(pipeline.execute(Vec::new()).unwrap().held_back.is_none());
+}
+
 fn pipeline(clock: &Arc<ManualClock>) -> Pipeline {
     let clock: Arc<dyn Clock> = clock.clone();
     let mut pipeline = Pipeline::new(&windows(), frame(&[]).schema(), Mode::Stream, &clock).unwrap();
-    pipeline.expect(0..2);
+    pipeline.assign(&(0..2).map(|partition| (partition, 0)).collect());
     pipeline.append();
     pipeline
 }
 
 fn take(pipeline: &mut Pipeline, rows: &[(i32, &[i64])]) -> usize {
     let part = |(partition, times): &(i32, &[i64])| PartitionRows {
-        partition: *partition,
+        partition: (*partition).into(),
         rows: frame(times),
         newest_ms: None,
     };
@@ -89,6 +175,8 @@ fn event_time_stands_still_where_all_partitions_are_idle() {
     clock.advance(Duration::from_secs(31));
     assert!(!pipeline.is_due(0), "nobody knows how far event time has come");
     assert_eq!(take(&mut pipeline, &[]), 0);
+    let ends = Offsets::from([(0, 2), (1, 1)]);
+    pipeline.ends(&ends, &ends);
     assert_eq!(take(&mut pipeline, &[(0, &[101])]), 1, "one partition goes on without the other");
     assert!(!pipeline.is_due(0), "nothing waits any more");
 }
@@ -104,7 +192,7 @@ fn parts(rows: &[(i32, i64)]) -> Vec<PartitionRows> {
     rows.iter().for_each(|(partition, time)| parts.entry(*partition).or_default().push(*time));
     parts
         .into_iter()
-        .map(|(partition, times)| PartitionRows { partition, rows: frame(&times), newest_ms: None })
+        .map(|(partition, times)| PartitionRows { partition: partition.into(), rows: frame(&times), newest_ms: None })
         .collect()
 }
 
@@ -129,12 +217,16 @@ proptest! {
             pipeline
         };
         let mut pipeline = begin(clock.clone());
-        pipeline.expect(0..3);
+        pipeline.assign(&(0..3).map(|partition| (partition, 0)).collect());
         let mut batches: Vec<Ran> = Vec::new();
         let (mut saved, mut late, mut empty) = (None, 0, 0);
         let turns: Vec<Turn> = turns;
         for (seconds, rows) in &turns {
             clock.advance(Duration::from_secs(*seconds));
+            if pipeline.wants_ends(0) {
+                let ends = Offsets::from([(0, 0), (1, 0), (2, 0)]);
+                pipeline.ends(&ends, &ends);
+            }
             let due = pipeline.is_due(0);
             for (rows, alone) in due.then(|| (Vec::new(), true)).into_iter().chain([(rows.clone(), false)]) {
                 if batches.len() == from {

@@ -45,7 +45,7 @@ fn parts(batch: &[Row]) -> Vec<PartitionRows> {
     batch.iter().for_each(|row| parts.entry(row.0).or_default().push(*row));
     parts
         .into_iter()
-        .map(|(partition, rows)| PartitionRows { partition, rows: frame(&rows), newest_ms: None })
+        .map(|(partition, rows)| PartitionRows { partition: partition.into(), rows: frame(&rows), newest_ms: None })
         .collect()
 }
 
@@ -74,7 +74,7 @@ fn run_in(mode: OutputMode, plan: &Plan, batches: &[Vec<Row>], restarts: &[usize
         pipeline
     };
     let (mut pipeline, mut states) = (begin(), States::default());
-    pipeline.expect(0..2);
+    pipeline.assign(&(0..2).map(|partition| (partition, 0)).collect());
     let mut given = Given { rows: Vec::new(), late: 0, before: Vec::new() };
     for (number, batch) in batches.iter().enumerate() {
         if restarts.contains(&number) {
@@ -330,7 +330,7 @@ fn joined() -> (Plan, impl Fn(i32, &[Row]) -> PartitionRows) {
     let plan = Plan::source("memory sides", sides.left.schema().clone()).with_watermark(SIDE_TIME, "10ms").unwrap();
     let rows = move |partition: i32, rows: &[Row]| {
         let rows = frame(rows).lazy().select(&selected[partition as usize]).collect().unwrap();
-        PartitionRows { partition, rows, newest_ms: None }
+        PartitionRows { partition: partition.into(), rows, newest_ms: None }
     };
     (plan.join_sides(sides.join).unwrap(), rows)
 }
@@ -344,7 +344,7 @@ fn of_sides(
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
     let schema = rows(0, &[]).rows.schema().clone();
     let mut pipeline = Pipeline::new(plan, &schema, Mode::Stream, &clock).unwrap();
-    pipeline.expect(0..2);
+    pipeline.assign(&(0..2).map(|partition| (partition, 0)).collect());
     pipeline.append();
     let (mut given, mut late) = (Vec::new(), 0);
     for [left, right] in batches {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use engine::{
     Offsets, OpenSource, Options, OutputMode, PartitionRows, Query, QueryOutput, Sink, SinkError, Source, SourceBatch,
-    SourceError, Trigger,
+    SourceError, TopicPartition, Trigger,
 };
 use plan::{Plan, tumbling};
 use polars::prelude::*;
@@ -54,22 +54,22 @@ impl Source for Generated {
     }
 
     fn start(&mut self) -> Result<Offsets, SourceError> {
-        Ok(Offsets((0..PARTITIONS as i32).map(|p| (p, 0)).collect()))
+        Ok((0..PARTITIONS as i32).map(|p| (p, 0)).collect())
     }
 
     fn latest(&mut self) -> Result<Offsets, SourceError> {
-        Ok(Offsets((0..PARTITIONS as i32).map(|p| (p, self.each)).collect()))
+        Ok((0..PARTITIONS as i32).map(|p| (p, self.each)).collect())
     }
 
     fn available(&mut self, from: &Offsets, max_rows: usize, _: Duration) -> Result<Offsets, SourceError> {
         let more = max_rows as i64 / PARTITIONS;
-        Ok(Offsets(from.0.iter().map(|(p, at)| (*p, (at + more).min(self.each))).collect()))
+        Ok(from.0.iter().map(|(p, at)| (p.clone(), (at + more).min(self.each))).collect())
     }
 
     fn read(&mut self, from: &Offsets, to: &Offsets) -> Result<SourceBatch, SourceError> {
-        let part = |(p, end): (&i32, &i64)| {
-            let rows = rows(i64::from(*p), from.0[p]..*end).select(self.columns.iter().cloned()).unwrap();
-            PartitionRows { partition: *p, rows, newest_ms: None }
+        let part = |(p, end): (&TopicPartition, &i64)| {
+            let rows = rows(i64::from(p.partition), from.0[p]..*end).select(self.columns.iter().cloned()).unwrap();
+            PartitionRows { partition: p.clone(), rows, newest_ms: None }
         };
         Ok(SourceBatch { parts: to.0.iter().map(part).collect(), dead_letters: Vec::new(), ..SourceBatch::default() })
     }

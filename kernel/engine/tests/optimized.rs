@@ -6,7 +6,9 @@ mod common;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use engine::{Offsets, OpenSource, PartitionRows, Source, SourceBatch, SourceError, collect, join_stream};
+use engine::{
+    Offsets, OpenSource, PartitionRows, Source, SourceBatch, SourceError, TopicPartition, collect, join_stream,
+};
 use plan::{Plan, tumbling, within};
 use polars::prelude::*;
 use proptest::prelude::*;
@@ -41,24 +43,26 @@ impl Source for Log {
     }
 
     fn start(&mut self) -> Result<Offsets, SourceError> {
-        Ok(Offsets([(0, 0)].into()))
+        Ok(Offsets::from([(0, 0)]))
     }
 
     fn latest(&mut self) -> Result<Offsets, SourceError> {
-        Ok(Offsets([(0, ROWS)].into()))
+        Ok(Offsets::from([(0, ROWS)]))
     }
 
     fn available(&mut self, from: &Offsets, _: usize, _: Duration) -> Result<Offsets, SourceError> {
-        Ok(Offsets([(0, (from.0[&0] + 25).min(ROWS))].into()))
+        Ok(Offsets::from([(0, (from.0[&TopicPartition::from(0)] + 25).min(ROWS))]))
     }
 
     fn read(&mut self, from: &Offsets, to: &Offsets) -> Result<SourceBatch, SourceError> {
-        let height = (to.0[&0] - from.0[&0]) as usize;
+        let height = (to.0[&TopicPartition::from(0)] - from.0[&TopicPartition::from(0)]) as usize;
         let rows = match self.columns.is_empty() {
             true => DataFrame::empty_with_height(height),
-            false => rows().select(self.columns.iter().cloned()).unwrap().slice(from.0[&0], height),
+            false => {
+                rows().select(self.columns.iter().cloned()).unwrap().slice(from.0[&TopicPartition::from(0)], height)
+            }
         };
-        let parts = vec![PartitionRows { partition: 0, rows, newest_ms: None }];
+        let parts = vec![PartitionRows { partition: 0.into(), rows, newest_ms: None }];
         Ok(SourceBatch { parts, dead_letters: Vec::new(), ..SourceBatch::default() })
     }
 }

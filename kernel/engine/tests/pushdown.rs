@@ -104,13 +104,14 @@ impl Shape {
 fn narrowed(part: &PartitionRows, filter: &RowFilter) -> (PartitionRows, LeftOut) {
     let all = |exprs: &[Expr]| exprs.iter().cloned().fold(lit(true), |all, one| all.and(one)).fill_null(lit(false));
     let kept = part.rows.clone().lazy().filter(all(&filter.passes)).filter(all(&filter.needed)).collect().unwrap();
-    let mut left = LeftOut { partition: part.partition, rows: part.rows.height() - kept.height(), newest: None };
+    let mut left =
+        LeftOut { partition: part.partition.clone(), rows: part.rows.height() - kept.height(), newest: None };
     if let Some(time) = &filter.time {
         let timed = part.rows.clone().lazy().filter(all(&filter.passes)).filter(all(&filter.needed).not());
         let timed = timed.select([col(time.clone())]).collect().unwrap();
         left.newest = timed.column(time).unwrap().to_physical_repr().i64().unwrap().max();
     }
-    (PartitionRows { partition: part.partition, rows: kept, newest_ms: None }, left)
+    (PartitionRows { partition: part.partition.clone(), rows: kept, newest_ms: None }, left)
 }
 
 proptest! {
@@ -127,7 +128,7 @@ proptest! {
         let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
         let begin = || {
             let mut pipeline = Pipeline::new(&plan, frame(&[]).schema(), Mode::Stream, &clock).unwrap();
-            pipeline.expect(0..2);
+            pipeline.assign(&(0..2).map(|partition| (partition, 0)).collect());
             (pipeline, LiveResult::new(plan.schema().clone(), Status::default()))
         };
         let (mut plain, plain_result) = begin();
@@ -139,7 +140,7 @@ proptest! {
             rest = after;
             let part = |partition: i32| {
                 let rows: Vec<Row> = batch.iter().filter(|row| row.partition == partition).cloned().collect();
-                PartitionRows { partition, rows: frame(&rows), newest_ms: None }
+                PartitionRows { partition: partition.into(), rows: frame(&rows), newest_ms: None }
             };
             let output = plain.execute(vec![part(0), part(1)]).unwrap();
             plain_result.apply(&output.changes, |_| {}).unwrap();

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use engine::{
     DeadLetter, LiveResult, Offsets, OpenSource, Options, PartitionRows, Query, Source, SourceBatch, SourceError,
-    State, Status, collect,
+    State, Status, TopicPartition, collect,
 };
 use plan::{Plan, tumbling};
 use polars::prelude::*;
@@ -71,18 +71,23 @@ fn schema() -> SchemaRef {
     Arc::new(Schema::from_iter(fields))
 }
 
+/// The same offset of both partitions.
+fn both(offset: i64) -> Offsets {
+    [0, 1].map(|partition| (TopicPartition::new("numbers", partition), offset)).into()
+}
+
 impl Source for LogSource {
     fn schema(&self) -> SchemaRef {
         Arc::new(Schema::from_iter(schema().iter_fields().filter(|f| self.columns.contains(f.name()))))
     }
 
     fn start(&mut self) -> Result<Offsets, SourceError> {
-        Ok(Offsets([(0, 0), (1, 0)].into()))
+        Ok(both(0))
     }
 
     fn latest(&mut self) -> Result<Offsets, SourceError> {
         let end = self.log.end.load(Ordering::SeqCst);
-        Ok(Offsets([(0, end), (1, end)].into()))
+        Ok(both(end))
     }
 
     fn available(&mut self, from: &Offsets, max_rows: usize, wait: Duration) -> Result<Offsets, SourceError> {
@@ -93,7 +98,7 @@ impl Source for LogSource {
         drop(self.log.grown.1.wait_timeout_while(self.log.grown.0.lock().unwrap(), wait, nothing).unwrap());
         let end = self.log.end.load(Ordering::SeqCst);
         let each = (max_rows / 2).max(1) as i64;
-        Ok(Offsets(from.0.iter().map(|(p, at)| (*p, end.min(at + each))).collect()))
+        Ok(from.0.iter().map(|(p, at)| (p.clone(), end.min(at + each))).collect())
     }
 
     fn read(&mut self, from: &Offsets, to: &Offsets) -> Result<SourceBatch, SourceError> {
@@ -101,14 +106,13 @@ impl Source for LogSource {
         for (partition, end) in &to.0 {
             let (dead, live): (Vec<i64>, Vec<i64>) = (from.0[partition]..*end).partition(|n| n % 10 == 7);
             batch.dead_letters.extend(dead.into_iter().map(|offset| DeadLetter {
-                topic: "numbers".into(),
-                partition: *partition,
+                partition: partition.clone(),
                 offset,
                 reason: "it ends in 7".into(),
                 field: None,
                 excerpt: String::new(),
             }));
-            let values: Vec<i64> = live.iter().map(|n| i64::from(*partition) * 10 + n).collect();
+            let values: Vec<i64> = live.iter().map(|n| i64::from(partition.partition) * 10 + n).collect();
             let rows = df!["t" => live.clone(), "v" => values].unwrap();
             let rows = rows
                 .lazy()
@@ -116,7 +120,7 @@ impl Source for LogSource {
                 .collect()
                 .unwrap();
             let rows = rows.select(self.columns.iter().cloned()).unwrap();
-            batch.parts.push(PartitionRows { partition: *partition, rows, newest_ms: live.last().copied() });
+            batch.parts.push(PartitionRows { partition: partition.clone(), rows, newest_ms: live.last().copied() });
         }
         Ok(batch)
     }
@@ -160,7 +164,7 @@ fn every_row_arrives_once_and_dead_letters_are_counted() {
     let status = wait_for(query.result(), "65 offsets", |s| s.rows_read + s.dead_letters == 130);
     assert_eq!(values(query.result()), expected(&log));
     assert_eq!(status.dead_letters, 12);
-    assert_eq!(status.offsets[&1], (0, 65));
+    assert_eq!(status.offsets[&TopicPartition::new("numbers", 1)], (0, 65));
     assert_eq!(status.last_dead_letter.as_deref(), Some("numbers [1] offset 57: it ends in 7"));
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use engine::{
     DeadLetter, Offsets, OpenSource, Options, PartitionRows, Query, Reach, Sharing, Source, SourceBatch, SourceError,
-    State,
+    State, TopicPartition,
 };
 use plan::Plan;
 use polars::prelude::*;
@@ -40,7 +40,7 @@ impl Log {
     }
 
     fn end(&self) -> Offsets {
-        Offsets((0..PARTITIONS).map(|p| (p, self.ends[p as usize].load(Ordering::SeqCst))).collect())
+        (0..PARTITIONS).map(|p| (p, self.ends[p as usize].load(Ordering::SeqCst))).collect()
     }
 
     fn open(self: &Arc<Log>) -> OpenSource {
@@ -72,7 +72,7 @@ impl Source for LogSource {
     }
 
     fn start(&mut self) -> Result<Offsets, SourceError> {
-        Ok(Offsets((0..PARTITIONS).map(|p| (p, 0)).collect()))
+        Ok((0..PARTITIONS).map(|p| (p, 0)).collect())
     }
 
     fn latest(&mut self) -> Result<Offsets, SourceError> {
@@ -83,7 +83,7 @@ impl Source for LogSource {
     fn available(&mut self, from: &Offsets, max_rows: usize, _: Duration) -> Result<Offsets, SourceError> {
         self.log.answers()?;
         let each = (max_rows as i64 / i64::from(PARTITIONS)).max(1);
-        Ok(Offsets(self.log.end().0.iter().map(|(p, end)| (*p, (from.0[p] + each).min(*end).max(from.0[p]))).collect()))
+        Ok(self.log.end().0.iter().map(|(p, end)| (p.clone(), (from.0[p] + each).min(*end).max(from.0[p]))).collect())
     }
 
     fn read(&mut self, from: &Offsets, to: &Offsets) -> Result<SourceBatch, SourceError> {
@@ -92,12 +92,11 @@ impl Source for LogSource {
         for (partition, end) in &to.0 {
             let (mut rows, mut newest_ms) = (Vec::new(), None);
             for offset in from.0[partition]..*end {
-                if *partition == 0 {
+                if partition.partition == 0 {
                     *self.log.read.lock().unwrap().entry(offset).or_default() += 1;
                 }
                 let wrong = |field: Option<&str>| DeadLetter {
-                    topic: "log".into(),
-                    partition: *partition,
+                    partition: partition.clone(),
                     offset,
                     reason: format!("{field:?} is wrong"),
                     field: field.map(str::to_owned),
@@ -108,7 +107,7 @@ impl Source for LogSource {
                     11 if self.columns.iter().any(|name| name == "b") => batch.dead_letters.push(wrong(Some("b"))),
                     13 => {}
                     _ => {
-                        rows.push(offset * 10 + i64::from(*partition));
+                        rows.push(offset * 10 + i64::from(partition.partition));
                         newest_ms = Some(offset);
                     }
                 }
@@ -122,7 +121,7 @@ impl Source for LogSource {
             let all: Vec<Column> =
                 schema().iter_names().enumerate().filter(|(_, name)| self.columns.contains(name)).map(column).collect();
             let rows = DataFrame::new(rows.len(), all).unwrap();
-            batch.parts.push(PartitionRows { partition: *partition, rows, newest_ms });
+            batch.parts.push(PartitionRows { partition: partition.clone(), rows, newest_ms });
         }
         Ok(batch)
     }
@@ -133,11 +132,11 @@ fn names(columns: &[&str]) -> Vec<PlSmallStr> {
 }
 
 /// A part of a batch: its partition, its rows, and the newest of their timestamps.
-type Part = (i32, DataFrame, Option<i64>);
+type Part = (TopicPartition, DataFrame, Option<i64>);
 
 /// What two batches have to have alike.
 fn facts(batch: &SourceBatch) -> (Vec<Part>, Vec<DeadLetter>) {
-    let part = |part: &PartitionRows| (part.partition, part.rows.clone(), part.newest_ms);
+    let part = |part: &PartitionRows| (part.partition.clone(), part.rows.clone(), part.newest_ms);
     (batch.parts.iter().map(part).collect(), batch.dead_letters.clone())
 }
 
@@ -154,7 +153,7 @@ impl Reader {
         let plain = LogSource { log: Arc::new(Log::default()), columns: columns.to_vec() };
         assert_eq!(source.schema(), plain.schema());
         let end = log.end();
-        let from = Offsets(end.0.iter().map(|(p, end)| (*p, begin.min(*end))).collect());
+        let from = end.0.iter().map(|(p, end)| (p.clone(), begin.min(*end))).collect();
         Reader { source, plain, from }
     }
 
@@ -163,7 +162,7 @@ impl Reader {
         let mut to = self.source.available(&self.from, max_rows, Duration::ZERO).unwrap();
         assert!(self.from.0.iter().all(|(p, at)| to.0[p] >= *at), "{to:?} lies before {:?}", self.from);
         if let Some(bound) = bound {
-            to = Offsets(to.0.iter().map(|(p, at)| (*p, (*at).min(self.from.0[p] + bound))).collect());
+            to = to.0.iter().map(|(p, at)| (p.clone(), (*at).min(self.from.0[p] + bound))).collect();
         }
         let batch = self.source.read(&self.from, &to).unwrap();
         let expected = self.plain.read(&self.from, &to).unwrap();
@@ -216,7 +215,7 @@ proptest! {
                 }
                 Event::Repeat { reader, back } if count > 0 => {
                     let from = &mut readers[reader % count].from;
-                    *from = Offsets(from.0.iter().map(|(p, at)| (*p, (at - back).max(0))).collect());
+                    *from = from.0.iter().map(|(p, at)| (p.clone(), (at - back).max(0))).collect();
                 }
                 Event::Leave(reader) if count > 0 => drop(readers.swap_remove(reader % count)),
                 _ => {}
@@ -361,19 +360,15 @@ fn queries_in_their_threads_read_together_and_outlive_a_source_that_was_away() {
 #[test]
 fn rows_are_shared_out_so_that_no_partition_starves_another() {
     let rows: BTreeMap<i32, i64> = [(0, 100), (1, 10)].into();
-    let reach = |partition: i32, at: i64, most: usize| {
-        let end = *rows.get(&partition)?;
+    let reach = |partition: &i32, at: i64, most: usize| {
+        let end = *rows.get(partition)?;
         let to = end.min(at + most as i64);
         Some(Reach { to, rows: (to - at) as usize, more: to < end })
     };
-    let start = Offsets([(0, 0), (1, 0), (2, 7)].into());
-    assert_eq!(start.shared_out(6, reach), Offsets([(0, 3), (1, 3), (2, 7)].into()), "nobody knows of the third");
-    assert_eq!(
-        start.shared_out(60, reach),
-        Offsets([(0, 50), (1, 10), (2, 7)].into()),
-        "what one has not, others have"
-    );
-    assert_eq!(start.shared_out(600, reach), Offsets([(0, 100), (1, 10), (2, 7)].into()));
-    let stuck = |_, at, _| Some(Reach { to: at, rows: 0, more: true });
+    let start: Offsets<i32> = Offsets::from([(0, 0), (1, 0), (2, 7)]);
+    assert_eq!(start.shared_out(6, reach), Offsets::from([(0, 3), (1, 3), (2, 7)]), "nobody knows of the third");
+    assert_eq!(start.shared_out(60, reach), Offsets::from([(0, 50), (1, 10), (2, 7)]), "what one has not, others have");
+    assert_eq!(start.shared_out(600, reach), Offsets::from([(0, 100), (1, 10), (2, 7)]));
+    let stuck = |_: &i32, at: i64, _: usize| Some(Reach { to: at, rows: 0, more: true });
     assert_eq!(start.shared_out(6, stuck), start, "it comes to an end");
 }

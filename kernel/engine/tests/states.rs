@@ -76,13 +76,13 @@ impl Run {
     fn pipeline(&self) -> Pipeline {
         let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
         let mut pipeline = Pipeline::new(&self.plan, &self.source.schema(), Mode::Stream, &clock).unwrap();
-        pipeline.expect(self.at.0.keys().copied());
+        pipeline.assign(&self.at);
         pipeline
     }
 
     /// Has pipelines take in the next rows of each partition; gives what came of it.
     fn batch(&mut self, rows: i64, pipelines: &mut [&mut Pipeline]) -> Vec<Vec<String>> {
-        let to = Offsets(self.at.0.iter().map(|(partition, at)| (*partition, at + rows)).collect());
+        let to: Offsets = self.at.0.iter().map(|(partition, at)| (partition.clone(), at + rows)).collect();
         let mut run = |pipeline: &mut &mut Pipeline| {
             let parts = self.source.read(&self.at, &to).unwrap().parts;
             let changes = pipeline.execute(parts).unwrap().changes;

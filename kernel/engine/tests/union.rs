@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::{Offsets, OpenSource, PartitionRows, Source, SourceBatch, SourceError, collect, union};
+use engine::{Offsets, OpenSource, PartitionRows, Source, SourceBatch, SourceError, TopicPartition, collect, union};
 use plan::{Plan, tumbling};
 use polars::prelude::*;
 
@@ -31,19 +31,19 @@ impl Source for Numbers {
     }
 
     fn start(&mut self) -> Result<Offsets, SourceError> {
-        Ok(Offsets([(0, 0)].into()))
+        Ok(Offsets::from([(0, 0)]))
     }
 
     fn latest(&mut self) -> Result<Offsets, SourceError> {
-        Ok(Offsets([(0, self.rows)].into()))
+        Ok(Offsets::from([(0, self.rows)]))
     }
 
     fn available(&mut self, from: &Offsets, max_rows: usize, _: Duration) -> Result<Offsets, SourceError> {
-        Ok(Offsets([(0, (from.0[&0] + max_rows as i64).min(self.rows))].into()))
+        Ok(Offsets::from([(0, (from.0[&TopicPartition::from(0)] + max_rows as i64).min(self.rows))]))
     }
 
     fn read(&mut self, from: &Offsets, to: &Offsets) -> Result<SourceBatch, SourceError> {
-        let numbers: Vec<i64> = (from.0[&0]..to.0[&0]).collect();
+        let numbers: Vec<i64> = (from.0[&TopicPartition::from(0)]..to.0[&TopicPartition::from(0)]).collect();
         let frame = df![
             "time" => numbers.iter().map(|n| n * 1000).collect::<Vec<_>>(),
             "name" => vec![self.name; numbers.len()],
@@ -56,7 +56,7 @@ impl Source for Numbers {
         assert!(self.name != "a" || !reads_unused, "what nobody uses is not read");
         let rows = rows.select(self.columns.iter().cloned()).unwrap();
         Ok(SourceBatch {
-            parts: vec![PartitionRows { partition: 0, rows, newest_ms: None }],
+            parts: vec![PartitionRows { partition: 0.into(), rows, newest_ms: None }],
             dead_letters: Vec::new(),
             ..SourceBatch::default()
         })

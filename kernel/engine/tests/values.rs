@@ -25,7 +25,7 @@ fn streamed(plan: &Plan) -> DataFrame {
     let mut pipeline = Pipeline::new(plan, rows().schema(), Mode::Batch, &clock).unwrap();
     let result = LiveResult::with_rows_held(plan.schema().clone(), Status::default(), usize::MAX);
     for at in (0..rows().height() as i64).step_by(2) {
-        let part = PartitionRows { partition: 0, rows: rows().slice(at, 2), newest_ms: None };
+        let part = PartitionRows { partition: 0.into(), rows: rows().slice(at, 2), newest_ms: None };
         result.apply(&pipeline.execute(vec![part]).unwrap().changes, |_| {}).unwrap();
     }
     result.frame()

@@ -54,7 +54,7 @@ fn streamed(plan: &Plan, zone: Option<&str>, batches: &[Vec<i64>]) -> DataFrame 
     let mut pipeline = Pipeline::new(plan, rows(&[], zone).schema(), Mode::Batch, &clock).unwrap();
     let result = LiveResult::new(plan.schema().clone(), Status::default());
     for batch in batches {
-        let part = PartitionRows { partition: 0, rows: rows(batch, zone), newest_ms: None };
+        let part = PartitionRows { partition: 0.into(), rows: rows(batch, zone), newest_ms: None };
         result.apply(&pipeline.execute(vec![part]).unwrap().changes, |_| {}).unwrap();
     }
     result.frame()
@@ -216,7 +216,7 @@ fn finals(window: &Window, delay: &str, times: &[i64]) -> Vec<(i64, u32)> {
     pipeline.append();
     let mut all = Vec::new();
     for time in times {
-        let part = PartitionRows { partition: 0, rows: rows(&[*time], None), newest_ms: None };
+        let part = PartitionRows { partition: 0.into(), rows: rows(&[*time], None), newest_ms: None };
         let given = pipeline.execute(vec![part]).unwrap().changes.rows;
         let starts = given.column("time").unwrap().to_physical_repr().i64().unwrap().clone();
         let counts = given.column("n").unwrap().u32().unwrap().clone();
@@ -253,7 +253,7 @@ fn windows_of_windows_wait_for_the_windows_they_are_made_of() {
     pipeline.append();
     let (mut given, mut late) = (Vec::new(), 0);
     for time in [5, 50, 60, 101, 150, 202, 350] {
-        let part = PartitionRows { partition: 0, rows: rows(&[time], None), newest_ms: None };
+        let part = PartitionRows { partition: 0.into(), rows: rows(&[time], None), newest_ms: None };
         let output = pipeline.execute(vec![part]).unwrap();
         late += output.late;
         given.extend(output.changes.rows.column("n").unwrap().u32().unwrap().iter().map(Option::unwrap));

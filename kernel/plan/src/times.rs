@@ -24,7 +24,12 @@ pub struct Watermark {
     pub delay_ms: i64,
     /// Whether the column is the time of processing, so that the watermark goes on as the clock does.
     pub by_clock: bool,
+    /// How far a time may be ahead of the clock and still move the watermark, in milliseconds.
+    pub ahead_ms: i64,
 }
+
+/// A day: more than any zone is ahead of another, and less than a clock that is wrong by a date.
+const AHEAD_MS: i64 = 86_400_000;
 
 /// The columns of a step's input that the watermark says something of.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -59,8 +64,28 @@ impl Plan {
             return Err(PlanError::Refused { operation, detail, hint });
         }
         let delay_ms = (parsed.duration_ns() + 999_999) / 1_000_000;
-        let watermark = Watermark { column, delay: delay.to_owned(), delay_ms, by_clock };
+        let watermark = Watermark { column, delay: delay.to_owned(), delay_ms, by_clock, ahead_ms: AHEAD_MS };
         Ok(self.step(Step::Watermark(watermark), self.schema().clone()))
+    }
+
+    /// Says how far ahead of the clock a time may be that moves the watermark, which was said right before; unless it is said, a day.
+    /// Rows beyond it are in the result as others are, and counted.
+    ///
+    /// # Errors
+    /// A text that is no length of time, or a frame whose last step is no watermark.
+    pub fn with_max_ahead(&self, limit: &str) -> Result<Plan, PlanError> {
+        let operation = "with_max_ahead";
+        let refused = |detail: String, hint| Err(PlanError::Refused { operation, detail, hint });
+        let Node::Step { input, step: Step::Watermark(watermark) } = self.node() else {
+            let detail = "the step before it is no watermark".to_owned();
+            return refused(detail, "Write with_watermark(\"event_time\", \"30s\").with_max_ahead(\"1h\").");
+        };
+        let parsed = parse_duration(operation, limit)?;
+        if parsed.months() != 0 {
+            return refused(format!("\"{limit}\" has no fixed length"), "Write 10m, 6h or 1d.");
+        }
+        let watermark = Watermark { ahead_ms: parsed.duration_ns() / 1_000_000, ..watermark.clone() };
+        Ok(input.step(Step::Watermark(watermark), self.schema().clone()))
     }
 
     /// Adds a column with the time at which a row's batch was planned, as Spark's `current_timestamp()`.

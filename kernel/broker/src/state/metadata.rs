@@ -13,10 +13,19 @@ use super::{NODE, State};
 
 impl State {
     pub(super) fn metadata(&mut self, request: &MetadataRequest, version: i16, host: &str) -> MetadataResponse {
+        let mut unknown = Vec::new();
         let mut names: Vec<String> = match &request.topics {
             // Before version 1 an empty list stands for all.
             Some(topics) if !(version == 0 && topics.is_empty()) => {
-                topics.iter().filter_map(|topic| topic.name.as_ref()).map(|name| name.to_string()).collect()
+                let mut names = Vec::with_capacity(topics.len());
+                for topic in topics {
+                    // From version 10 on a topic may be named by its id alone.
+                    match topic.name.as_ref().map(|name| name.to_string()).or_else(|| self.name_of(topic.topic_id)) {
+                        Some(name) => names.push(name),
+                        None => unknown.push(unknown_id(topic.topic_id)),
+                    }
+                }
+                names
             }
             _ => self.topics.keys().cloned().collect(),
         };
@@ -34,7 +43,7 @@ impl State {
             .with_brokers(vec![broker])
             .with_cluster_id(Some(StrBytes::from_static_str("corriente")))
             .with_controller_id(BrokerId(NODE))
-            .with_topics(names.iter().map(|name| self.describe(name)).collect())
+            .with_topics(names.iter().map(|name| self.describe(name)).chain(unknown).collect())
     }
 
     pub(super) fn find_coordinator(
@@ -52,6 +61,10 @@ impl State {
         response.with_node_id(BrokerId(NODE)).with_host(text(host)).with_port(self.port)
     }
 
+    fn name_of(&self, id: uuid::Uuid) -> Option<String> {
+        self.topics.iter().find(|(_, topic)| topic.id == id).map(|(name, _)| name.clone())
+    }
+
     fn describe(&self, name: &str) -> MetadataResponseTopic {
         let described = MetadataResponseTopic::default().with_name(Some(TopicName(text(name))));
         let Some(topic) = self.topics.get(name) else {
@@ -67,6 +80,10 @@ impl State {
         };
         described.with_topic_id(topic.id).with_partitions((0..topic.partitions.len()).map(partition).collect())
     }
+}
+
+fn unknown_id(id: uuid::Uuid) -> MetadataResponseTopic {
+    MetadataResponseTopic::default().with_topic_id(id).with_error_code(ResponseError::UnknownTopicId.code())
 }
 
 pub(super) fn text(text: &str) -> StrBytes {

@@ -5,9 +5,11 @@ use bytes::{Bytes, BytesMut};
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::create_topics_request::CreatableTopic;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
+use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::{
-    CreateTopicsRequest, FetchRequest, FetchResponse, ProduceRequest, RequestKind, ResponseKind, TopicName,
+    CreateTopicsRequest, DeleteTopicsRequest, FetchRequest, FetchResponse, MetadataRequest, MetadataResponse,
+    ProduceRequest, RequestKind, ResponseKind, TopicName,
 };
 use kafka_protocol::records::{Compression, Record, RecordBatchEncoder, RecordEncodeOptions, TimestampType};
 
@@ -17,10 +19,29 @@ use crate::Config;
 
 fn state(memory: usize) -> State {
     let mut state = State::new(&Config { memory, ..Config::default() }, 9092);
+    create(&mut state);
+    state
+}
+
+fn create(state: &mut State) {
     let topic =
         CreatableTopic::default().with_name(TopicName(text("t"))).with_num_partitions(2).with_replication_factor(1);
-    ask(&mut state, 0, RequestKind::CreateTopics(CreateTopicsRequest::default().with_topics(vec![topic])));
-    state
+    ask(state, 0, RequestKind::CreateTopics(CreateTopicsRequest::default().with_topics(vec![topic])));
+}
+
+/// What is told of a topic that is named by its id, or by its name where there is none.
+fn described(state: &mut State, id: Option<uuid::Uuid>) -> MetadataResponse {
+    let topic = MetadataRequestTopic::default();
+    let topic = match id {
+        Some(id) => topic.with_name(None).with_topic_id(id),
+        None => topic.with_name(Some(TopicName(text("t")))),
+    };
+    let Answer::Reply(ResponseKind::Metadata(response)) =
+        ask(state, 0, RequestKind::Metadata(MetadataRequest::default().with_topics(Some(vec![topic]))))
+    else {
+        panic!("no reply");
+    };
+    response
 }
 
 fn ask(state: &mut State, now: i64, body: RequestKind) -> Answer {
@@ -144,4 +165,19 @@ fn a_time_is_found_to_the_record() {
     assert_eq!(state.log("t", 0).unwrap().first_since(1_004), Some((1_004, 4)));
     assert_eq!(state.log("t", 0).unwrap().first_since(1_500), Some((2_000, 10)));
     assert_eq!(state.log("t", 0).unwrap().first_since(9_000), None);
+}
+
+#[test]
+fn a_topic_that_is_made_again_has_another_id() {
+    let mut state = state(1 << 20);
+    let first = described(&mut state, None).topics[0].topic_id;
+    assert!(!first.is_nil());
+    assert_eq!(described(&mut state, Some(first)).topics[0].name, Some(TopicName(text("t"))));
+    let names = vec![TopicName(text("t"))];
+    ask(&mut state, 0, RequestKind::DeleteTopics(DeleteTopicsRequest::default().with_topic_names(names)));
+    create(&mut state);
+    let second = described(&mut state, None).topics[0].topic_id;
+    assert_ne!(first, second);
+    let unknown = described(&mut state, Some(first));
+    assert_eq!(unknown.topics[0].error_code, ResponseError::UnknownTopicId.code());
 }

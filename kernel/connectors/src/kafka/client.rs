@@ -5,13 +5,15 @@ use std::net::{TcpStream, ToSocketAddrs as _};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use engine::SourceError;
+use engine::{Offsets, SourceError};
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::metadata::Metadata;
+use rdkafka::{Offset, TopicPartitionList};
 
+use super::describe::{Description, describe};
 use super::error::{from_code, from_kafka};
 use super::options::{KafkaOptions, addresses, consumer_config};
 use super::topics::unknown_topic;
@@ -166,6 +168,78 @@ pub(super) fn heard(consumer: &Consumer) -> &LastWords {
 fn names(metadata: &Metadata) -> Vec<String> {
     let names = metadata.topics().iter().map(|topic| topic.name().to_owned());
     names.filter(|name| !name.starts_with("__")).collect()
+}
+
+/// The topic as it is now, with its id where the broker gives one.
+///
+/// # Errors
+/// When there is no such topic any more, or the broker does not tell.
+pub(super) fn description(consumer: &Consumer, options: &KafkaOptions) -> Result<Description, SourceError> {
+    match describe(consumer, &options.topic, ANSWER) {
+        Ok(found) if !found.partitions.is_empty() => Ok(found),
+        // A broker that cannot be asked so, or does not know the leaders yet: the older question waits for them.
+        Ok(_) | Err(Code::UnsupportedFeature | Code::LeaderNotAvailable | Code::NotImplemented) => {
+            Ok(Description { id: None, partitions: partitions(consumer, options)? })
+        }
+        Err(code) => {
+            let what = format!("the topic \"{}\" cannot be read", options.topic);
+            Err(from_code(options, &what, code, &consumer.context().words))
+        }
+    }
+}
+
+/// Which offset of a partition is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ask {
+    /// The first that is there.
+    Earliest,
+    /// The next that will be.
+    Latest,
+    /// The first whose record has this timestamp or a later one, in milliseconds since the epoch.
+    Since(i64),
+}
+
+/// Offsets of several partitions, by one question to each of their leaders. One that has no such record is left out.
+///
+/// # Errors
+/// When the broker does not tell.
+pub(super) fn offsets(
+    consumer: &Consumer,
+    options: &KafkaOptions,
+    partitions: &[i32],
+    ask: Ask,
+) -> Result<Offsets<i32>, SourceError> {
+    if partitions.is_empty() {
+        return Ok(Offsets::default());
+    }
+    let topic = &options.topic;
+    let what = |partition: i32| format!("the offsets of topic \"{topic}\" [{partition}] cannot be read");
+    let words = &consumer.context().words;
+    // The protocol has the two ends as times of their own.
+    let time = match ask {
+        Ask::Earliest => Offset::Beginning,
+        Ask::Latest => Offset::End,
+        Ask::Since(time_ms) => Offset::Offset(time_ms.max(0)),
+    };
+    let mut times = TopicPartitionList::new();
+    let listed = partitions.iter().try_for_each(|partition| times.add_partition_offset(topic, *partition, time));
+    let found = listed
+        .and_then(|()| consumer.offsets_for_times(times, ANSWER))
+        .map_err(|error| from_kafka(options, &what(partitions[0]), &error, words))?;
+    let mut offsets = Offsets::default();
+    for found in found.elements() {
+        found.error().map_err(|error| from_kafka(options, &what(found.partition()), &error, words))?;
+        if let Offset::Offset(offset) = found.offset() {
+            offsets.0.insert(found.partition(), offset);
+        }
+    }
+    // No record may be so new; but each partition has ends.
+    match partitions.iter().find(|partition| !offsets.0.contains_key(partition)) {
+        Some(missing) if !matches!(ask, Ask::Since(_)) => {
+            Err(from_code(options, &what(*missing), Code::UnknownPartition, words))
+        }
+        _ => Ok(offsets),
+    }
 }
 
 /// The first offset that is there and the next that will be, by partition.

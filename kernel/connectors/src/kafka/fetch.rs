@@ -6,17 +6,18 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError};
 use std::time::{Duration, Instant};
 
-use engine::{DeadLetter, Offsets, RowFilter, SourceError};
+use engine::{DeadLetter, Offsets, RowFilter, SourceError, TopicId, TopicPartition};
 use polars::prelude::PolarsResult;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::RDKafkaErrorCode as Code;
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::client::{Consumer, reach, watermarks};
+use super::client::{Ask, Consumer, description, offsets, reach, watermarks};
 use super::error::{from_code, from_kafka};
 use super::held::{NO_TIME, Segment};
+use super::loss::Loss;
 use super::native::{Batches, Delivery};
-use super::options::KafkaOptions;
+use super::options::{KafkaOptions, OnDataLoss};
 use crate::format::filter::Verdict;
 use crate::format::{Format, Malformed, Rows};
 
@@ -40,18 +41,38 @@ const SILENCE: Duration = Duration::from_secs(2);
 
 /// What the reader wants.
 pub(super) enum Command {
-    /// Forget what was fetched and begin at `from`; where `until` has the partition, end before it.
-    Fetch { generation: u64, from: Offsets, until: Option<Offsets> },
+    /// Forget what was fetched and begin anew.
+    Fetch(Range),
     /// So many bytes were read and let go.
     Freed(usize),
     /// Leave out rows, from the next [`Command::Fetch`] on.
     Filter(RowFilter),
 }
 
+/// What is to be fetched.
+pub(super) struct Range {
+    pub(super) generation: u64,
+    /// The topic's id, as the reader knows it.
+    pub(super) topic_id: Option<TopicId>,
+    pub(super) from: Offsets<i32>,
+    /// Where fetching ends, in the partitions that it has.
+    pub(super) until: Option<Offsets<i32>>,
+    /// Where the oldest records were when a reader asked for them: who begins there goes on with those that are left.
+    pub(super) oldest: Offsets<i32>,
+}
+
 /// What the reader gets. What belongs to an older generation than the last [`Command::Fetch`] is to be dropped.
 pub(super) enum Event {
-    Segment { generation: u64, segment: Segment },
-    Failed { generation: u64, error: SourceError },
+    Segment {
+        generation: u64,
+        segment: Segment,
+    },
+    /// One partition cannot be read on, or none can.
+    Failed {
+        generation: u64,
+        partition: Option<i32>,
+        error: SourceError,
+    },
 }
 
 /// The fetching thread's own.
@@ -63,6 +84,8 @@ pub(super) struct Fetcher {
     filter: Option<RowFilter>,
     partitions: BTreeMap<i32, Growing>,
     generation: u64,
+    topic_id: Option<TopicId>,
+    oldest: Offsets<i32>,
     /// Bytes sent and not yet freed.
     unread: usize,
     heard: Instant,
@@ -104,6 +127,8 @@ impl Fetcher {
             filter: None,
             partitions,
             generation: 0,
+            topic_id: None,
+            oldest: Offsets::default(),
             unread: 0,
             heard,
             events,
@@ -124,26 +149,26 @@ impl Fetcher {
             match command {
                 Ok(Command::Freed(bytes)) => self.unread = self.unread.saturating_sub(bytes),
                 Ok(Command::Filter(filter)) => self.filter = Some(filter),
-                Ok(Command::Fetch { generation, from, until }) => self.begin(generation, &from, until.as_ref())?,
+                Ok(Command::Fetch(range)) => self.begin(range)?,
                 Err(TryRecvError::Empty) => return Ok(()),
                 Err(TryRecvError::Disconnected) => return Err(Gone),
             }
         }
     }
 
-    fn begin(&mut self, generation: u64, from: &Offsets, until: Option<&Offsets>) -> Result<(), Gone> {
-        self.generation = generation;
-        self.unread = 0;
+    fn begin(&mut self, range: Range) -> Result<(), Gone> {
+        let Range { generation, topic_id, from, until, oldest } = range;
+        (self.generation, self.topic_id, self.oldest, self.unread) = (generation, topic_id, oldest, 0);
         let schema = self.format.schema().clone();
         let growing = |(partition, from): (&i32, &i64)| {
-            let until = until.and_then(|until| until.0.get(partition)).copied();
+            let until = until.as_ref().and_then(|until| until.0.get(partition)).copied();
             let rows = Rows::new(schema.clone())?;
             let rows = self.filter.iter().fold(rows, |rows, filter| rows.with_filter(filter));
             Ok((*partition, Growing::new(*from, until, rows)))
         };
         match from.0.iter().map(growing).collect::<PolarsResult<_>>() {
             Ok(partitions) => self.partitions = partitions,
-            Err(error) => return self.fail(undecodable(&self.options, &error)),
+            Err(error) => return self.fail(None, undecodable(&self.options, &error)),
         }
         self.assign()
     }
@@ -162,19 +187,20 @@ impl Fetcher {
             Ok(()) => Ok(()),
             Err(error) => {
                 let what = format!("the topic \"{}\" cannot be read", self.options.topic);
-                self.fail(from_kafka(&self.options, &what, &error, &self.consumer.context().words))
+                self.fail(None, from_kafka(&self.options, &what, &error, &self.consumer.context().words))
             }
         }
     }
 
     /// Takes what librdkafka has, and hands on what is ready.
     fn fetch(&mut self) -> Result<(), Gone> {
-        let Fetcher { batches, partitions, format, options, .. } = self;
-        let mut trouble = None;
+        let Fetcher { batches, partitions, format, options, topic_id, .. } = self;
+        let mut trouble = Vec::new();
         let mut take = |delivery: Delivery<'_>| match delivery {
             Delivery::Record { partition, offset, timestamp_ms, value } => {
                 if let Some(growing) = partitions.get_mut(&partition) {
-                    growing.add(format.as_mut(), &options.topic, partition, offset, timestamp_ms, value);
+                    let place = || place(options, *topic_id, partition);
+                    growing.add(format.as_mut(), place, offset, timestamp_ms, value);
                 }
             }
             Delivery::End { partition, offset } => {
@@ -182,7 +208,7 @@ impl Fetcher {
                     growing.advance(offset);
                 }
             }
-            Delivery::Error { partition, code, text } => trouble = Some((partition, code, text)),
+            Delivery::Error { partition, code, text } => trouble.push((partition, code, text)),
         };
         let mut count = batches.next(1, WAIT, &mut take);
         if count > 0 {
@@ -191,12 +217,19 @@ impl Fetcher {
             self.consumer.context().words.forget();
         }
         self.hand_on(count < AT_ONCE)?;
-        match trouble {
-            Some((partition, Code::AutoOffsetReset | Code::OffsetOutOfRange, _)) => self.skip_lost(partition),
-            Some((_, code, text)) => self.fail(self.trouble(code, &text)),
-            None if self.heard.elapsed() >= SILENCE => self.ask(),
-            None => Ok(()),
+        if trouble.is_empty() && self.heard.elapsed() >= SILENCE {
+            return self.ask();
         }
+        for (partition, code, text) in trouble {
+            match code {
+                Code::AutoOffsetReset | Code::OffsetOutOfRange => self.lost(partition)?,
+                code => {
+                    let one = self.partitions.contains_key(&partition).then_some(partition);
+                    self.fail(one, self.trouble(code, &text))?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Sends the segments that are large enough, or all of them.
@@ -212,43 +245,47 @@ impl Fetcher {
                     self.unread += segment.weight;
                     Event::Segment { generation: self.generation, segment }
                 }
-                Err(error) => Event::Failed { generation: self.generation, error: undecodable(&self.options, &error) },
+                Err(error) => Event::Failed {
+                    generation: self.generation,
+                    partition: Some(*partition),
+                    error: undecodable(&self.options, &error),
+                },
             };
             self.events.send(event).map_err(|_| Gone)?;
         }
         Ok(())
     }
 
-    /// Records were deleted before they could be read: goes on behind the hole, which is a dead letter.
-    fn skip_lost(&mut self, partition: i32) -> Result<(), Gone> {
-        let (low, high) = match watermarks(&self.consumer, &self.options, partition) {
-            Ok(found) => found,
-            Err(error) => return self.fail(error),
+    /// The log does not have the position: the records were deleted before they could be read, or it is another log.
+    fn lost(&mut self, partition: i32) -> Result<(), Gone> {
+        let known = description(&self.consumer, &self.options).and_then(|found| {
+            let end = |ask| offsets(&self.consumer, &self.options, &[partition], ask);
+            Ok((found.id, end(Ask::Earliest)?.0[&partition], end(Ask::Latest)?.0[&partition]))
+        });
+        let (id, low, high) = match known {
+            Ok(known) => known,
+            Err(error) => return self.fail(Some(partition), error),
         };
         let Some(growing) = self.partitions.get_mut(&partition) else { return Ok(()) };
         let at = growing.next;
-        if at > high {
-            let topic = &self.options.topic;
-            return self.fail(SourceError {
-                fact: format!("the topic \"{topic}\" is not the one that was read before"),
-                detail: format!("partition {partition} ends at offset {high}, and was read up to {at}"),
-                hint: "It was deleted and made again: make the frame again to read it from its start.".to_owned(),
-                retry: false,
-            });
+        let is_start = self.oldest.0.get(&partition) == Some(&at);
+        let is_other = self.topic_id.zip(id).is_some_and(|(known, id)| known != id);
+        // A position that was refused, and is there now, is one of another log.
+        let loss = if is_other { None } else { Loss::of(at, low, high) }.unwrap_or(Loss::MadeAgain { at, high });
+        let goes_on =
+            matches!(loss, Loss::Deleted { .. }) && (is_start || self.options.on_data_loss != OnDataLoss::Fail);
+        if !goes_on {
+            return self.fail(Some(partition), loss.error(&self.options, partition));
         }
-        if at < low {
-            let reason =
-                format!("the {} records from here to offset {} were deleted before they were read", low - at, low - 1);
-            growing.dead.push(DeadLetter {
-                topic: self.options.topic.clone(),
-                partition,
-                offset: at,
-                reason,
-                field: None,
-                excerpt: String::new(),
-            });
-            growing.advance(low);
-        }
+        growing.dead.push(DeadLetter {
+            partition: place(&self.options, self.topic_id, partition),
+            offset: at,
+            reason: loss.in_words(),
+            field: None,
+            excerpt: String::new(),
+        });
+        let to_latest = self.options.on_data_loss == OnDataLoss::Latest && !is_start;
+        growing.advance(if to_latest { high } else { low });
         self.assign()
     }
 
@@ -258,7 +295,7 @@ impl Fetcher {
         let answer =
             reach(&self.options).and_then(|()| watermarks(&self.consumer, &self.options, partition).map(|_| ()));
         self.heard = Instant::now();
-        answer.or_else(|error| self.fail(error))
+        answer.or_else(|error| self.fail(None, error))
     }
 
     fn trouble(&self, code: Code, text: &str) -> SourceError {
@@ -271,8 +308,8 @@ impl Fetcher {
         }
     }
 
-    fn fail(&self, error: SourceError) -> Result<(), Gone> {
-        self.events.send(Event::Failed { generation: self.generation, error }).map_err(|_| Gone)
+    fn fail(&self, partition: Option<i32>, error: SourceError) -> Result<(), Gone> {
+        self.events.send(Event::Failed { generation: self.generation, partition, error }).map_err(|_| Gone)
     }
 }
 
@@ -295,8 +332,7 @@ impl Growing {
     fn add(
         &mut self,
         format: &mut dyn Format,
-        topic: &str,
-        partition: i32,
+        place: impl Fn() -> TopicPartition,
         offset: i64,
         timestamp_ms: Option<i64>,
         value: Option<&[u8]>,
@@ -324,8 +360,7 @@ impl Growing {
                 let value = value.unwrap_or_default();
                 let excerpt = String::from_utf8_lossy(&value[..length.min(EXCERPT)]).into_owned();
                 self.dead.push(DeadLetter {
-                    topic: topic.to_owned(),
-                    partition,
+                    partition: place(),
                     offset,
                     reason: error.to_string(),
                     field: error.field().map(str::to_owned),
@@ -351,6 +386,11 @@ impl Growing {
             weight: std::mem::take(&mut self.bytes),
         })
     }
+}
+
+/// A partition of the topic.
+pub(super) fn place(options: &KafkaOptions, topic_id: Option<TopicId>, partition: i32) -> TopicPartition {
+    TopicPartition { scan: 0, topic: options.topic.as_str().into(), topic_id, partition }
 }
 
 /// Polars refuses columns or rows that were checked before: a mistake of ours, told rather than hidden.

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use engine::{DeadLetter, LeftOut, PartitionRows, SourceBatch};
+use engine::{DeadLetter, LeftOut, PartitionRows, SourceBatch, TopicPartition};
 use polars::prelude::{DataFrame, PolarsResult};
 
 /// What a stretch of a partition held. Every offset from `from` to before `to` was seen; those that are neither a row
@@ -110,7 +110,13 @@ impl Held {
     }
 
     /// Appends what lies in `[from, to)` to `batch`.
-    pub(super) fn read(&self, partition: i32, from: i64, to: i64, batch: &mut SourceBatch) -> PolarsResult<()> {
+    pub(super) fn read(
+        &self,
+        partition: &TopicPartition,
+        from: i64,
+        to: i64,
+        batch: &mut SourceBatch,
+    ) -> PolarsResult<()> {
         let overlapping = self.segments.iter().filter(|segment| segment.to > from && segment.from < to);
         let mut cut = Cut::default();
         for segment in overlapping {
@@ -166,16 +172,20 @@ impl Cut {
     }
 
     /// Adds the partition to `batch`, if there was anything.
-    pub(super) fn finish(self, partition: i32, batch: &mut SourceBatch) {
+    pub(super) fn finish(self, partition: &TopicPartition, batch: &mut SourceBatch) {
         batch.dead_letters.extend(self.dead);
         if self.left_out.0 > 0 {
-            batch.left_out.push(LeftOut { partition, rows: self.left_out.0, newest: self.left_out.1 });
+            batch.left_out.push(LeftOut {
+                partition: partition.clone(),
+                rows: self.left_out.0,
+                newest: self.left_out.1,
+            });
         }
         if let Some(mut rows) = self.rows {
             if self.chunks >= PIECES {
                 rows.rechunk_mut();
             }
-            batch.parts.push(PartitionRows { partition, rows, newest_ms: self.newest_ms });
+            batch.parts.push(PartitionRows { partition: partition.clone(), rows, newest_ms: self.newest_ms });
         }
     }
 }
@@ -211,14 +221,7 @@ mod tests {
     }
 
     fn dead(offset: i64) -> DeadLetter {
-        DeadLetter {
-            topic: "t".into(),
-            partition: 0,
-            offset,
-            reason: "bad".into(),
-            field: None,
-            excerpt: String::new(),
-        }
+        DeadLetter { partition: 0.into(), offset, reason: "bad".into(), field: None, excerpt: String::new() }
     }
 
     fn held() -> Held {
@@ -233,7 +236,7 @@ mod tests {
 
     fn read(held: &Held, from: i64, to: i64) -> (Vec<i64>, Vec<i64>, Option<i64>) {
         let mut batch = SourceBatch::default();
-        held.read(0, from, to, &mut batch).unwrap();
+        held.read(&0.into(), from, to, &mut batch).unwrap();
         let dead = batch.dead_letters.iter().map(|dead| dead.offset).collect();
         let rows = batch
             .parts
@@ -268,7 +271,7 @@ mod tests {
                 let within =
                     |offsets: &[i64]| offsets.iter().copied().filter(|o| (from..to).contains(o)).collect::<Vec<_>>();
                 let mut batch = SourceBatch::default();
-                held.read(0, from, to, &mut batch).unwrap();
+                held.read(&0.into(), from, to, &mut batch).unwrap();
                 let rows: Vec<i64> = batch
                     .parts
                     .iter()

@@ -19,6 +19,23 @@ pub struct KafkaOptions {
     pub settings: BTreeMap<String, String>,
     /// Where a query without a checkpoint begins.
     pub start: StartingOffsets,
+    /// What becomes of a query whose next records are gone.
+    pub on_data_loss: OnDataLoss,
+    /// How often a query that runs asks for new partitions, and whether the topic is still the same; None for every five seconds.
+    pub discovery_interval: Option<Duration>,
+}
+
+/// What becomes of a query whose next records are gone: the topic was made again, or they were deleted before they were read. As
+/// Spark's `failOnDataLoss`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnDataLoss {
+    /// It ends with an error that names topic, partition and offsets.
+    #[default]
+    Fail,
+    /// It goes on at the oldest record that there is, and tells what it lost.
+    Earliest,
+    /// It goes on at the records that come from now on, and tells what it lost.
+    Latest,
 }
 
 /// Where a query without a checkpoint begins to read.
@@ -41,6 +58,8 @@ impl fmt::Debug for KafkaOptions {
             .field("topic", &self.topic)
             .field("settings", &shown.collect::<BTreeMap<_, _>>())
             .field("start", &self.start)
+            .field("on_data_loss", &self.on_data_loss)
+            .field("discovery_interval", &self.discovery_interval)
             .finish()
     }
 }

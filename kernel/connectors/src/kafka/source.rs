@@ -7,17 +7,18 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use engine::{Offsets, Reach, RowFilter, Source, SourceBatch, SourceError};
+use engine::{
+    DISCOVERY_INTERVAL, Offsets, Reach, Resumed, RowFilter, Source, SourceBatch, SourceError, TopicId, TopicPartition,
+};
 use polars::prelude::SchemaRef;
-use rdkafka::consumer::Consumer as _;
-use rdkafka::{Offset, TopicPartitionList};
 
-use super::client::{ANSWER, Consumer, consumer, partitions, watermarks};
-use super::error::from_kafka;
-use super::fetch::{AT_ONCE, Command, Event, Fetcher, HELD_BYTES, undecodable};
+use super::client::{Ask, Consumer, consumer, description, offsets, partitions};
+use super::describe::Description;
+use super::fetch::{AT_ONCE, Command, Event, Fetcher, HELD_BYTES, Range, place, undecodable};
 use super::held::{Cut, Held};
+use super::loss::Loss;
 use super::native::Batches;
-use super::options::{KafkaOptions, StartingOffsets};
+use super::options::{KafkaOptions, OnDataLoss, StartingOffsets};
 use crate::format::{Format, Json};
 
 /// How long a range that is read again may bring nothing before it is given up.
@@ -33,13 +34,17 @@ const LARGE: u64 = 200_000;
 pub struct KafkaSource {
     options: KafkaOptions,
     schema: SchemaRef,
+    topic_id: Option<TopicId>,
     partitions: Vec<i32>,
+    /// Where the oldest records were when they were last asked for as a query's start.
+    oldest: Offsets<i32>,
     consumer: Arc<Consumer>,
     held: BTreeMap<i32, Held>,
     /// Fetching ends where a range does, and nothing comes behind it.
     bounded: bool,
     generation: u64,
-    failure: Option<SourceError>,
+    /// Why partitions, or all of them, cannot be read on; kept until one is read again.
+    failures: BTreeMap<Option<i32>, SourceError>,
     events: Receiver<Event>,
     /// None once the source is being dropped: hanging up is what ends the thread.
     commands: Option<Sender<Command>>,
@@ -67,7 +72,9 @@ impl KafkaSource {
     /// As [`KafkaSource::open`].
     pub fn with_format(options: KafkaOptions, format: Box<dyn Format>) -> Result<KafkaSource, SourceError> {
         let consumer = Arc::new(consumer(&options)?);
-        let partitions = partitions(&consumer, &options)?;
+        // Its errors name the topics that there are.
+        partitions(&consumer, &options)?;
+        let Description { id: topic_id, partitions } = description(&consumer, &options)?;
         let schema = format.schema().clone();
         let (commands, commanded) = channel();
         let (sent, events) = channel();
@@ -87,49 +94,67 @@ impl KafkaSource {
         Ok(KafkaSource {
             options,
             schema,
+            topic_id,
             partitions,
+            oldest: Offsets::default(),
             consumer,
             held: BTreeMap::new(),
             bounded: false,
             generation: 0,
-            failure: None,
+            failures: BTreeMap::new(),
             events,
             commands: Some(commands),
             thread: Some(thread),
         })
     }
 
-    fn watermarks(&self, pick: impl Fn((i64, i64)) -> i64) -> Result<Offsets, SourceError> {
-        let of = |partition: &i32| Ok((*partition, pick(watermarks(&self.consumer, &self.options, *partition)?)));
-        self.partitions.iter().map(of).collect::<Result<_, _>>().map(Offsets)
+    /// Looks how the topic is now; what was fetched of another one is let go.
+    fn look(&mut self) -> Result<(), SourceError> {
+        let Description { id, partitions } = description(&self.consumer, &self.options)?;
+        if id != self.topic_id {
+            self.held.clear();
+            self.oldest = Offsets::default();
+        }
+        (self.topic_id, self.partitions) = (id, partitions);
+        Ok(())
     }
 
-    /// The first offsets whose records have this timestamp or a later one; the end where there are none.
-    fn at_time(&self, time_ms: i64) -> Result<Offsets, SourceError> {
-        let end = self.latest_offsets()?;
-        let what = format!("the offsets of topic \"{}\" at a time cannot be read", self.options.topic);
-        let words = &self.consumer.context().words;
-        let mut times = TopicPartitionList::new();
-        let found = self
-            .partitions
-            .iter()
-            .try_for_each(|partition| {
-                times.add_partition_offset(&self.options.topic, *partition, Offset::Offset(time_ms))
-            })
-            .and_then(|()| self.consumer.offsets_for_times(times, ANSWER))
-            .map_err(|error| from_kafka(&self.options, &what, &error, words))?;
-        let offset = |(partition, end): (&i32, &i64)| match found
-            .find_partition(&self.options.topic, *partition)
-            .map(|found| found.offset())
-        {
-            Some(Offset::Offset(offset)) => (*partition, offset),
-            _ => (*partition, *end),
+    /// Offsets of all partitions.
+    fn ask(&self, ask: Ask) -> Result<Offsets<i32>, SourceError> {
+        offsets(&self.consumer, &self.options, &self.partitions, ask)
+    }
+
+    fn place(&self, partition: i32) -> TopicPartition {
+        place(&self.options, self.topic_id, partition)
+    }
+
+    fn placed(&self, offsets: &Offsets<i32>) -> Offsets {
+        offsets.0.iter().map(|(partition, at)| (self.place(*partition), *at)).collect()
+    }
+
+    /// Whether a position is one of another topic of the same name.
+    fn is_other(&self, partition: &TopicPartition) -> bool {
+        partition.topic_id.zip(self.topic_id).is_some_and(|(theirs, ours)| theirs != ours)
+    }
+
+    /// The offsets by the partitions' numbers.
+    fn numbers(&self, offsets: &Offsets) -> Result<Offsets<i32>, SourceError> {
+        let number = |(partition, at): (&TopicPartition, &i64)| match self.is_other(partition) {
+            false => Ok((partition.partition, *at)),
+            true => {
+                let high = self.ask(Ask::Latest)?.0.get(&partition.partition).copied().unwrap_or_default();
+                Err(Loss::MadeAgain { at: *at, high }.error(&self.options, partition.partition))
+            }
         };
-        Ok(Offsets(end.0.iter().map(offset).collect()))
+        offsets.0.iter().map(number).collect::<Result<_, _>>().map(Offsets)
     }
 
-    fn latest_offsets(&self) -> Result<Offsets, SourceError> {
-        self.watermarks(|(_, high)| high)
+    /// A position that follows `to` as the source was given it.
+    fn replaced(from: &Offsets, to: &Offsets<i32>) -> Offsets {
+        let at = |(partition, at): (&TopicPartition, &i64)| {
+            (partition.clone(), to.0.get(&partition.partition).copied().unwrap_or(*at))
+        };
+        from.0.iter().map(at).collect()
     }
 
     fn command(&self, command: Command) {
@@ -140,16 +165,17 @@ impl KafkaSource {
     }
 
     /// Has everything fetched anew from `from`.
-    fn restart(&mut self, from: &Offsets, until: Option<&Offsets>) {
+    fn restart(&mut self, from: &Offsets<i32>, until: Option<&Offsets<i32>>) {
         self.generation += 1;
-        self.failure = None;
+        self.failures.clear();
         self.bounded = until.is_some();
         self.held = from.0.iter().map(|(partition, offset)| (*partition, Held::new(*offset))).collect();
-        self.command(Command::Fetch { generation: self.generation, from: from.clone(), until: until.cloned() });
+        let (generation, topic_id, oldest) = (self.generation, self.topic_id, self.oldest.clone());
+        self.command(Command::Fetch(Range { generation, topic_id, from: from.clone(), until: until.cloned(), oldest }));
     }
 
     /// Whether fetching goes on at `from`, or behind it with everything between at hand.
-    fn follows(&self, from: &Offsets) -> bool {
+    fn follows(&self, from: &Offsets<i32>) -> bool {
         !self.bounded
             && self.held.len() == from.0.len()
             && from.0.iter().all(|(partition, at)| {
@@ -158,7 +184,7 @@ impl KafkaSource {
     }
 
     /// Has fetching go on at `from`: lets go of what lies before, or begins there.
-    fn go_on_at(&mut self, from: &Offsets) {
+    fn go_on_at(&mut self, from: &Offsets<i32>) {
         if !self.follows(from) {
             return self.restart(from, None);
         }
@@ -181,14 +207,15 @@ impl KafkaSource {
             };
             match event {
                 Event::Segment { generation, segment } if generation == self.generation => {
-                    self.failure = None;
+                    self.failures.remove(&None);
+                    self.failures.remove(&Some(segment.partition));
                     any = true;
                     if let Some(held) = self.held.get_mut(&segment.partition) {
                         held.push(segment);
                     }
                 }
-                Event::Failed { generation, error } if generation == self.generation => {
-                    self.failure = Some(error);
+                Event::Failed { generation, partition, error } if generation == self.generation => {
+                    self.failures.insert(partition, error);
                     any = true;
                 }
                 _ => {}
@@ -206,15 +233,15 @@ impl KafkaSource {
     }
 
     /// As far as what is held reaches.
-    fn reach(&self, from: &Offsets, max_rows: usize) -> Offsets {
+    fn reach(&self, from: &Offsets<i32>, max_rows: usize) -> Offsets<i32> {
         from.shared_out(max_rows, |partition, at, share| {
-            let held = self.held.get(&partition)?;
+            let held = self.held.get(partition)?;
             let (to, rows) = held.reach(at, share);
             Some(Reach { to, rows, more: to < held.end() })
         })
     }
 
-    fn is_at_hand(&self, from: &Offsets, to: &Offsets) -> bool {
+    fn is_at_hand(&self, from: &Offsets<i32>, to: &Offsets<i32>) -> bool {
         to.0.iter().all(|(partition, end)| {
             let at = from.0.get(partition).copied().unwrap_or(*end);
             at >= *end || self.held.get(partition).is_some_and(|held| held.start() <= at && held.end() >= *end)
@@ -222,7 +249,7 @@ impl KafkaSource {
     }
 
     /// Fetches on until a range is at hand; says whether it is, for it may be larger than the buffer.
-    fn fetch(&mut self, from: &Offsets, to: &Offsets) -> Result<bool, SourceError> {
+    fn fetch(&mut self, from: &Offsets<i32>, to: &Offsets<i32>) -> Result<bool, SourceError> {
         if from.distance_to(to) > LARGE {
             return Ok(false);
         }
@@ -235,7 +262,7 @@ impl KafkaSource {
             if !self.receive(Instant::now() + PATIENCE)? {
                 return Err(self.stalled(from, to));
             }
-            if let Some(error) = self.failure.take() {
+            if let Some(error) = self.failures.values().next().cloned() {
                 return Err(error);
             }
         }
@@ -243,13 +270,13 @@ impl KafkaSource {
     }
 
     /// Reads a range that is larger than the buffer.
-    fn read_large(&mut self, from: &Offsets, to: &Offsets) -> Result<SourceBatch, SourceError> {
+    fn read_large(&mut self, from: &Offsets<i32>, to: &Offsets<i32>) -> Result<SourceBatch, SourceError> {
         let wanted: Vec<i32> =
             to.0.iter()
                 .filter(|(partition, end)| from.0.get(partition).is_some_and(|at| at < end))
                 .map(|(partition, _)| *partition)
                 .collect();
-        let only = |offsets: &Offsets| {
+        let only = |offsets: &Offsets<i32>| {
             Offsets(wanted.iter().filter_map(|partition| Some((*partition, *offsets.0.get(partition)?))).collect())
         };
         let (from, to) = (only(from), only(to));
@@ -260,7 +287,7 @@ impl KafkaSource {
             if !self.receive(progress + PATIENCE)? {
                 return Err(self.stalled(&from, &to));
             }
-            if let Some(error) = self.failure.take() {
+            if let Some(error) = self.failures.values().next().cloned() {
                 return Err(error);
             }
             progress = Instant::now();
@@ -275,12 +302,12 @@ impl KafkaSource {
         }
         let mut batch = SourceBatch::default();
         for (partition, cut) in cuts {
-            cut.finish(partition, &mut batch);
+            cut.finish(&self.place(partition), &mut batch);
         }
         Ok(batch)
     }
 
-    fn stalled(&self, from: &Offsets, to: &Offsets) -> SourceError {
+    fn stalled(&self, from: &Offsets<i32>, to: &Offsets<i32>) -> SourceError {
         SourceError {
             fact: format!("{} offsets of topic \"{}\" cannot be read again", from.distance_to(to), self.options.topic),
             detail: format!("nothing came from {} for {} s", self.options.bootstrap, PATIENCE.as_secs()),
@@ -296,47 +323,107 @@ impl Source for KafkaSource {
     }
 
     fn start(&mut self) -> Result<Offsets, SourceError> {
-        match self.options.start {
-            StartingOffsets::Earliest => self.watermarks(|(low, _)| low),
-            StartingOffsets::Latest => self.latest_offsets(),
-            StartingOffsets::Timestamp(time_ms) => self.at_time(time_ms),
-        }
+        self.look()?;
+        let start = match self.options.start {
+            StartingOffsets::Earliest => {
+                self.oldest = self.ask(Ask::Earliest)?;
+                self.oldest.clone()
+            }
+            StartingOffsets::Latest => self.ask(Ask::Latest)?,
+            StartingOffsets::Timestamp(time_ms) => {
+                // Where there is no record so new, the next one is.
+                let mut start = self.ask(Ask::Latest)?;
+                start.0.extend(self.ask(Ask::Since(time_ms))?.0);
+                start
+            }
+        };
+        Ok(self.placed(&start))
     }
 
     fn latest(&mut self) -> Result<Offsets, SourceError> {
-        self.latest_offsets()
+        self.look()?;
+        Ok(self.placed(&self.ask(Ask::Latest)?))
+    }
+
+    fn resume(&mut self, reached: &Offsets) -> Result<Resumed, SourceError> {
+        self.look()?;
+        let (low, high) = (self.ask(Ask::Earliest)?, self.ask(Ask::Latest)?);
+        let mut resumed = Resumed::default();
+        let mut lost = Vec::new();
+        for (partition, at) in &reached.0 {
+            let number = partition.partition;
+            let ends = low.0.get(&number).zip(high.0.get(&number));
+            let loss = match ends {
+                None => Some(Loss::Gone { at: *at }),
+                Some((_, high)) if self.is_other(partition) => Some(Loss::MadeAgain { at: *at, high: *high }),
+                Some((low, high)) => Loss::of(*at, *low, *high),
+            };
+            let mut from = *at;
+            if let Some(loss) = loss {
+                match self.options.on_data_loss {
+                    OnDataLoss::Fail => return Err(loss.error(&self.options, number)),
+                    OnDataLoss::Earliest => from = ends.map_or(0, |(low, _)| *low),
+                    OnDataLoss::Latest => from = ends.map_or(0, |(_, high)| *high),
+                }
+                lost.push(loss.with_place(&self.options, number));
+            }
+            if ends.is_some() {
+                resumed.from.0.insert(self.place(number), from);
+            }
+        }
+        // What has appeared since is read from its beginning, wherever the query began.
+        for (partition, low) in &low.0 {
+            resumed.from.0.entry(self.place(*partition)).or_insert(*low);
+        }
+        resumed.lost = (!lost.is_empty()).then(|| lost.join("; "));
+        Ok(resumed)
     }
 
     fn available(&mut self, from: &Offsets, max_rows: usize, wait: Duration) -> Result<Offsets, SourceError> {
         let deadline = Instant::now() + wait;
-        self.go_on_at(from);
+        let at = self.numbers(from)?;
+        self.go_on_at(&at);
         self.receive(Instant::now())?;
         loop {
-            let to = self.reach(from, max_rows);
-            if to != *from {
-                return Ok(to);
+            // What is gone for good ends the query however much comes from other partitions.
+            if let Some(error) = self.failures.values().find(|error| !error.retry).cloned() {
+                return Err(error);
             }
-            if let Some(error) = self.failure.take() {
+            let to = self.reach(&at, max_rows);
+            if to != at {
+                return Ok(KafkaSource::replaced(from, &to));
+            }
+            if let Some(error) = self.failures.values().next().cloned() {
                 return Err(error);
             }
             if !self.receive(deadline)? {
-                return Ok(to);
+                return Ok(from.clone());
             }
         }
     }
 
     fn read(&mut self, from: &Offsets, to: &Offsets) -> Result<SourceBatch, SourceError> {
+        let (from, to) = (self.numbers(from)?, self.numbers(to)?);
         // After a restart, range follows range: what lies behind this one is kept for the next.
-        if !self.is_at_hand(from, to) && !self.fetch(from, to)? {
-            return self.read_large(from, to);
+        if !self.is_at_hand(&from, &to) && !self.fetch(&from, &to)? {
+            return self.read_large(&from, &to);
         }
         let mut batch = SourceBatch::default();
         for (partition, end) in &to.0 {
             if let (Some(held), Some(at)) = (self.held.get(partition), from.0.get(partition)) {
-                held.read(*partition, *at, *end, &mut batch).map_err(|error| undecodable(&self.options, &error))?;
+                held.read(&self.place(*partition), *at, *end, &mut batch)
+                    .map_err(|error| undecodable(&self.options, &error))?;
             }
         }
         Ok(batch)
+    }
+
+    fn discovery_interval(&self) -> Duration {
+        self.options.discovery_interval.unwrap_or(DISCOVERY_INTERVAL)
+    }
+
+    fn failing(&self) -> Option<String> {
+        self.failures.values().next().map(ToString::to_string)
     }
 
     fn filter(&mut self, filter: &RowFilter) {

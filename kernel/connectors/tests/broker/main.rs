@@ -4,6 +4,7 @@
 
 mod bank;
 mod errors;
+mod growth;
 mod idle;
 mod place;
 mod records;

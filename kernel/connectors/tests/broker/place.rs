@@ -146,7 +146,7 @@ impl Read {
 
     /// All rows of a partition, in the order they were read.
     pub(crate) fn partition(&self, partition: i32) -> Option<DataFrame> {
-        let mut parts = self.parts.iter().filter(|part| part.partition == partition);
+        let mut parts = self.parts.iter().filter(|part| part.partition.partition == partition);
         let mut all = parts.next()?.rows.clone();
         for part in parts {
             all.vstack_mut(&part.rows).unwrap();
@@ -162,7 +162,8 @@ pub(crate) fn read_up_to(source: &mut KafkaSource, mut from: Offsets, end: &Offs
     while from.distance_to(end) > 0 {
         assert!(Instant::now() < deadline, "at {from:?} of {end:?} after {} rows", read.rows());
         let reached = source.available(&from, max_rows, Duration::from_millis(200)).unwrap();
-        let to = Offsets(reached.0.iter().map(|(partition, at)| (*partition, (*at).min(end.0[partition]))).collect());
+        let to: Offsets =
+            reached.0.iter().map(|(partition, at)| (partition.clone(), (*at).min(end.0[partition]))).collect();
         if to == from {
             continue;
         }
@@ -179,4 +180,22 @@ pub(crate) fn read_up_to(source: &mut KafkaSource, mut from: Offsets, end: &Offs
 pub(crate) fn read_all(source: &mut KafkaSource, max_rows: usize) -> Read {
     let (start, end) = (source.start().unwrap(), source.latest().unwrap());
     read_up_to(source, start, &end, max_rows)
+}
+
+/// Waits on this thread for a future that another thread completes.
+pub(crate) fn wait_for<F: Future>(future: F) -> F::Output {
+    struct Unpark(std::thread::Thread);
+    impl std::task::Wake for Unpark {
+        fn wake(self: std::sync::Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = std::sync::Arc::new(Unpark(std::thread::current())).into();
+    let mut future = std::pin::pin!(future);
+    loop {
+        match future.as_mut().poll(&mut std::task::Context::from_waker(&waker)) {
+            std::task::Poll::Ready(output) => return output,
+            std::task::Poll::Pending => std::thread::park(),
+        }
+    }
 }

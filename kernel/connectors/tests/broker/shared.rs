@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use connectors::KafkaSource;
-use engine::{Offsets, OpenSource, Options, Query, RowFilter, Sharing, Source, SourceBatch};
+use engine::{Offsets, OpenSource, Options, Query, RowFilter, Sharing, Source, SourceBatch, TopicPartition};
 use plan::{Plan, tumbling};
 use polars::prelude::*;
 
@@ -22,11 +22,11 @@ fn names(columns: &[&str]) -> Vec<PlSmallStr> {
     columns.iter().map(|name| PlSmallStr::from_str(name)).collect()
 }
 
-fn facts(batch: &SourceBatch) -> Vec<(i32, DataFrame, Option<i64>)> {
+fn facts(batch: &SourceBatch) -> Vec<(TopicPartition, DataFrame, Option<i64>)> {
     let part = |part: &engine::PartitionRows| {
         let mut rows = part.rows.clone();
         rows.rechunk_mut();
-        (part.partition, rows, part.newest_ms)
+        (part.partition.clone(), rows, part.newest_ms)
     };
     batch.parts.iter().map(part).collect()
 }
@@ -83,8 +83,8 @@ fn rows_that_are_not_needed_are_left_out_and_counted_and_dead_letters_stay() {
     let mut source = open(&topic, &schema);
     let (passes, needed) = (vec![col("n").gt(lit(0))], vec![col("s").eq(lit("yes"))]);
     source.filter(&RowFilter { passes, needed, time: Some("t".into()) });
-    let end = Offsets([(0, 6)].into());
-    let batch = source.read(&Offsets([(0, 0)].into()), &end).unwrap();
+    let end = Offsets::from([(0, 6)]);
+    let batch = source.read(&Offsets::from([(0, 0)]), &end).unwrap();
     let rows = &batch.parts[0].rows;
     assert_eq!(rows.column("n").unwrap().i64().unwrap().iter().flatten().collect::<Vec<_>>(), [1, 3]);
     assert_eq!(batch.dead_letters.iter().map(|dead| dead.offset).collect::<Vec<_>>(), [2, 3]);
@@ -92,7 +92,7 @@ fn rows_that_are_not_needed_are_left_out_and_counted_and_dead_letters_stay() {
     // Two are left out; of the one that passes the time is told, and not of the other.
     assert_eq!(batch.left_out.iter().map(|left| (left.rows, left.newest)).collect::<Vec<_>>(), [(2, Some(5000))]);
     assert_eq!(batch.rows(), 4);
-    let batch = source.read(&Offsets([(0, 1)].into()), &Offsets([(0, 2)].into())).unwrap();
+    let batch = source.read(&Offsets::from([(0, 1)]), &Offsets::from([(0, 2)])).unwrap();
     assert!(batch.parts.is_empty());
     assert_eq!((batch.left_out[0].rows, batch.left_out[0].newest), (1, Some(5000)));
 }

@@ -54,6 +54,7 @@ export function readStatus(value) {
     lateRows: count(status.late_rows),
     deadLetters: count(status.dead_letters),
     lastDeadLetter: text(status.last_dead_letter),
+    notes: list(status.notes).slice(0, 5).map(text),
     watermarkMs: finite(status.watermark_ms),
     newestMs: finite(status.newest_ms)
   };

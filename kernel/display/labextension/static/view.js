@@ -140,7 +140,7 @@ export class LiveView {
     const { table, picture, status, takenMs } = this._output;
     this._body.drawSaved(table ?? picture);
     this._showStatus(status);
-    this._state('static', status.state === 'failed' ? status.message : '');
+    this._state('static', status.state === 'failed' ? status.message : status.notes.join(' · '));
     if (takenMs !== null) {
       this._facts.append(this._fact('as of', `${moment(Math.floor(takenMs / 1000) * 1000)} UTC`));
     }
@@ -184,9 +184,10 @@ export class LiveView {
     } else if (this._paused) {
       this._state('paused', '');
     } else if (status.state === 'ended') {
-      this._state('ended', '');
+      this._state('ended', status.notes.join(' · '));
     } else {
-      this._state('live', status.state === 'waiting' ? status.message || 'Waiting for the source.' : '');
+      const waits = status.state === 'waiting' ? [status.message || 'Waiting for the source.'] : [];
+      this._state('live', [...waits, ...status.notes].join(' · '));
     }
   }
 

@@ -154,6 +154,7 @@ pub(super) fn status(status: &Status) -> Value {
         "late_rows": status.late_rows,
         "dead_letters": status.dead_letters,
         "last_dead_letter": status.last_dead_letter,
+        "notes": status.notes(),
         "watermark_ms": status.watermark_ms,
         "newest_ms": status.newest_ms,
     })

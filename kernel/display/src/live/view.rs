@@ -210,13 +210,17 @@ fn foot(status: &Status, taken_ms: i64) -> String {
     if status.dead_letters > 0 {
         parts.push(counted(usize::try_from(status.dead_letters).unwrap_or(usize::MAX), "dead letter"));
     }
+    parts.extend(status.notes());
     if let Some(watermark) = status.watermark_ms {
         parts.push(format!("watermark {}", stamp(watermark, "%H:%M:%S")));
     }
-    if let Some(topic) = &status.topic {
+    if !status.offsets.is_empty() {
+        let mut topics: Vec<&str> = status.offsets.keys().map(|at| at.topic.as_str()).collect();
+        topics.dedup();
         let records: i64 = status.offsets.values().map(|(from, to)| to - from).sum();
         parts.push(format!(
-            "{topic}, {} of {}",
+            "{}, {} of {}",
+            topics.join(" and "),
             counted(usize::try_from(records).unwrap_or(0), "offset"),
             counted(status.offsets.len(), "partition")
         ));

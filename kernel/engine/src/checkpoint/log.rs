@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::{CheckpointError, corrupt, failed, write_whole};
-use crate::source::Offsets;
+use crate::position::Offsets;
 
 /// A batch that was begun.
 #[derive(Clone, Debug, PartialEq)]

@@ -9,9 +9,12 @@ use plan::Watermark;
 use polars::prelude::*;
 
 use crate::Clock;
+use crate::position::{Offsets, TopicPartition};
 
-/// A partition without new rows for this long no longer holds the watermark back.
+/// A partition without new rows for this long no longer holds the watermark back, if it was read to its end.
 pub(crate) const IDLE: Duration = Duration::from_secs(30);
+/// How long it holds that a partition was read to its end: afterwards rows may have come that nobody has fetched.
+const END_HOLDS: Duration = Duration::from_secs(1);
 
 /// Follows the event times of each partition.
 pub(crate) struct WatermarkTracker {
@@ -21,59 +24,148 @@ pub(crate) struct WatermarkTracker {
     unit: TimeUnit,
     /// Whether it goes on as the clock does.
     by_clock: bool,
-    partitions: BTreeMap<i32, Seen>,
+    /// How far a time may be ahead of the clock and still move the watermark, in milliseconds.
+    ahead_ms: i64,
+    partitions: BTreeMap<TopicPartition, Seen>,
+    /// When the source was last asked where the partitions end.
+    asked: Option<Duration>,
     clock: Arc<dyn Clock>,
     current: Option<i64>,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 struct Seen {
     newest: Option<i64>,
+    /// When its last rows came.
     at: Duration,
+    /// When it was last known to be read to its end.
+    ended: Option<Duration>,
+    /// Whether nothing more of it is read: the query ends where it stands.
+    is_done: bool,
+    /// Rows that had no time, while none had one.
+    without_time: u64,
+}
+
+impl Seen {
+    fn is_silent(&self, now: Duration) -> bool {
+        now.saturating_sub(self.at) >= IDLE
+    }
+
+    /// Whether it gives no rows because it has none, which only the log itself can say: a reader that pauses, or cannot reach its
+    /// broker, gets none either.
+    fn is_idle(&self, now: Duration) -> bool {
+        self.is_silent(now) && self.ended.is_some_and(|ended| now.saturating_sub(ended) <= END_HOLDS)
+    }
 }
 
 impl WatermarkTracker {
-    /// Follows `partitions`, none of which has given a row yet.
+    /// Follows no partition yet.
     pub(crate) fn new(watermark: &Watermark, unit: TimeUnit, clock: Arc<dyn Clock>) -> WatermarkTracker {
         WatermarkTracker {
             column: watermark.column.clone(),
             delay: watermark.delay_ms.saturating_mul(per_ms(unit)),
             unit,
             by_clock: watermark.by_clock,
+            ahead_ms: watermark.ahead_ms,
             partitions: BTreeMap::new(),
+            asked: None,
             clock,
             current: None,
         }
     }
 
-    /// Says which partitions there are, so that one not read yet holds the watermark back.
-    pub(crate) fn expect(&mut self, partitions: impl Iterator<Item = i32>) {
+    /// Says which partitions are read from now on, so that one not read yet holds the watermark back, and one that is no more does
+    /// not.
+    pub(crate) fn assign(&mut self, partitions: &Offsets) {
         let at = self.clock.now();
-        for partition in partitions {
-            self.partitions.entry(partition).or_insert(Seen { newest: None, at });
+        self.partitions.retain(|partition, _| partitions.0.contains_key(partition));
+        for partition in partitions.0.keys() {
+            self.partitions.entry(partition.clone()).or_insert(Seen { at, ..Seen::default() });
         }
     }
 
     /// Counts all partitions as read just now, after a time in which none was read: their rows are still to come.
     pub(crate) fn wake(&mut self) {
         let at = self.clock.now();
-        self.partitions.values_mut().for_each(|seen| seen.at = at);
+        self.partitions.values_mut().for_each(|seen| (seen.at, seen.ended) = (at, None));
     }
 
-    /// Takes in the event times of a partition's rows.
-    pub(crate) fn observe(&mut self, partition: i32, rows: &DataFrame) -> PolarsResult<()> {
-        let newest = rows.column(&self.column)?.to_physical_repr().i64()?.max();
-        let seen = self.partitions.entry(partition).or_insert(Seen { newest: None, at: Duration::ZERO });
-        seen.newest = seen.newest.max(newest);
-        seen.at = self.clock.now();
-        Ok(())
+    /// Whether the source is to be asked where its partitions end: one gives no rows, and the watermark would go on without it.
+    pub(crate) fn wants_ends(&self, moment_ms: i64) -> bool {
+        let now = self.clock.now();
+        if self.by_clock || self.asked.is_some_and(|asked| now.saturating_sub(asked) <= END_HOLDS) {
+            return false;
+        }
+        let is_known = |seen: &Seen| seen.is_done || !seen.is_silent(now) || seen.is_idle(now);
+        !self.partitions.values().all(is_known) && self.without(moment_ms, |seen| seen.is_silent(now)) > self.current
     }
 
-    /// Takes in the newest event time of rows that are not there.
-    pub(crate) fn observe_newest(&mut self, partition: i32, newest: Option<i64>) {
-        let seen = self.partitions.entry(partition).or_insert(Seen { newest: None, at: Duration::ZERO });
+    /// Says where the partitions end, and up to where they are read.
+    pub(crate) fn ends(&mut self, read: &Offsets, ends: &Offsets) {
+        let now = self.clock.now();
+        self.asked = Some(now);
+        for (partition, seen) in &mut self.partitions {
+            let is_at_end = read.0.get(partition).zip(ends.0.get(partition)).is_some_and(|(read, end)| read >= end);
+            seen.ended = is_at_end.then_some(now);
+        }
+    }
+
+    /// Says up to where the partitions are read, in a query that ends at `end`.
+    pub(crate) fn read_to(&mut self, read: &Offsets, end: &Offsets) {
+        for (partition, seen) in &mut self.partitions {
+            seen.is_done = end.0.get(partition).is_none_or(|end| read.0.get(partition).is_some_and(|read| read >= end));
+        }
+    }
+
+    /// Takes in the event times of a partition's rows; gives how many are further ahead of the clock than they may be.
+    pub(crate) fn observe(
+        &mut self,
+        partition: &TopicPartition,
+        rows: &DataFrame,
+        moment_ms: i64,
+    ) -> PolarsResult<usize> {
+        let bound = self.bound(moment_ms);
+        let times = rows.column(&self.column)?.to_physical_repr();
+        let times = times.i64()?;
+        let (mut newest, mut ahead) = (times.max(), 0);
+        if newest.is_some_and(|newest| newest > bound) {
+            ahead = times.iter().flatten().filter(|time| *time > bound).count();
+            newest = times.iter().flatten().filter(|time| *time <= bound).max();
+        }
+        self.saw(partition, newest, rows.height());
+        Ok(ahead)
+    }
+
+    /// Takes in the newest event time of rows that are not there; says whether it is further ahead of the clock than it may be.
+    pub(crate) fn observe_newest(
+        &mut self,
+        partition: &TopicPartition,
+        newest: Option<i64>,
+        rows: usize,
+        moment_ms: i64,
+    ) -> bool {
+        let bound = self.bound(moment_ms);
+        let is_ahead = newest.is_some_and(|newest| newest > bound);
+        self.saw(partition, newest.filter(|_| !is_ahead), rows);
+        is_ahead
+    }
+
+    /// The newest time that moves the watermark.
+    fn bound(&self, moment_ms: i64) -> i64 {
+        moment_ms.saturating_add(self.ahead_ms).saturating_mul(per_ms(self.unit))
+    }
+
+    fn saw(&mut self, partition: &TopicPartition, newest: Option<i64>, rows: usize) {
+        let at = self.clock.now();
+        let seen = self.partitions.entry(partition.clone()).or_default();
         seen.newest = seen.newest.max(newest);
-        seen.at = self.clock.now();
+        seen.without_time = if seen.newest.is_some() { 0 } else { seen.without_time + rows as u64 };
+        seen.at = at;
+    }
+
+    /// A partition that holds the watermark back although it gives rows, for none of them has a time; and how many they are.
+    pub(crate) fn timeless(&self) -> Option<(&TopicPartition, u64)> {
+        self.partitions.iter().find(|(_, seen)| seen.without_time > 0).map(|(at, seen)| (at, seen.without_time))
     }
 
     /// Moves the watermark to where it is after what was observed.
@@ -85,16 +177,24 @@ impl WatermarkTracker {
     /// Where the watermark would be after what was observed, in the column's unit. It never goes back. Where no partition has
     /// new rows event time stands still, as in Flink: only a partition that is idle among others is passed over.
     pub(crate) fn next(&self, moment_ms: i64) -> Option<i64> {
+        let now = self.clock.now();
+        self.without(moment_ms, |seen| seen.is_idle(now))
+    }
+
+    /// Where the watermark would be if these partitions held it back no longer.
+    fn without(&self, moment_ms: i64, is_passed: impl Fn(&Seen) -> bool) -> Option<i64> {
         if self.by_clock {
             return self.current.max(Some(moment_ms.saturating_mul(per_ms(self.unit)).saturating_sub(self.delay)));
         }
-        let now = self.clock.now();
-        let active: Vec<Seen> =
-            self.partitions.values().filter(|seen| now.saturating_sub(seen.at) < IDLE).copied().collect();
-        let low = if active.iter().any(|seen| seen.newest.is_none()) {
+        let all = || self.partitions.values();
+        let held = || all().filter(|seen| !seen.is_done && !is_passed(seen));
+        let low = if all().all(|seen| seen.is_done) {
+            // The query ends: whatever may still come is not its concern.
+            all().filter_map(|seen| seen.newest).max()
+        } else if held().any(|seen| seen.newest.is_none()) {
             None
         } else {
-            active.iter().filter_map(|seen| seen.newest).min()
+            held().filter_map(|seen| seen.newest).min()
         };
         self.current.max(low.map(|newest| newest.saturating_sub(self.delay)))
     }
@@ -105,14 +205,15 @@ impl WatermarkTracker {
     }
 
     /// The newest time of each partition.
-    pub(crate) fn newest(&self) -> BTreeMap<i32, Option<i64>> {
-        self.partitions.iter().map(|(partition, seen)| (*partition, seen.newest)).collect()
+    pub(crate) fn newest(&self) -> BTreeMap<TopicPartition, Option<i64>> {
+        self.partitions.iter().map(|(partition, seen)| (partition.clone(), seen.newest)).collect()
     }
 
     /// Takes over a watermark and the newest times that were saved; partitions count as read just now.
-    pub(crate) fn restore(&mut self, current: Option<i64>, newest: &BTreeMap<i32, Option<i64>>) {
+    pub(crate) fn restore(&mut self, current: Option<i64>, newest: &BTreeMap<TopicPartition, Option<i64>>) {
         let at = self.clock.now();
-        self.partitions = newest.iter().map(|(partition, newest)| (*partition, Seen { newest: *newest, at })).collect();
+        let seen = |newest: &Option<i64>| Seen { newest: *newest, at, ..Seen::default() };
+        self.partitions = newest.iter().map(|(partition, newest)| (partition.clone(), seen(newest))).collect();
         self.current = current;
     }
 
@@ -157,19 +258,28 @@ mod tests {
         DataFrame::new(times.len(), vec![times.into()]).unwrap()
     }
 
+    fn at(partition: i32) -> TopicPartition {
+        TopicPartition::new("t", partition)
+    }
+
+    fn offsets(at_offsets: [i64; 2]) -> Offsets {
+        Offsets::from_iter(at_offsets.into_iter().zip(0..).map(|(offset, partition)| (at(partition), offset)))
+    }
+
     fn tracker(clock: &Arc<ManualClock>) -> WatermarkTracker {
-        let watermark = Watermark { column: "t".into(), delay: "10ms".into(), delay_ms: 10, by_clock: false };
+        let watermark =
+            Watermark { column: "t".into(), delay: "10ms".into(), delay_ms: 10, by_clock: false, ahead_ms: 1_000 };
         let mut tracker = WatermarkTracker::new(&watermark, TimeUnit::Milliseconds, clock.clone());
-        tracker.expect([0, 1].into_iter());
+        tracker.assign(&offsets([0, 0]));
         tracker
     }
 
     #[test]
     fn it_is_the_minimum_over_partitions() {
         let mut tracker = tracker(&Arc::default());
-        tracker.observe(0, &rows(&[100, 500])).unwrap();
+        tracker.observe(&at(0), &rows(&[100, 500]), 0).unwrap();
         assert_eq!(tracker.advance(0), None, "partition 1 has not been read");
-        tracker.observe(1, &rows(&[200])).unwrap();
+        tracker.observe(&at(1), &rows(&[200]), 0).unwrap();
         assert_eq!(tracker.advance(0), Some(190));
     }
 
@@ -177,13 +287,58 @@ mod tests {
     fn it_never_goes_back_and_an_idle_partition_lets_it_go() {
         let clock = Arc::new(ManualClock::default());
         let mut tracker = tracker(&clock);
-        tracker.observe(0, &rows(&[500])).unwrap();
-        tracker.observe(1, &rows(&[200])).unwrap();
+        tracker.observe(&at(0), &rows(&[500]), 0).unwrap();
+        tracker.observe(&at(1), &rows(&[200]), 0).unwrap();
         assert_eq!(tracker.advance(0), Some(190));
         clock.advance(IDLE);
-        tracker.observe(0, &rows(&[400])).unwrap();
+        tracker.observe(&at(0), &rows(&[400]), 0).unwrap();
+        tracker.ends(&offsets([2, 1]), &offsets([2, 1]));
         assert_eq!(tracker.advance(0), Some(490));
-        tracker.observe(1, &rows(&[210])).unwrap();
+        tracker.observe(&at(1), &rows(&[210]), 0).unwrap();
         assert_eq!(tracker.advance(0), Some(490));
+    }
+
+    #[test]
+    fn a_silent_partition_is_idle_only_at_an_end_that_was_confirmed_just_now() {
+        let clock = Arc::new(ManualClock::default());
+        let mut tracker = tracker(&clock);
+        tracker.observe(&at(0), &rows(&[500]), 0).unwrap();
+        tracker.observe(&at(1), &rows(&[200]), 0).unwrap();
+        tracker.advance(0);
+        clock.advance(IDLE * 3);
+        tracker.observe(&at(0), &rows(&[700]), 0).unwrap();
+        assert_eq!(tracker.advance(0), Some(190), "nobody knows whether partition 1 has rows");
+        assert!(tracker.wants_ends(0));
+        tracker.ends(&offsets([2, 1]), &offsets([9, 5]));
+        assert!(!tracker.wants_ends(0), "it was asked just now");
+        assert_eq!(tracker.advance(0), Some(190), "partition 1 has rows to come");
+        tracker.ends(&offsets([2, 1]), &offsets([9, 1]));
+        clock.advance(END_HOLDS * 2);
+        assert_eq!(tracker.advance(0), Some(190), "rows may have come since");
+        assert!(tracker.wants_ends(0));
+        tracker.ends(&offsets([2, 1]), &offsets([9, 1]));
+        assert_eq!(tracker.advance(0), Some(690));
+    }
+
+    #[test]
+    fn a_partition_that_is_read_to_the_end_of_the_query_holds_nothing_back() {
+        let mut tracker = tracker(&Arc::default());
+        let end = offsets([5, 0]);
+        tracker.read_to(&offsets([2, 0]), &end);
+        tracker.observe(&at(0), &rows(&[300]), 0).unwrap();
+        assert_eq!(tracker.advance(0), Some(290), "partition 1 is empty");
+        tracker.read_to(&offsets([5, 0]), &end);
+        tracker.observe(&at(0), &rows(&[400]), 0).unwrap();
+        assert_eq!(tracker.advance(0), Some(390));
+    }
+
+    #[test]
+    fn a_clock_that_runs_ahead_does_not_move_it() {
+        let mut tracker = tracker(&Arc::default());
+        tracker.assign(&Offsets::from_iter([(at(0), 0)]));
+        assert_eq!(tracker.observe(&at(0), &rows(&[100, 9_000, 1_500, 8_000]), 500).unwrap(), 2);
+        assert_eq!(tracker.advance(500), Some(1_490));
+        assert!(tracker.observe_newest(&at(0), Some(9_000), 1, 500));
+        assert_eq!(tracker.advance(500), Some(1_490));
     }
 }

@@ -44,7 +44,10 @@ impl Pipeline {
     pub fn restore(&mut self, mut saved: Saved) -> PolarsResult<()> {
         self.next_id = saved.facts.next_id;
         self.at(saved.facts.moment_ms);
-        self.positions.clone_from(&saved.facts.positions);
+        if let Some(positions) = &mut self.positions {
+            *positions =
+                saved.facts.positions.iter().map(|(partition, at)| (partition.clone(), (*at).into())).collect();
+        }
         if let Some(watermark) = &mut self.watermark {
             watermark.restore(saved.facts.watermark, &saved.facts.newest);
         }
@@ -62,7 +65,9 @@ impl Pipeline {
 
     fn facts(&self) -> Facts {
         let (next_id, moment_ms) = (self.next_id, self.moment_ms);
-        let mut facts = Facts { next_id, moment_ms, positions: self.positions.clone(), ..Facts::default() };
+        let positions =
+            self.positions.iter().flatten().map(|(partition, at)| (partition.clone(), (*at).into())).collect();
+        let mut facts = Facts { next_id, moment_ms, positions, ..Facts::default() };
         if let Some(watermark) = &self.watermark {
             facts.watermark = watermark.current();
             facts.newest = watermark.newest();

@@ -15,9 +15,10 @@ use super::{OpenSource, Options, Output, RECENT, Step, Trigger};
 use crate::checkpoint::{Checkpoint, CheckpointError, Planned};
 use crate::clock::Clock;
 use crate::pipeline::{Mode, Pipeline};
+use crate::position::Offsets;
 use crate::progress::Progress;
 use crate::result::{LiveResult, State};
-use crate::source::{Offsets, Source, SourceBatch, SourceError};
+use crate::source::{Resumed, Source, SourceBatch, SourceError};
 use out::Out;
 
 mod out;
@@ -85,6 +86,8 @@ struct Reached {
     again: VecDeque<Planned>,
     /// Where a query that takes what is there ends.
     end: Option<Offsets>,
+    /// When the source was last asked which partitions there are.
+    discovered: Duration,
     /// Rows since the state was written, and when that was.
     unsaved: (usize, Duration),
     /// Whether the pipeline has a batch that is not in the sink yet.
@@ -158,6 +161,9 @@ impl Run {
         }
         let Some(reached) = progress else { return Halt::Stopped };
         reached.pipeline.wake();
+        if let Err(halt) = self.resume(source.as_mut(), reached) {
+            return halt;
+        }
         self.result.set_status(|status| status.state = State::Running);
         loop {
             if self.is_stopped() {
@@ -179,21 +185,36 @@ impl Run {
     }
 
     fn begin(&self, source: &mut dyn Source, out: Option<&mut Out>) -> Result<Reached, Halt> {
-        let mut pipeline = Pipeline::new(&self.plan, &source.schema(), Mode::Stream, &self.clock)?;
+        let pipeline = Pipeline::new(&self.plan, &source.schema(), Mode::Stream, &self.clock)?;
         let from = source.start().map_err(Halt::Source)?;
-        pipeline.expect(from.0.keys().copied());
-        let end = match self.options.trigger {
-            Trigger::AvailableNow | Trigger::Once => Some(source.latest().map_err(Halt::Source)?),
-            _ => None,
-        };
-        let (batch, again, unsaved) = (0, VecDeque::new(), (0, self.clock.now()));
-        let mut reached = Reached { pipeline, known: None, from, batch, again, end, unsaved, within: false };
+        let (batch, again, now) = (0, VecDeque::new(), self.clock.now());
+        let (known, end, unsaved, discovered) = (None, None, (0, now), now);
+        let mut reached = Reached { pipeline, known, from, batch, again, end, discovered, unsaved, within: false };
         if let Some(out) = out {
             self.go_on(out, &mut reached)?;
         }
-        let offsets = reached.from.0.iter().map(|(p, at)| (*p, (*at, *at))).collect();
+        let offsets = reached.from.0.iter().map(|(partition, at)| (partition.clone(), (*at, *at))).collect();
         self.result.set_status(|status| status.offsets = offsets);
         Ok(reached)
+    }
+
+    /// Looks which partitions there are now, and goes on in those. Batches that are to be repeated come first: they are read as they
+    /// were planned.
+    fn resume(&self, source: &mut dyn Source, reached: &mut Reached) -> Result<(), Halt> {
+        reached.discovered = self.clock.now();
+        if reached.again.is_empty() {
+            let Resumed { from, lost } = source.resume(&reached.from).map_err(Halt::Source)?;
+            reached.from = from;
+            if lost.is_some() {
+                self.result.set_status(|status| status.data_loss = lost);
+            }
+        }
+        reached.pipeline.assign(&reached.from);
+        if self.ends() && reached.end.is_none() && reached.again.is_empty() {
+            // What appears from now on is the next run's.
+            reached.end = Some(source.latest().map_err(Halt::Source)?.only(&reached.from));
+        }
+        Ok(())
     }
 
     /// Runs one batch, if there is one; gives the time to rest after it.
@@ -240,10 +261,10 @@ impl Run {
             watermark_ms: reached.pipeline.watermark_ms(),
             offsets: (from, to.clone()),
         };
-        let readers = source.readers();
+        let (readers, failing) = (source.readers(), source.failing());
         self.result.apply(&output.changes, |status| {
-            status.readers = readers;
-            facts.write(status, &output, progress.watermark_ms, &to);
+            (status.readers, status.failing) = (readers, failing);
+            facts.write(status, &output, progress.watermark_ms, [&progress.offsets.0, &to]);
         })?;
         if let Some(out) = out.as_deref_mut() {
             self.hand_on(out, reached, output, committed, &mut progress)?;
@@ -271,20 +292,42 @@ impl Run {
         }))
     }
 
+    /// Whether the query ends by itself, when it has read what was there.
+    fn ends(&self) -> bool {
+        matches!(self.options.trigger, Trigger::AvailableNow | Trigger::Once)
+    }
+
     /// The range of a new batch: that of the rows that are there, or none where something has waited for time to go on.
-    fn choose(&self, source: &mut dyn Source, reached: &Reached) -> Result<Option<Planned>, Halt> {
-        let from = reached.from.clone();
-        if reached.end.as_ref().is_some_and(|end| from.distance_to(end) == 0) {
-            return Err(Halt::Done);
+    fn choose(&self, source: &mut dyn Source, reached: &mut Reached) -> Result<Option<Planned>, Halt> {
+        let is_unasked = self.clock.now().saturating_sub(reached.discovered) >= source.discovery_interval();
+        if reached.end.is_none() && (self.ends() || is_unasked) {
+            self.resume(source, reached)?;
         }
-        let mut to =
-            source.available(&from, self.options.max_rows, Duration::from_millis(100)).map_err(Halt::Source)?;
-        if let Some(end) = &reached.end {
-            to = to.up_to(&from, end);
+        let from = reached.from.clone();
+        let mut to = from.clone();
+        let is_done = match &reached.end {
+            Some(end) => {
+                reached.pipeline.read_to(&from, end);
+                from.distance_to(end) == 0
+            }
+            None => false,
+        };
+        if !is_done {
+            to = source.available(&from, self.options.max_rows, Duration::from_millis(100)).map_err(Halt::Source)?;
         }
         let at = self.clock.since_epoch_ms();
+        match &reached.end {
+            Some(end) => {
+                to = to.up_to(&from, end);
+                reached.pipeline.read_to(&to, end);
+            }
+            None if reached.pipeline.wants_ends(at) => {
+                reached.pipeline.ends(&to, &source.latest().map_err(Halt::Source)?);
+            }
+            None => {}
+        }
         if to == from && !reached.pipeline.is_due(at) {
-            return Ok(None);
+            return if is_done { Err(Halt::Done) } else { Ok(None) };
         }
         Ok(Some(Planned { batch: reached.batch, from, to, at: Some(at), ran: None, committed: false }))
     }

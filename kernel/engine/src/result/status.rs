@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::position::TopicPartition;
+
 /// What a query does now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum State {
@@ -45,6 +47,14 @@ pub struct Status {
     pub last_dead_letter: Option<String>,
     /// Why a frame that rows are looked up in could not be read anew, as long as it could not.
     pub stale: Option<String>,
+    /// Rows whose time is so far ahead of the clock that it does not move the watermark.
+    pub ahead_rows: u64,
+    /// Why the watermark does not go on although rows come.
+    pub held_back: Option<String>,
+    /// Why a part of the source cannot be read on at the moment, while other parts can.
+    pub failing: Option<String>,
+    /// What can no longer be read, where the query was told to go on all the same.
+    pub data_loss: Option<String>,
     /// What is asked otherwise than before by a query that goes on from a checkpoint, line by line: then (-) and now (+).
     pub changed: Option<String>,
     /// The watermark, in milliseconds since the epoch.
@@ -56,5 +66,18 @@ pub struct Status {
     /// The topic read.
     pub topic: Option<String>,
     /// For each partition, the first offset read and the one after the last.
-    pub offsets: BTreeMap<i32, (i64, i64)>,
+    pub offsets: BTreeMap<TopicPartition, (i64, i64)>,
+}
+
+impl Status {
+    /// What a reader must know of the numbers: what they lack, and what they wait for.
+    #[must_use]
+    pub fn notes(&self) -> Vec<String> {
+        let ahead = (self.ahead_rows > 0).then(|| {
+            format!("the times of {} rows are too far ahead of the clock to move the watermark", self.ahead_rows)
+        });
+        let lost = self.data_loss.as_ref().map(|lost| format!("records are gone that were not read: {lost}"));
+        let held_back = self.held_back.clone();
+        [lost, self.failing.clone(), self.stale.clone(), held_back, ahead].into_iter().flatten().collect()
+    }
 }

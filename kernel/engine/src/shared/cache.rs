@@ -7,7 +7,8 @@ use std::sync::Arc;
 use plan::RowFilter;
 use polars::prelude::{DataFrame, PlSmallStr, PolarsResult};
 
-use crate::source::{DeadLetter, LeftOut, Offsets, PartitionRows, Reach, SourceBatch};
+use crate::position::{Offsets, Reach, TopicPartition};
+use crate::source::{DeadLetter, LeftOut, PartitionRows, SourceBatch};
 
 /// Bytes that may be kept for readers that have not come so far yet.
 pub(super) const MOST_BYTES: usize = 64 << 20;
@@ -29,7 +30,7 @@ pub(super) enum Place {
 
 #[derive(Default)]
 pub(super) struct Cache {
-    partitions: BTreeMap<i32, Partition>,
+    partitions: BTreeMap<TopicPartition, Partition>,
     readers: BTreeMap<u64, Reader>,
     next: u64,
 }
@@ -88,7 +89,7 @@ impl Segment {
     }
 
     fn height(&self) -> usize {
-        let left = self.left_out.map_or(0, |left| left.rows);
+        let left = self.left_out.as_ref().map_or(0, |left| left.rows);
         self.rows.as_ref().map_or(0, DataFrame::height) + self.dead.len() + left
     }
 }
@@ -162,7 +163,7 @@ impl Cache {
 
     /// Where the next segments begin.
     pub(super) fn head(&self) -> Offsets {
-        Offsets(self.partitions.iter().map(|(partition, held)| (*partition, held.end)).collect())
+        self.partitions.iter().map(|(partition, held)| (partition.clone(), held.end)).collect()
     }
 
     /// Where a reader is that has read up to `from`. One that nobody else reads with takes the head along.
@@ -170,7 +171,7 @@ impl Cache {
         let mut place = self.place_of(from, wanted, max_rows);
         let others = self.readers.iter().any(|(other, its)| *other != reader && its.at.is_some());
         if !self.is_here(from) && !others {
-            self.partitions = from.0.iter().map(|(partition, at)| (*partition, Partition::new(*at))).collect();
+            self.partitions = from.0.iter().map(|(partition, at)| (partition.clone(), Partition::new(*at))).collect();
             place = Place::AtHead;
         }
         self.readers.entry(reader).or_default().at = (place != Place::Apart).then(|| from.clone());
@@ -185,12 +186,13 @@ impl Cache {
     }
 
     fn place_of(&self, from: &Offsets, wanted: Wanted<'_>, max_rows: usize) -> Place {
-        let serves = |(partition, held): (&i32, &Partition)| held.reach(from.0[partition], wanted, 1).is_some();
+        let serves =
+            |(partition, held): (&TopicPartition, &Partition)| held.reach(from.0[partition], wanted, 1).is_some();
         if !self.is_here(from) || !self.partitions.iter().all(serves) {
             return Place::Apart;
         }
         let to = from.shared_out(max_rows, |partition, at, share| {
-            let held = self.partitions.get(&partition)?;
+            let held = self.partitions.get(partition)?;
             let (to, rows) = held.reach(at, wanted, share)?;
             Some(Reach { to, rows, more: to < held.end })
         });
@@ -221,11 +223,13 @@ impl Cache {
     pub(super) fn push(&mut self, from: &Offsets, to: &Offsets, batch: SourceBatch, reading: &Reading) {
         let reading = Arc::new(reading.clone());
         let SourceBatch { parts, dead_letters, left_out } = batch;
-        let mut left_out: BTreeMap<i32, LeftOut> = left_out.into_iter().map(|left| (left.partition, left)).collect();
-        let mut parts: BTreeMap<i32, PartitionRows> = parts.into_iter().map(|part| (part.partition, part)).collect();
-        let mut dead: BTreeMap<i32, Vec<DeadLetter>> = BTreeMap::new();
+        let mut left_out: BTreeMap<_, LeftOut> =
+            left_out.into_iter().map(|left| (left.partition.clone(), left)).collect();
+        let mut parts: BTreeMap<_, PartitionRows> =
+            parts.into_iter().map(|part| (part.partition.clone(), part)).collect();
+        let mut dead: BTreeMap<_, Vec<DeadLetter>> = BTreeMap::new();
         for letter in dead_letters {
-            dead.entry(letter.partition).or_default().push(letter);
+            dead.entry(letter.partition.clone()).or_default().push(letter);
         }
         for (partition, end) in &to.0 {
             let begun = from.0.get(partition).copied().unwrap_or(*end);
@@ -268,13 +272,13 @@ impl Cache {
                 }
                 at = segment.to;
                 batch.dead_letters.extend(segment.dead.iter().cloned());
-                if let Some(more) = segment.left_out {
-                    let left = left_out.unwrap_or(LeftOut { rows: 0, newest: None, ..more });
-                    let newest = left.newest.max(more.newest);
-                    left_out = Some(LeftOut { rows: left.rows + more.rows, newest, ..more });
+                if let Some(more) = &segment.left_out {
+                    let (rows, newest) = left_out.map_or((0, None), |left| (left.rows, left.newest));
+                    let (rows, newest) = (rows + more.rows, newest.max(more.newest));
+                    left_out = Some(LeftOut { partition: partition.clone(), rows, newest });
                 }
                 let Some(rows) = &segment.rows else { continue };
-                append(&mut all, *partition, narrowed(rows, wanted.columns)?, segment.newest_ms)?;
+                append(&mut all, partition, narrowed(rows, wanted.columns)?, segment.newest_ms)?;
             }
             if at != *end {
                 return Ok(None);
@@ -306,12 +310,12 @@ impl Cache {
 
 fn append(
     all: &mut Option<PartitionRows>,
-    partition: i32,
+    partition: &TopicPartition,
     rows: DataFrame,
     newest_ms: Option<i64>,
 ) -> PolarsResult<()> {
     match all {
-        None => *all = Some(PartitionRows { partition, rows, newest_ms }),
+        None => *all = Some(PartitionRows { partition: partition.clone(), rows, newest_ms }),
         Some(all) => {
             all.newest_ms = all.newest_ms.max(newest_ms);
             match all.rows.width() {

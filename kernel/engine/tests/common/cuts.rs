@@ -57,8 +57,8 @@ impl Cuts {
 
 /// All partitions.
 pub(crate) const ALL: [i32; PARTITIONS as usize] = [0, 1, 2];
-/// Those of two logs that are read as one. The whole numbers them in turns: they keep their order.
-pub(crate) const SIDES: [&[i32]; 2] = [&[0, 2], &[1]];
+/// Those of two logs that are read as one, which has those of the second log behind those of the first.
+pub(crate) const SIDES: [&[i32]; 2] = [&[0, 1], &[2]];
 
 /// Opens the log of these partitions, which are numbered from 0 in it.
 pub(crate) fn open(rows: &[Row], partitions: &[i32]) -> OpenSource {
@@ -83,7 +83,7 @@ pub(crate) fn batches<T: Clone>(rows: &[T], cuts: &[usize]) -> Vec<Vec<T>> {
 pub(crate) struct Run {
     plan: Plan,
     source: Box<dyn Source>,
-    partitions: Vec<i32>,
+    partitions: Offsets,
     restarts: Vec<usize>,
     states: States,
     append: bool,
@@ -99,12 +99,11 @@ impl Run {
     pub(crate) fn begin(plan: &Plan, open: &OpenSource, cuts: &Cuts, append: bool) -> PolarsResult<Run> {
         let mut source = open(&plan.source_columns()).unwrap();
         let (first, last) = (source.start().unwrap(), source.latest().unwrap());
-        let partitions: Vec<i32> = first.0.keys().copied().collect();
         Ok(Run {
-            pipeline: pipeline(plan, source.as_ref(), &partitions, append)?,
+            pipeline: pipeline(plan, source.as_ref(), &first, append)?,
             plan: plan.clone(),
             source,
-            partitions,
+            partitions: first.clone(),
             restarts: cuts.restarts.clone(),
             states: States::default(),
             append,
@@ -132,10 +131,10 @@ impl Run {
     }
 }
 
-fn pipeline(plan: &Plan, source: &dyn Source, partitions: &[i32], append: bool) -> PolarsResult<Pipeline> {
+fn pipeline(plan: &Plan, source: &dyn Source, partitions: &Offsets, append: bool) -> PolarsResult<Pipeline> {
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
     let mut pipeline = Pipeline::new(plan, &source.schema(), Mode::Stream, &clock)?;
-    pipeline.expect(partitions.iter().copied());
+    pipeline.assign(partitions);
     if append {
         pipeline.append();
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::{Offsets, OpenSource, PartitionRows, Source, SourceBatch, SourceError};
+use engine::{Offsets, OpenSource, PartitionRows, Source, SourceBatch, SourceError, TopicPartition};
 use polars::prelude::*;
 
 /// Opens a log that has these rows in its partitions, and gives no more than so many of each at a time.
@@ -22,8 +22,8 @@ struct Log {
 }
 
 impl Log {
-    fn of(&self, partition: i32) -> &DataFrame {
-        &self.partitions[partition as usize]
+    fn of(&self, partition: &TopicPartition) -> &DataFrame {
+        &self.partitions[partition.partition as usize]
     }
 
     /// The columns that are wanted, which may be none.
@@ -35,21 +35,23 @@ impl Log {
 
 impl Source for Log {
     fn schema(&self) -> SchemaRef {
-        self.wanted(self.of(0)).schema().clone()
+        self.wanted(&self.partitions[0]).schema().clone()
     }
 
     fn start(&mut self) -> Result<Offsets, SourceError> {
-        Ok(Offsets((0..).zip(self.partitions.iter().map(|_| 0)).collect()))
+        Ok((0..).zip(self.partitions.iter().map(|_| 0)).collect())
     }
 
     fn latest(&mut self) -> Result<Offsets, SourceError> {
-        Ok(Offsets((0..).zip(self.partitions.iter().map(|rows| rows.height() as i64)).collect()))
+        Ok((0..).zip(self.partitions.iter().map(|rows| rows.height() as i64)).collect())
     }
 
     fn available(&mut self, from: &Offsets, max_rows: usize, _: Duration) -> Result<Offsets, SourceError> {
         let each = (max_rows / self.partitions.len()).max(1).min(self.at_a_time) as i64;
-        let to = |(partition, at): (&i32, &i64)| (*partition, (at + each).min(self.of(*partition).height() as i64));
-        Ok(Offsets(from.0.iter().map(to).collect()))
+        let to = |(partition, at): (&TopicPartition, &i64)| {
+            (partition.clone(), (at + each).min(self.of(partition).height() as i64))
+        };
+        Ok(from.0.iter().map(to).collect())
     }
 
     fn read(&mut self, from: &Offsets, to: &Offsets) -> Result<SourceBatch, SourceError> {
@@ -57,8 +59,8 @@ impl Source for Log {
         for (partition, end) in &to.0 {
             let start = from.0[partition];
             if *end > start {
-                let rows = self.wanted(&self.of(*partition).slice(start, (end - start) as usize));
-                batch.parts.push(PartitionRows { partition: *partition, rows, newest_ms: None });
+                let rows = self.wanted(&self.of(partition).slice(start, (end - start) as usize));
+                batch.parts.push(PartitionRows { partition: partition.clone(), rows, newest_ms: None });
             }
         }
         Ok(batch)

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use engine::{
     Clock, Frame, LiveResult, ManualClock, Mode, Offsets, OpenSource, PartitionRows, Pipeline, Source, SourceBatch,
-    SourceError, Status,
+    SourceError, Status, TopicPartition,
 };
 use plan::{Plan, tumbling};
 use polars::prelude::*;
@@ -89,23 +89,23 @@ impl Source for Log {
     }
 
     fn start(&mut self) -> Result<Offsets, SourceError> {
-        Ok(Offsets((0..PARTITIONS).map(|partition| (partition, 0)).collect()))
+        Ok((0..PARTITIONS).map(|partition| (partition, 0)).collect())
     }
 
     fn latest(&mut self) -> Result<Offsets, SourceError> {
-        Ok(Offsets((0..PARTITIONS).map(|partition| (partition, self.of(partition).len() as i64)).collect()))
+        Ok((0..PARTITIONS).map(|partition| (partition, self.of(partition).len() as i64)).collect())
     }
 
     fn available(&mut self, from: &Offsets, max_rows: usize, _: Duration) -> Result<Offsets, SourceError> {
         let each = (max_rows as i64 / i64::from(PARTITIONS)).max(1);
         let end = self.latest()?;
-        Ok(Offsets(from.0.iter().map(|(partition, at)| (*partition, (at + each).min(end.0[partition]))).collect()))
+        Ok(from.0.iter().map(|(partition, at)| (partition.clone(), (at + each).min(end.0[partition]))).collect())
     }
 
     fn read(&mut self, from: &Offsets, to: &Offsets) -> Result<SourceBatch, SourceError> {
-        let part = |(partition, end): (&i32, &i64)| {
-            let rows = table(&self.of(*partition)[from.0[partition] as usize..*end as usize], self.is_right);
-            PartitionRows { partition: *partition, rows, newest_ms: None }
+        let part = |(partition, end): (&TopicPartition, &i64)| {
+            let rows = table(&self.of(partition.partition)[from.0[partition] as usize..*end as usize], self.is_right);
+            PartitionRows { partition: partition.clone(), rows, newest_ms: None }
         };
         Ok(SourceBatch { parts: to.0.iter().map(part).collect(), dead_letters: Vec::new(), ..SourceBatch::default() })
     }
@@ -149,11 +149,11 @@ pub(crate) fn run((plan, open): &Frame, cuts: &[[usize; 4]], restarts: &[usize])
     let schema = source.schema();
     let begin = || Pipeline::new(plan, &schema, Mode::Stream, &clock).unwrap();
     let (mut pipeline, mut states) = (begin(), States::default());
-    pipeline.expect(0..2 * PARTITIONS);
+    pipeline.assign(&source.start().unwrap());
     states.keep(&mut pipeline).unwrap();
     let result = LiveResult::new(plan.schema().clone(), Status::default());
     let (mut late, end) = (0, open(&plan.source_columns()).unwrap().latest().unwrap());
-    let mut from = Offsets((0..2 * PARTITIONS).map(|partition| (partition, 0)).collect());
+    let mut from = source.start().unwrap();
     for (number, cut) in cuts.iter().chain([&[usize::MAX; 4]]).enumerate() {
         if restarts.contains(&number) {
             pipeline = begin();
@@ -174,19 +174,19 @@ pub(crate) fn run((plan, open): &Frame, cuts: &[[usize; 4]], restarts: &[usize])
 }
 
 fn advanced(from: &Offsets, end: &Offsets, cut: &[usize; 4]) -> Offsets {
-    let cut: BTreeMap<i32, usize> = (0..).zip(*cut).collect();
-    let to = |(partition, at): (&i32, &i64)| {
+    let to = |(partition, at): (&TopicPartition, &i64)| {
         let left = end.0[partition] - at;
-        (*partition, at + left.min(i64::try_from(cut[partition]).unwrap_or(i64::MAX)))
+        let cut = cut[partition.partition as usize * 2 + partition.scan as usize];
+        (partition.clone(), at + left.min(i64::try_from(cut).unwrap_or(i64::MAX)))
     };
-    Offsets(from.0.iter().map(to).collect())
+    from.0.iter().map(to).collect()
 }
 
 /// The rows of each side that are not late, and how many are: what the watermark says by its definition.
 pub(crate) fn on_time(left: &[Row], right: &[Row], cuts: &[[usize; 4]]) -> ([Vec<Row>; 2], usize) {
     let (mut kept, mut late) = ([Vec::new(), Vec::new()], 0);
     let (mut newest, mut watermark): (BTreeMap<usize, i64>, Option<i64>) = (BTreeMap::new(), None);
-    // A partition's number in the whole says its side.
+    // The partitions of both sides in turns.
     let of = |number: usize| of_partition([left, right][number % 2], number as i32 / 2);
     let mut rest: Vec<std::vec::IntoIter<Row>> = (0..4).map(|number| of(number).into_iter()).collect();
     for cut in cuts.iter().chain([&[usize::MAX; 4]]) {

@@ -59,7 +59,7 @@ impl Running {
         let row = |n: i64| Row { partition: 0, time: Some(n), key: Some(n as u8), rank: None, number: n };
         // Two partitions are one batch.
         let parts = [0, 1].map(|partition| PartitionRows {
-            partition,
+            partition: partition.into(),
             rows: table(&[row(i64::from(partition))], false),
             newest_ms: None,
         });
@@ -162,7 +162,7 @@ fn as_of_a_time_it_is_read_anew_too() {
     let mut running = Running::new(&plan);
     let mut rate = || {
         let row = Row { partition: 0, time: None, key: None, rank: None, number: 5 };
-        let parts = vec![PartitionRows { partition: 0, rows: table(&[row], false), newest_ms: None }];
+        let parts = vec![PartitionRows { partition: 0.into(), rows: table(&[row], false), newest_ms: None }];
         running.1.advance(Duration::from_secs(3600));
         running.0.execute(parts).unwrap().changes.rows.column("rate").unwrap().i64().unwrap().get(0)
     };
