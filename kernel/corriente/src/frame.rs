@@ -1,10 +1,10 @@
-//! The streaming frame that a notebook holds: a plan and the way to its source. A cheap handle; every method takes
+//! The streaming frame that a notebook holds: a plan, which says what is read and what is made of it. A cheap handle; every method takes
 //! `&self` and gives a new frame, so that nothing is ever moved away. Nothing is read before a frame is shown,
 //! collected or started.
 
 use std::sync::Arc;
 
-use engine::{CollectError, OpenSource};
+use engine::{CollectError, OpenSource, PhysicalPlan};
 use plan::{Moment, Plan, PlanError, StateFunction, Window};
 use polars::prelude::{DataFrame, DataType, Expr, PolarsResult, SchemaRef, SortMultipleOptions, all, col};
 
@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 
 use crate::cell;
 use crate::exprs::{Exprs, Predicate};
+use crate::read::connectors;
 
 /// A lazy DataFrame over a stream that never ends.
 ///
@@ -31,15 +32,26 @@ use crate::exprs::{Exprs, Predicate};
 #[derive(Clone)]
 pub struct StreamFrame {
     pub(crate) plan: Plan,
-    pub(crate) open: OpenSource,
 }
 
 impl StreamFrame {
-    /// A frame over a source of your own.
+    /// A frame over a source of your own, which is registered as a connector under this name: `open` opens it for the named
+    /// columns, in the order of `schema`. One that had the name before is replaced; queries that run stay as they are.
     #[must_use]
-    pub fn new(plan: Plan, open: OpenSource) -> StreamFrame {
+    pub fn from_source(name: impl Into<String>, schema: SchemaRef, open: OpenSource) -> StreamFrame {
+        let name = name.into();
+        connectors().register(name.clone(), Arc::new(move |_, columns| open(columns)));
+        StreamFrame::new(Plan::source(name, schema))
+    }
+
+    pub(crate) fn new(plan: Plan) -> StreamFrame {
         offer(&plan);
-        StreamFrame { plan, open }
+        StreamFrame { plan }
+    }
+
+    /// The way to the rows that the frame begins with.
+    pub(crate) fn open(&self) -> OpenSource {
+        connectors().open(&self.plan)
     }
 
     /// The columns and their types.
@@ -207,28 +219,15 @@ impl StreamFrame {
         self.with(self.plan.with_state(&keys, function))
     }
 
-    pub(crate) fn parts(&self) -> engine::Frame {
-        (self.plan.clone(), Arc::clone(&self.open))
-    }
-
     /// The rows of this frame and of others, as Spark's `union`: `cards.union([&transfers, &cash])`. Their columns must be the
     /// same; a watermark, windows and everything else that has a state come after it. The watermark of the whole is the lowest of
     /// all their partitions.
     #[must_use]
     #[track_caller]
     pub fn union<'a>(&self, others: impl IntoIterator<Item = &'a StreamFrame>) -> StreamFrame {
-        let mut frames = vec![self.parts()];
-        frames.extend(others.into_iter().map(StreamFrame::parts));
-        StreamFrame::united(&frames)
-    }
-
-    // Not generic, so that a cell does not compile it.
-    #[track_caller]
-    fn united(frames: &[engine::Frame]) -> StreamFrame {
-        match engine::union(frames) {
-            Ok((plan, open)) => StreamFrame::new(plan, open),
-            Err(error) => cell::fail("PlanError", &error.to_string()),
-        }
+        let mut plans = vec![self.plan.clone()];
+        plans.extend(others.into_iter().map(|other| other.plan.clone()));
+        self.with(Plan::union(&plans))
     }
 
     /// Sorts the rows of an aggregation, as Polars' `sort`. A stream itself has no end and is not sorted: keep its first rows
@@ -283,7 +282,7 @@ impl StreamFrame {
     /// # Errors
     /// When the source cannot be read, an expression fails on the rows, or the cell is interrupted.
     pub fn collect(&self) -> Result<DataFrame, CollectError> {
-        let collected = engine::collect(&self.plan, &self.open, |_| !cell::interrupted())?;
+        let collected = engine::collect(&self.plan, &self.open(), |_| !cell::interrupted())?;
         let dead = collected.dead_letters.len();
         if let Some(last) = collected.dead_letters.last() {
             let records = if dead == 1 { "record" } else { "records" };
@@ -295,22 +294,23 @@ impl StreamFrame {
         Ok(collected.frame)
     }
 
-    /// The plan in words, the last step first and the source last.
+    /// The plan in words, the last step first and the source last: as it was said, and as it runs, with filters as early as they
+    /// can be, without columns that nobody uses, and with what is remembered.
     #[must_use]
     pub fn explain(&self) -> String {
-        self.plan.explain()
+        engine::explain(&self.plan)
     }
 
-    /// The plan as it runs: with filters as early as they can be, and without columns that nobody uses.
+    /// The plan as it runs.
     #[must_use]
     pub fn explain_optimized(&self) -> String {
-        self.plan.explain_optimized()
+        PhysicalPlan::of(&self.plan).explain()
     }
 
     #[track_caller]
     pub(crate) fn with(&self, plan: Result<Plan, PlanError>) -> StreamFrame {
         match plan {
-            Ok(plan) => StreamFrame::new(plan, Arc::clone(&self.open)),
+            Ok(plan) => StreamFrame::new(plan),
             Err(error) => cell::fail("PlanError", &error.to_string()),
         }
     }
@@ -336,7 +336,7 @@ impl StreamGroupBy {
     /// values. For anything else the groups' rows are kept. [`StreamFrame::explain`] says what is kept, how much of it there may
     /// be, and how far an approximate value may be off. `first` and `last` go by the windows' time, then partition and offset.
     ///
-    /// [`approx_quantile`]: plan::approx_quantile
+    /// [`approx_quantile`]: engine::approx_quantile
     #[must_use]
     #[track_caller]
     pub fn agg(&self, aggs: impl Exprs) -> StreamFrame {

@@ -1,9 +1,9 @@
-//! A plan as a picture, of a frame or of a query that runs.
+//! A plan as it runs as a picture, of a frame or of a query.
 
 use std::fmt;
 
 use display::GraphNode;
-use engine::Status;
+use engine::{PhysicalPlan, Status};
 use link::Bundle;
 use plan::Plan;
 
@@ -19,7 +19,7 @@ pub struct PlanGraph {
 }
 
 impl StreamFrame {
-    /// The plan as a picture, as Polars' `show_graph`: what is read of the sources, every step, and what is remembered.
+    /// The plan as it runs as a picture, as Polars' `show_graph`: what is read of the sources, every step, and what is remembered.
     ///
     /// ```no_run
     /// # use corriente::prelude::*;
@@ -45,15 +45,15 @@ impl StreamingQuery {
 
 impl PlanGraph {
     fn new(plan: &Plan) -> PlanGraph {
-        let node = |part: plan::Part| GraphNode {
+        let node = |part: engine::Part| GraphNode {
             title: part.title,
             details: part.details,
             note: part.state,
             is_source: part.is_source,
             inputs: part.inputs,
         };
-        let nodes = plan.graph().into_iter().map(node).collect();
-        PlanGraph { title: format!("The plan of {}", plan.title()), nodes, words: plan.explain() }
+        let nodes = PhysicalPlan::of(plan).graph().into_iter().map(node).collect();
+        PlanGraph { title: format!("The plan of {}", plan.title()), nodes, words: engine::explain(plan) }
     }
 
     fn running(mut self, status: &Status) -> PlanGraph {

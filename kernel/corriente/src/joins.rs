@@ -1,9 +1,8 @@
 //! Joins of a stream: with a frame that stands beside it, and with another stream.
 
-use plan::{Asof, PlanError, Refreshed, Table, Within};
+use plan::{Asof, Refreshed, Table, Within};
 use polars::prelude::{DataFrame, Expr, JoinType};
 
-use crate::cell;
 use crate::exprs::Exprs;
 use crate::frame::StreamFrame;
 
@@ -91,23 +90,15 @@ impl StreamFrame {
         how: &JoinType,
         within: &Within,
     ) -> StreamFrame {
-        made(engine::join_stream(&self.parts(), &other.parts(), (left, right), how, within))
+        self.with(self.plan.join_stream(&other.plan, left, right, how, within))
     }
 
     #[track_caller]
     fn nearest(&self, other: Other, by_left: &[Expr], by_right: &[Expr], on: &Asof) -> StreamFrame {
         match other {
             Other::Table(table) => self.with(self.plan.join_asof(table, by_left, by_right, on)),
-            Other::Stream(stream) => made(engine::join_asof(&self.parts(), &stream.parts(), (by_left, by_right), on)),
+            Other::Stream(stream) => self.with(self.plan.join_stream_asof(&stream.plan, by_left, by_right, on)),
         }
-    }
-}
-
-#[track_caller]
-fn made(frame: Result<engine::Frame, PlanError>) -> StreamFrame {
-    match frame {
-        Ok((plan, open)) => StreamFrame::new(plan, open),
-        Err(error) => cell::fail("PlanError", &error.to_string()),
     }
 }
 

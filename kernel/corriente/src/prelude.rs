@@ -14,5 +14,5 @@ pub use crate::tokio;
 pub use crate::write::StreamWriter;
 pub use connectors::{OnDataLoss, StartingOffsets};
 pub use display::{Chart, area, bar, line, points};
-pub use engine::{OutputMode, Trigger};
-pub use plan::{Moment, Row, Window, approx_quantile, asof, hopping, refreshed, session, tumbling, within};
+pub use engine::{OutputMode, Trigger, approx_quantile};
+pub use plan::{Moment, Row, Window, asof, hopping, refreshed, session, tumbling, within};

@@ -1,13 +1,15 @@
 //! The way to a frame over a Kafka topic: where, which topic, which format.
 
+mod kafka;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use connectors::{KafkaOptions, KafkaSource, OnDataLoss, StartingOffsets};
-use engine::{OpenSource, Sharing, Source, SourceError};
+use connectors::{KafkaOptions, OnDataLoss, StartingOffsets};
+use engine::{Connectors, SourceError};
 use plan::Plan;
-use polars::prelude::{PlSmallStr, Schema, SchemaRef};
+use polars::prelude::{Schema, SchemaRef};
 
 use crate::StreamFrame;
 
@@ -129,18 +131,7 @@ impl KafkaReader {
             None => connectors::sample_schema(&options)?.schema,
         };
         offer_topics(options.clone());
-        let name = format!("kafka {} at {}", options.topic, options.bootstrap);
-        let plan = Plan::source(name, schema.clone());
-        // Frames of other columns and types are decoded otherwise.
-        let KafkaOptions { bootstrap, topic, settings, start, on_data_loss, .. } = &options;
-        let identity = format!("{:?}", (bootstrap, topic, settings, start, on_data_loss, &schema));
-        let all = schema.clone();
-        let open: OpenSource = Arc::new(move |columns: &[PlSmallStr]| {
-            let columns = columns.iter().map(ToString::to_string).collect();
-            let source = KafkaSource::open(options.clone(), schema.clone(), Some(columns))?;
-            Ok(Box::new(source) as Box<dyn Source>)
-        });
-        Ok(StreamFrame::new(plan, sharing().share(&identity, all, open)))
+        Ok(StreamFrame::new(Plan::scan(kafka::scan(&options, schema).format("json"))))
     }
 }
 
@@ -159,10 +150,14 @@ fn interval(text: &str) -> Result<Duration, SourceError> {
     })
 }
 
-/// The sources of this process that several queries read together.
-fn sharing() -> &'static Sharing {
-    static SHARING: OnceLock<Sharing> = OnceLock::new();
-    SHARING.get_or_init(Sharing::default)
+/// The connectors of this process. Kafka's is there from the start; a source of one's own is registered with its frame.
+pub(crate) fn connectors() -> &'static Connectors {
+    static CONNECTORS: OnceLock<Connectors> = OnceLock::new();
+    CONNECTORS.get_or_init(|| {
+        let connectors = Connectors::default();
+        connectors.register(kafka::NAME, Arc::new(kafka::open));
+        connectors
+    })
 }
 
 /// Has completion know the broker's topics; in the background, for it is a convenience.

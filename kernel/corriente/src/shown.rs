@@ -67,7 +67,7 @@ fn start(frame: &StreamFrame) -> std::io::Result<LiveResult> {
     if let Some(result) = queries().view(&name, frame) {
         return Ok(result);
     }
-    let query = Query::start(&name, &frame.plan, Arc::clone(&frame.open), Options::default())?;
+    let query = Query::start(&name, &frame.plan, frame.open(), Options::default())?;
     let result = query.result().clone();
     queries().add(&name, query);
     Ok(result)

@@ -3,9 +3,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
-use engine::OpenSource;
 use plan::{PlanError, SqlTable};
 use polars::prelude::DataFrame;
 
@@ -27,7 +26,7 @@ pub fn register(name: impl Into<String>, frame: &impl Table) {
 }
 
 // Not generic, so that a cell does not compile it.
-fn keep(name: String, table: SqlTable<OpenSource>) {
+fn keep(name: String, table: SqlTable) {
     tables().insert(name, table);
 }
 
@@ -77,17 +76,17 @@ impl StreamFrame {
 pub trait Table {
     /// What the name stands for.
     #[doc(hidden)]
-    fn table(&self) -> SqlTable<OpenSource>;
+    fn table(&self) -> SqlTable;
 }
 
 impl Table for StreamFrame {
-    fn table(&self) -> SqlTable<OpenSource> {
-        SqlTable::Stream(self.plan.clone(), Arc::clone(&self.open))
+    fn table(&self) -> SqlTable {
+        SqlTable::Stream(self.plan.clone())
     }
 }
 
 impl Table for DataFrame {
-    fn table(&self) -> SqlTable<OpenSource> {
+    fn table(&self) -> SqlTable {
         SqlTable::Still(self.clone())
     }
 }
@@ -104,16 +103,15 @@ impl fmt::Debug for SqlError {
 }
 
 fn asked(query: &str, itself: Option<&StreamFrame>) -> Result<StreamFrame, SqlError> {
-    let mut all: Vec<(String, SqlTable<OpenSource>)> = tables().clone().into_iter().collect();
+    let mut all: Vec<(String, SqlTable)> = tables().clone().into_iter().collect();
     if let Some(frame) = itself {
         all.retain(|(name, _)| name != "self");
         all.push(("self".to_owned(), frame.table()));
     }
-    let (plan, open) = plan::sql(query, &all, engine::union)?;
-    Ok(StreamFrame::new(plan, open))
+    Ok(StreamFrame::new(plan::sql(query, &all)?))
 }
 
-type Tables = BTreeMap<String, SqlTable<OpenSource>>;
+type Tables = BTreeMap<String, SqlTable>;
 
 /// The registered frames of this process.
 fn tables() -> MutexGuard<'static, Tables> {

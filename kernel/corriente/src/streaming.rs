@@ -241,7 +241,7 @@ impl Queries {
 
     /// The result of a frame that a running query has, or has the rows for.
     pub(crate) fn view(&self, name: &str, frame: &StreamFrame) -> Option<LiveResult> {
-        self.list().iter().find_map(|query| query.query().view(name, &frame.plan, &frame.open))
+        self.list().iter().find_map(|query| query.query().view(name, &frame.plan))
     }
 
     fn list(&self) -> Vec<StreamingQuery> {

@@ -5,7 +5,6 @@ mod records;
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use connectors::{KafkaOptions, KafkaSink, KafkaSinkOptions, ParquetSink, RecordForm};
 use engine::{
@@ -188,7 +187,7 @@ impl StreamWriter {
             use_newest_good_state: self.use_newest_good_state,
         };
         let options = Options { trigger: self.trigger, ..Options::default() };
-        let query = Query::write(&self.name, plan, Arc::clone(&self.frame.open), options, output)?;
+        let query = Query::write(&self.name, plan, self.frame.open(), options, output)?;
         Ok(queries().add(&self.name, query))
     }
 }

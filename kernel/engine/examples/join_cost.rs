@@ -4,17 +4,21 @@
 //!
 //! `cargo run --release --workspace --locked --example join_cost`
 
+#[allow(dead_code)]
+#[path = "../tests/common/frames.rs"]
+mod frames;
+
 use std::error::Error;
 use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Instant;
 
-use engine::{
-    Clock, Frame, ManualClock, Mode, Offsets, OpenSource, PartitionRows, Pipeline, TopicPartition, join_stream,
-};
+use engine::{Clock, ManualClock, Mode, Offsets, OpenSource, PartitionRows, PhysicalPlan, Pipeline, TopicPartition};
 use engine::{Source, SourceBatch, SourceError};
 use plan::{Plan, within};
 use polars::prelude::*;
+
+use frames::{Frame, join_stream};
 
 /// Rows of a batch, half of them on each side.
 const BATCH: i64 = 10_000;
@@ -61,7 +65,7 @@ fn cost(kept: i64) -> Outcome<Cost> {
     let bound = within("time", "time", format!("{kept}ms"));
     let (plan, open) = join_stream(&left, &right, (&key, &key), &JoinType::Inner, &bound)?;
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
-    let mut source = open(&plan.source_columns())?;
+    let mut source = open(&PhysicalPlan::of(&plan).source_columns())?;
     let mut pipeline = Pipeline::new(&plan, &source.schema(), Mode::Stream, &clock)?;
     pipeline.assign(&source.start()?);
     let filled = (kept / BATCH + 2) as usize;

@@ -7,6 +7,7 @@ use plan::Plan;
 use polars::prelude::*;
 
 use crate::clock::{Clock, SystemClock};
+use crate::physical::PhysicalPlan;
 use crate::pipeline::{Mode, Pipeline};
 use crate::position::Offsets;
 use crate::query::OpenSource;
@@ -51,8 +52,9 @@ pub enum CollectError {
 /// # Errors
 /// When the source cannot be read, an expression fails on the rows, or `go_on` says no.
 pub fn collect(plan: &Plan, open: &OpenSource, mut go_on: impl FnMut(u64) -> bool) -> Result<Collected, CollectError> {
-    let mut source = open(&plan.source_columns())?;
-    if let Some(filter) = plan.row_filter() {
+    let physical = PhysicalPlan::of(plan);
+    let mut source = open(&physical.source_columns())?;
+    if let Some(filter) = physical.row_filter() {
         source.filter(&filter);
     }
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());

@@ -10,6 +10,7 @@ mod checkpoint;
 mod clock;
 mod foreach;
 mod operator;
+mod physical;
 mod pipeline;
 mod position;
 mod progress;
@@ -28,17 +29,17 @@ pub use change::Changes;
 pub use checkpoint::CheckpointError;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use foreach::{ForeachBatch, Nowhere};
+pub use physical::{Connectors, OpenScan, Part, PhysicalPlan, QuantileSketch, RowFilter, approx_quantile};
 pub use pipeline::{Mode, Output, OutputMode, Pipeline};
-pub use plan::RowFilter;
 pub use position::{Offsets, Reach, TopicId, TopicPartition};
 pub use progress::Progress;
 pub use query::{
-    Crash, OpenSource, Options, Output as QueryOutput, Query, StartError, Step, Trigger, fingerprint, natural_mode,
-    short_hash,
+    Crash, OpenSource, Options, Output as QueryOutput, Query, StartError, Step, Trigger, explain, fingerprint,
+    natural_mode, short_hash,
 };
 pub use result::{LiveResult, Page, ROWS_HELD, STREAM_ROWS_HELD, State, Status};
 pub use saved::{Facts, Saved};
 pub use shared::Sharing;
 pub use sink::{Sink, SinkError};
 pub use source::{DISCOVERY_INTERVAL, DeadLetter, LeftOut, PartitionRows, Resumed, Source, SourceBatch, SourceError};
-pub use union::{Frame, join_asof, join_stream, union};
+pub use union::open_plan;

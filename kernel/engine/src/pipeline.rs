@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use plan::{Pairing, Plan, Step};
+use plan::{Plan, Step};
 use polars::prelude::*;
 
 use crate::change::{Changes, Delta};
@@ -13,6 +13,7 @@ use crate::operator::columns::POSITION;
 use crate::operator::stateless::{self, RowWise};
 use crate::operator::watermark::WatermarkTracker;
 use crate::operator::{Before, Executed, Operator, operator};
+use crate::physical::{self, Operation, Pairing, PhysicalPlan};
 use crate::position::{Offsets, TopicPartition};
 use crate::refresh::Refresh;
 use crate::source::{LeftOut, PartitionRows};
@@ -98,26 +99,26 @@ pub struct Output {
 }
 
 impl Pipeline {
-    /// Makes a plan ready, as it is [optimized](Plan::optimized), with an empty state. `source` are the columns that its
+    /// Makes a plan ready, as it [runs](PhysicalPlan), with an empty state. `source` are the columns that its
     /// batches will have.
     ///
     /// # Errors
     /// Never for a plan that was checked when it was made; what Polars says otherwise.
     pub fn new(plan: &Plan, source: &SchemaRef, mode: Mode, clock: &Arc<dyn Clock>) -> PolarsResult<Pipeline> {
-        let plan = plan.optimized();
-        let steps = plan.steps_with_schemas();
-        let first = steps.iter().find_map(|(step, _)| match step {
-            Step::Aggregate(aggregate) => Some(aggregate.method.is_ordered()),
+        let plan = PhysicalPlan::of(plan);
+        let first = plan.stages.iter().find_map(|stage| match &stage.operation {
+            Operation::Aggregate(_, method) => Some(method.is_ordered()),
             // Of rows of one time the last is the nearest.
-            Step::JoinSides(join) => Some(matches!(join.pairing, Pairing::Asof { .. })),
+            Operation::JoinSides(join) => Some(matches!(join.pairing, Pairing::Asof { .. })),
             // What a function gives has no position.
-            Step::WithState(..) => Some(false),
+            Operation::Step(Step::WithState(..)) => Some(false),
             _ => None,
         });
         let mut ordered = first.unwrap_or(false);
-        let wanted: Vec<PlSmallStr> = plan.steps().1.iter_names().cloned().collect();
+        let read = plan.read.clone();
+        let wanted: Vec<PlSmallStr> = read.iter_names().cloned().collect();
         let narrows = wanted.len() < source.len() && !wanted.is_empty();
-        let mut input = if narrows { plan.steps().1.clone() } else { source.clone() };
+        let mut input = if narrows { read } else { source.clone() };
         let mut pipeline = Pipeline {
             wanted: narrows.then_some(wanted),
             front: RowWise::default(),
@@ -132,10 +133,14 @@ impl Pipeline {
             none: DataFrame::empty_with_schema(&with_position(&input, ordered)),
             empty: DataFrame::empty_with_schema(plan.schema()),
         };
-        let marked = steps.iter().position(|(step, _)| matches!(step, Step::Watermark(_)));
+        let is_mark = |operation: &Operation| matches!(operation, Operation::Step(Step::Watermark(_)));
+        let marked = plan.stages.iter().position(|stage| is_mark(&stage.operation));
         let mut row_wise = RowWise::default();
-        for (number, ((step, schema), times)) in steps.into_iter().zip(plan.times_before()).enumerate() {
-            if stateless::takes(step) {
+        for (number, (stage, times)) in plan.stages.iter().zip(plan.times_before()).enumerate() {
+            let physical::Stage { operation, schema } = stage;
+            if let Operation::Step(step) = operation
+                && stateless::takes(step)
+            {
                 let in_front = marked.is_some_and(|marked| number < marked);
                 let steps = if in_front { &mut pipeline.front } else { &mut row_wise };
                 steps.push(step);
@@ -143,7 +148,7 @@ impl Pipeline {
                 input = stateless::execute(std::slice::from_ref(step), empty)?.schema().clone();
                 continue;
             }
-            if let Step::Watermark(watermark) = step {
+            if let Operation::Step(Step::Watermark(watermark)) = operation {
                 let Some(DataType::Datetime(unit, _)) = input.get(&watermark.column) else {
                     polars_bail!(ComputeError: "the watermark's column \"{}\" is no datetime", watermark.column);
                 };
@@ -157,9 +162,9 @@ impl Pipeline {
             let with_position = with_position(&input, ordered);
             let time = pipeline.watermark.as_ref().and_then(|_| times.nearest()).filter(|time| input.contains(time));
             let before = Before { input: &with_position, time, per_ms };
-            let slack = times.slack(step).map(|behind| steps_up(behind, per_ms));
-            pipeline.stages.push(Stage { operator: operator(step, &before, schema)?, slack });
-            if matches!(step, Step::Aggregate(_) | Step::WithState(..) | Step::JoinSides(_)) {
+            let slack = operation.slack(&times).map(|behind| steps_up(behind, per_ms));
+            pipeline.stages.push(Stage { operator: operator(operation, &before, schema)?, slack });
+            if operation.makes_rows() {
                 input = schema.clone();
                 ordered = false;
             }

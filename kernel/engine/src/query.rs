@@ -18,6 +18,7 @@ use polars::prelude::PlSmallStr;
 use sha2::{Digest as _, Sha256};
 
 use crate::clock::{Clock, SystemClock};
+use crate::physical::PhysicalPlan;
 use crate::pipeline::OutputMode;
 use crate::progress::Progress;
 use crate::result::{LiveResult, ROWS_HELD, STREAM_ROWS_HELD, State, Status};
@@ -137,7 +138,6 @@ pub enum StartError {
 /// A running query; dropping it stops the query and waits for its thread.
 pub struct Query {
     plan: Plan,
-    open: OpenSource,
     has_output: bool,
     result: LiveResult,
     recent: Arc<Mutex<VecDeque<Progress>>>,
@@ -176,11 +176,11 @@ impl Query {
         options: Options,
         output: Option<Output>,
     ) -> std::io::Result<Query> {
-        let (source, _, _) = plan.steps();
+        let topics: Vec<String> = plan.scans().iter().map(|scan| scan.title()).collect();
         let status = Status {
             name: name.to_owned(),
             fingerprint: fingerprint(plan),
-            topic: source.split_whitespace().nth(1).map(str::to_owned),
+            topic: Some(topics.join(" + ")),
             ..Status::default()
         };
         let held = if plan.aggregate().is_some() { ROWS_HELD } else { STREAM_ROWS_HELD };
@@ -190,7 +190,7 @@ impl Query {
         let has_output = output.is_some();
         let run = Run {
             plan: plan.clone(),
-            open: Arc::clone(&open),
+            open,
             clock: Arc::clone(&options.clock),
             options,
             result: result.clone(),
@@ -199,7 +199,7 @@ impl Query {
         };
         let thread = std::thread::Builder::new().name(format!("query {name}")).spawn(move || run.guarded(output))?;
         let (stop, thread) = (Some(stop), Some(thread));
-        Ok(Query { plan: plan.clone(), open, has_output, result, recent, stop, thread })
+        Ok(Query { plan: plan.clone(), has_output, result, recent, stop, thread })
     }
 
     /// The result, for views.
@@ -241,10 +241,10 @@ impl Query {
         &self.plan
     }
 
-    /// The plan in words.
+    /// The plan in words, as it was said and as it runs.
     #[must_use]
     pub fn explain(&self) -> String {
-        self.plan.explain()
+        explain(&self.plan)
     }
 
     /// Whether the query still reads, or will again.
@@ -275,6 +275,12 @@ impl Drop for Query {
     }
 }
 
+/// A plan in words, as it was said and as it runs.
+#[must_use]
+pub fn explain(plan: &Plan) -> String {
+    format!("{}\nas it runs:\n{}", plan.explain(), PhysicalPlan::of(plan).explain())
+}
+
 /// The first sixteen hex digits of the SHA-256 of the plan in words.
 #[must_use]
 pub fn fingerprint(plan: &Plan) -> String {
@@ -302,7 +308,7 @@ fn check_mode(plan: &Plan, mode: OutputMode) -> Result<(), StartError> {
             "the groups of keys alone never end, so no row of them is final",
             "Group by windows too, or write with output_mode(OutputMode::Update)",
         ),
-        (OutputMode::Append, Some(_)) if !has_watermark(plan) => refused(
+        (OutputMode::Append, Some(_)) if !plan.has_watermark() => refused(
             "without a watermark no window ever ends, so no row is final",
             "Say how late rows may come with with_watermark(\"event_time\", \"30s\") before the windows, or write with output_mode(OutputMode::Update)",
         ),
@@ -316,10 +322,6 @@ fn check_mode(plan: &Plan, mode: OutputMode) -> Result<(), StartError> {
         ),
         _ => Ok(()),
     }
-}
-
-fn has_watermark(plan: &Plan) -> bool {
-    plan.steps().2.iter().any(|step| matches!(step, plan::Step::Watermark(_)))
 }
 
 /// The way rows are given where nobody said another: final rows of windows behind a watermark and of rows that never change,

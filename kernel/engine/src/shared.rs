@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 use std::time::{Duration, Instant};
 
-use plan::RowFilter;
+use crate::physical::RowFilter;
 use polars::prelude::{PlSmallStr, SchemaExt as _, SchemaRef};
 use sha2::{Digest as _, Sha256};
 

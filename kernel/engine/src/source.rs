@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use plan::RowFilter;
+use crate::physical::RowFilter;
 use polars::prelude::{DataFrame, SchemaRef};
 
 use crate::position::{Offsets, TopicPartition};

@@ -1,11 +1,15 @@
 //! A plan as the boxes of a picture: every step is one, with what it reads, what it remembers, and where its rows come from.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod common;
+
 use std::sync::Arc;
 
-use engine::{OpenSource, SourceError, join_stream, union};
-use plan::{Moment, Part, Plan, StateFunction, tumbling, within};
+use engine::{OpenSource, Part, PhysicalPlan, SourceError};
+use plan::{Moment, Plan, Scan, StateFunction, tumbling, within};
 use polars::prelude::*;
+
+use common::frames::{join_stream, union};
 
 fn frame(name: &str) -> (Plan, OpenSource) {
     let fields = [
@@ -17,7 +21,8 @@ fn frame(name: &str) -> (Plan, OpenSource) {
         let (fact, detail, hint) = ("nothing is read".into(), String::new(), String::new());
         Err(SourceError { fact, detail, hint, retry: false })
     });
-    (Plan::source(format!("kafka {name} at 127.0.0.1:9092"), Arc::new(Schema::from_iter(fields))), open)
+    let scan = Scan::new("kafka", Arc::new(Schema::from_iter(fields))).topic(name).at("127.0.0.1:9092");
+    (Plan::scan(scan), open)
 }
 
 fn titles(parts: &[Part]) -> Vec<&str> {
@@ -34,7 +39,7 @@ fn every_step_is_a_part_behind_its_input() {
     let aggs = [len().alias("n"), col("<amount>").sum()];
     let plan = plan.group_by_dynamic(&col("time"), &[col("owner")], &tumbling("10s"), &aggs).unwrap();
     let plan = plan.sort(&[col("n")], &SortMultipleOptions::default()).unwrap();
-    let parts = plan.graph();
+    let parts = PhysicalPlan::of(&plan).graph();
     let expected = ["SOURCE", "WATERMARK", "FILTER", "FRAME", "LEFT JOIN", "UNIQUE", "AGGREGATE", "FIRST"];
     assert_eq!(titles(&parts), expected);
     let inputs: Vec<&[usize]> = parts.iter().map(|part| part.inputs.as_slice()).collect();
@@ -55,8 +60,8 @@ fn every_step_is_a_part_behind_its_input() {
 fn a_source_says_what_is_read_of_it() {
     let (plan, _) = frame("txns");
     let plan = plan.with_columns(&[(col("<amount>") * lit(2)).alias("twice")]).unwrap().select(&[col("card")]).unwrap();
-    let parts = plan.graph();
-    assert_eq!(titles(&parts), ["SOURCE", "WITH_COLUMNS", "SELECT"]);
+    let parts = PhysicalPlan::of(&plan).graph();
+    assert_eq!(titles(&parts), ["SOURCE", "SELECT"], "what nobody uses is not run");
     assert_eq!(parts[0].details, ["kafka txns at 127.0.0.1:9092", "reads 1 of 3 columns", "card: str"]);
 }
 
@@ -64,7 +69,7 @@ fn a_source_says_what_is_read_of_it() {
 fn frames_that_come_together_are_inputs_beside_each_other() {
     let (b, open) = frame("b");
     let (plan, _) = union(&[frame("a"), (b.filter(col("card").is_not_null()).unwrap(), open)]).unwrap();
-    let parts = plan.select(&[col("<amount>")]).unwrap().graph();
+    let parts = PhysicalPlan::of(&plan.select(&[col("<amount>")]).unwrap()).graph();
     assert_eq!(titles(&parts), ["SOURCE", "SOURCE", "FILTER", "UNION", "SELECT"]);
     assert_eq!(parts[3].inputs, [0, 2]);
     assert_eq!(parts[0].details[1], "reads 1 of 3 columns");
@@ -78,7 +83,7 @@ fn two_streams_that_are_joined_are_the_inputs_of_the_join() {
     let on = [col("card")];
     let (plan, _) =
         join_stream(&left, &frame("right"), (&on, &on), &JoinType::Inner, &within("time", "time", "5m")).unwrap();
-    let parts = plan.graph();
+    let parts = PhysicalPlan::of(&plan).graph();
     assert_eq!(titles(&parts), ["SOURCE", "SOURCE", "INNER JOIN OF TWO STREAMS"]);
     assert_eq!(parts[2].inputs, [0, 1]);
     assert!(parts[2].state.as_ref().unwrap().contains("both sides"));
@@ -88,7 +93,8 @@ fn two_streams_that_are_joined_are_the_inputs_of_the_join() {
 fn a_function_of_ones_own_is_a_part() {
     let (plan, _) = frame("txns");
     let function = StateFunction::new(|_: &mut u32, rows: DataFrame, _: &mut Moment| Ok(rows));
-    let parts = plan.with_state(&[col("card")], function).unwrap().limit(3).unwrap().graph();
+    let plan = plan.with_state(&[col("card")], function).unwrap().limit(3).unwrap();
+    let parts = PhysicalPlan::of(&plan).graph();
     assert_eq!(titles(&parts), ["SOURCE", "WITH_STATE", "LIMIT"]);
     assert!(parts[1].state.is_some() && parts[2].state.is_some());
 }

@@ -6,9 +6,10 @@ mod common;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration as Pause;
 
-use engine::{Clock, ManualClock, Mode, OutputMode, PartitionRows, Pipeline, natural_mode};
-use plan::{Plan, SIDE_TIME, Step, Window, hopping, session, tumbling, within};
+use engine::{Clock, ManualClock, Mode, OutputMode, PartitionRows, PhysicalPlan, Pipeline, natural_mode, open_plan};
+use plan::{Plan, Window, hopping, session, tumbling, within};
 use polars::prelude::*;
 use polars::series::IsSorted;
 use proptest::prelude::*;
@@ -33,7 +34,7 @@ fn frame(rows: &[Row]) -> DataFrame {
 }
 
 fn source() -> Plan {
-    Plan::source("memory rows", frame(&[]).schema().clone())
+    Plan::source("rows", frame(&[]).schema().clone())
 }
 
 fn marked(delay: i64) -> Plan {
@@ -318,47 +319,39 @@ fn the_watermark_holds_for_its_column_by_any_name() {
     assert_eq!(late(&swapped, "other"), 1);
 }
 
-/// The join of two streams whose rows are not further apart than 50 ms, and the rows of its sides as it takes them.
-fn joined() -> (Plan, impl Fn(i32, &[Row]) -> PartitionRows) {
+/// The join of two streams whose rows are not further apart than 50 ms.
+fn joined() -> Plan {
     let on = [col("id")];
-    let sides =
-        plan::sides(&marked(10), &marked(10), &on, &on, &JoinType::Left, &within("time", "time", "50ms")).unwrap();
-    let selected = [&sides.left, &sides.right].map(|side| match side.steps().2.last() {
-        Some(Step::Select(exprs)) => exprs.clone(),
-        other => panic!("{other:?}"),
-    });
-    let plan = Plan::source("memory sides", sides.left.schema().clone()).with_watermark(SIDE_TIME, "10ms").unwrap();
-    let rows = move |partition: i32, rows: &[Row]| {
-        let rows = frame(rows).lazy().select(&selected[partition as usize]).collect().unwrap();
-        PartitionRows { partition: partition.into(), rows, newest_ms: None }
-    };
-    (plan.join_sides(sides.join).unwrap(), rows)
+    marked(10).join_stream(&marked(10), &on, &on, &JoinType::Left, &within("time", "time", "50ms")).unwrap()
 }
 
-/// What a plan gives of batches of rows of the two sides, and how many rows were late.
-fn of_sides(
-    plan: &Plan,
-    rows: impl Fn(i32, &[Row]) -> PartitionRows,
-    batches: &[[&[Row]; 2]],
-) -> (Vec<DataFrame>, usize) {
+/// What a plan gives of batches of a row of each of the two sides, and how many rows were late.
+fn of_sides(plan: &Plan, batches: &[[&[Row]; 2]]) -> (Vec<DataFrame>, usize) {
+    let side = |side: usize| {
+        let rows: Vec<Row> = batches.iter().flat_map(|batch| batch[side].to_vec()).collect();
+        common::log::open(vec![frame(&rows)], 1)
+    };
+    let columns = PhysicalPlan::of(plan).source_columns();
+    let mut source = open_plan(plan, &[side(0), side(1)])(&columns).unwrap();
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
-    let schema = rows(0, &[]).rows.schema().clone();
-    let mut pipeline = Pipeline::new(plan, &schema, Mode::Stream, &clock).unwrap();
-    pipeline.assign(&(0..2).map(|partition| (partition, 0)).collect());
+    let mut pipeline = Pipeline::new(plan, &source.schema(), Mode::Stream, &clock).unwrap();
+    let mut from = source.start().unwrap();
+    pipeline.assign(&from);
     pipeline.append();
     let (mut given, mut late) = (Vec::new(), 0);
-    for [left, right] in batches {
-        let output = pipeline.execute(vec![rows(0, left), rows(1, right)]).unwrap();
+    for _ in batches {
+        let to = source.available(&from, 100, Pause::ZERO).unwrap();
+        let output = pipeline.execute(source.read(&from, &to).unwrap().parts).unwrap();
         late += output.late;
         given.push(output.changes.rows);
+        from = to;
     }
     (given, late)
 }
 
 #[test]
 fn a_row_that_waited_in_vain_for_another_stream_is_not_late_for_its_window() {
-    let (joined, rows) = joined();
-    let plan = joined.group_by_dynamic(&col("time"), &[], &tumbling("10ms"), &[len().alias("n")]).unwrap();
+    let plan = joined().group_by_dynamic(&col("time"), &[], &tumbling("10ms"), &[len().alias("n")]).unwrap();
     let batches: [[&[Row]; 2]; 5] = [
         [&[(0, 5, 1)], &[(1, 5, 9)]],
         [&[(0, 62, 2)], &[(1, 62, 9)]],
@@ -366,7 +359,7 @@ fn a_row_that_waited_in_vain_for_another_stream_is_not_late_for_its_window() {
         [&[(0, 200, 4)], &[(1, 200, 9)]],
         [&[(0, 400, 5)], &[(1, 400, 9)]],
     ];
-    let (given, late) = of_sides(&plan, rows, &batches);
+    let (given, late) = of_sides(&plan, &batches);
     assert_eq!(late, 0, "a row comes out of the join when the watermark is far beyond it");
     let mut counts: Vec<i64> = Vec::new();
     for rows in &given {
@@ -377,10 +370,10 @@ fn a_row_that_waited_in_vain_for_another_stream_is_not_late_for_its_window() {
 
 #[test]
 fn late_rows_of_a_join_have_the_columns_of_the_result() {
-    let (joined, rows) = joined();
+    let joined = joined();
     let late = joined.late_rows().unwrap();
     assert_eq!(late.schema(), joined.schema());
     let batches: [[&[Row]; 2]; 2] = [[&[(0, 100, 1)], &[(1, 100, 1)]], [&[(0, 50, 2)], &[(1, 120, 1)]]];
-    let (given, counted) = of_sides(&late, rows, &batches);
+    let (given, counted) = of_sides(&late, &batches);
     assert_eq!((ids(&given), counted), (vec![2], 0));
 }

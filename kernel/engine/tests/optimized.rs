@@ -7,11 +7,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use engine::{
-    Offsets, OpenSource, PartitionRows, Source, SourceBatch, SourceError, TopicPartition, collect, join_stream,
+    Offsets, OpenSource, PartitionRows, PhysicalPlan, Source, SourceBatch, SourceError, TopicPartition, collect,
 };
 use plan::{Plan, tumbling, within};
 use polars::prelude::*;
 use proptest::prelude::*;
+
+use common::frames::join_stream;
 
 const ROWS: i64 = 60;
 
@@ -86,7 +88,7 @@ fn source() -> Plan {
 
 fn check(plan: &Plan, asked: &[&str]) -> DataFrame {
     let (frame, columns) = run(plan);
-    assert_eq!(columns, asked, "{}", plan.optimized().explain());
+    assert_eq!(columns, asked, "{}", PhysicalPlan::of(plan).explain());
     assert_eq!(frame.schema(), plan.schema());
     frame
 }
@@ -103,7 +105,7 @@ fn what_nobody_uses_is_neither_computed_nor_read() {
     let frame = check(&plan, &["a", "b"]);
     let expected = rows().lazy().filter((col("a") + lit(1)).gt(lit(0))).select([col("b").alias("twin")]);
     assert!(frame.equals_missing(&expected.collect().unwrap()), "{frame}");
-    assert!(!plan.optimized().explain().contains("failing"), "{}", plan.optimized().explain());
+    assert!(!PhysicalPlan::of(&plan).explain().contains("failing"), "{}", PhysicalPlan::of(&plan).explain());
     assert!(plan.explain().contains(before.trim().lines().next().unwrap()), "what a person wrote stays as it is");
 }
 
@@ -133,7 +135,7 @@ fn aggregates_that_nobody_uses_are_not_kept() {
     let expected = rows().lazy().group_by_stable([col("c")]).agg([col("a").sum()]).collect().unwrap();
     assert!(frame.equals(&expected), "{frame}");
     assert!(check(&plan.select(&[col("c")]).unwrap(), &["c"]).equals(&expected.select(["c"]).unwrap()));
-    let words = plan.select(&[col("c"), col("a")]).unwrap().optimized().explain();
+    let words = PhysicalPlan::of(&plan.select(&[col("c"), col("a")]).unwrap()).explain();
     assert!(!words.contains("median") && !words.contains("mean"), "{words}");
     // Where the values are kept: the mean is made of the sum that is there anyhow.
     let plan = plan.filter(col("mean").gt(lit(0))).unwrap().select(&[col("c"), col("n")]).unwrap();
@@ -292,8 +294,8 @@ proptest! {
             // No rows are no group.
             expected = expected.clear();
         }
-        prop_assert!(streamed.equals_missing(&expected), "{}\n{streamed}\n{expected}", plan.optimized().explain());
-        prop_assert_eq!(plan.optimized().explain(), plan.optimized().optimized().explain());
+        prop_assert!(streamed.equals_missing(&expected), "{}\n{streamed}\n{expected}", PhysicalPlan::of(&plan).explain());
+        prop_assert_eq!(PhysicalPlan::of(&plan).explain(), PhysicalPlan::of(&plan).optimized().explain());
     }
 }
 

@@ -6,7 +6,7 @@ mod common;
 
 use std::sync::Arc;
 
-use engine::{Clock, LeftOut, LiveResult, ManualClock, Mode, PartitionRows, Pipeline, RowFilter, Status};
+use engine::{Clock, LeftOut, LiveResult, ManualClock, Mode, PartitionRows, PhysicalPlan, Pipeline, RowFilter, Status};
 use plan::{Plan, tumbling};
 use polars::prelude::*;
 use proptest::prelude::*;
@@ -133,7 +133,7 @@ proptest! {
         };
         let (mut plain, plain_result) = begin();
         let (mut pushed, pushed_result) = begin();
-        let filter = plan.row_filter();
+        let filter = PhysicalPlan::of(&plan).row_filter();
         let mut rest = rows.as_slice();
         for (number, cut) in cuts.iter().chain([&usize::MAX]).enumerate() {
             let (batch, after) = rest.split_at((*cut).min(rest.len()));
@@ -162,7 +162,7 @@ proptest! {
             prop_assert_eq!(plain.watermark(), pushed.watermark());
             prop_assert_eq!((output.late, output.timeless), (output_pushed.late, output_pushed.timeless));
         }
-        prop_assert!(plain_result.frame().equals_missing(&pushed_result.frame()), "{}", plan.explain_optimized());
+        prop_assert!(plain_result.frame().equals_missing(&pushed_result.frame()), "{}", PhysicalPlan::of(&plan).explain());
     }
 }
 
@@ -174,25 +174,27 @@ fn words(exprs: &[Expr]) -> Vec<String> {
 fn a_filter_goes_down_to_the_source_under_its_names() {
     let plan = source().select(&[col("value").alias("v"), col("key"), (col("value") + lit(1)).alias("more")]).unwrap();
     let plan = plan.filter(col("v").gt(lit(1)).and(col("key").eq(lit("a")))).unwrap();
-    let filter = plan.row_filter().unwrap();
+    let filter = PhysicalPlan::of(&plan).row_filter().unwrap();
     let expected = col("value").gt(lit(1)).and(col("key").eq(lit("a")));
     assert_eq!(words(&filter.passes), words(&[expected]));
-    assert!(plan.filter(col("more").gt(lit(1))).unwrap().row_filter().unwrap().passes.len() == 1);
-    assert_ne!(plan.explain(), plan.explain_optimized());
-    assert_eq!(plan.filter(col("more").gt(lit(1))).unwrap().optimized().schema(), plan.schema());
+    let more = PhysicalPlan::of(&plan.filter(col("more").gt(lit(1))).unwrap());
+    assert!(more.row_filter().unwrap().passes.len() == 1);
+    assert_ne!(plan.explain(), PhysicalPlan::of(&plan).explain());
+    assert_eq!(more.schema(), plan.schema());
 }
 
 #[test]
 fn a_filter_stays_above_what_counts_or_sees_rows() {
     let passes = || col("value").gt(lit(1));
-    let none = |plan: Plan| assert_eq!(plan.filter(passes()).unwrap().row_filter(), None, "{}", plan.explain());
+    let filter = |plan: &Plan| PhysicalPlan::of(plan).row_filter();
+    let none = |plan: Plan| assert_eq!(filter(&plan.filter(passes()).unwrap()), None, "{}", plan.explain());
     none(source().limit(5).unwrap());
     none(source().unique(Some(&["value"])).unwrap());
     none(source().map_batches(Ok).unwrap());
     none(source().with_columns(&[(col("value") * lit(2)).alias("value")]).unwrap());
     // The watermark sees all rows; the source tells the newest time of those that it leaves out.
     let marked = source().with_watermark("time", "1s").unwrap().filter(passes()).unwrap();
-    let filter = marked.row_filter().unwrap();
+    let filter = filter(&marked).unwrap();
     assert_eq!((filter.passes.len(), words(&filter.needed)), (0, words(&[passes()])));
     assert_eq!(filter.time.as_deref(), Some("time"));
     // Its time is made of the row here, and the source cannot tell it.

@@ -252,10 +252,10 @@ fn one_query_serves_every_view_of_its_rows() {
     let query = Query::start("seconds", &plan, open.clone(), options()).unwrap();
     wait_for(query.result(), "2,500 offsets", |s| s.rows_read == 4_500);
 
-    assert_eq!(query.view("again", &plan, &open).unwrap().status().name, "seconds");
+    assert_eq!(query.view("again", &plan).unwrap().status().name, "seconds");
     let mean = (col("v") / col("n")).alias("mean");
     let full = plan.filter(col("n").gt_eq(lit(1_800))).unwrap().with_columns(&[mean]).unwrap();
-    let view = query.view("full", &full, &open).unwrap();
+    let view = query.view("full", &full).unwrap();
     assert_eq!((view.frame().height(), view.status().rows_read), (2, 4_500));
     // The third second fills up, and so passes the filter now.
     log.grow(2_500);
@@ -267,7 +267,7 @@ fn one_query_serves_every_view_of_its_rows() {
     // Steps that keep something stand on it too.
     let largest = plan.top_k(2, &[col("v")], &SortMultipleOptions::default().with_order_descending(true)).unwrap();
     let totals = plan.filter(col("n").gt(lit(100))).unwrap().group_by(&[col("n")], &[len().alias("seconds")]).unwrap();
-    let views = [("largest", &largest), ("totals", &totals)].map(|(name, plan)| query.view(name, plan, &open).unwrap());
+    let views = [("largest", &largest), ("totals", &totals)].map(|(name, plan)| query.view(name, plan).unwrap());
     log.grow(2_500);
     let rows = views.map(|view| {
         wait_for(&view, "7,500 offsets", |s| s.rows_read == 13_500);
@@ -280,14 +280,13 @@ fn one_query_serves_every_view_of_its_rows() {
         assert!(sorted(&rows).equals(&sorted(&batch)), "{rows} and {batch}");
     }
     let windows = plan.group_by_dynamic(&col("t"), &[], &tumbling("1h"), &[col("n").sum()]).unwrap();
-    assert!(query.view("windows", &windows, &open).is_none(), "they end by a watermark");
+    assert!(query.view("windows", &windows).is_none(), "they end by a watermark");
 
     let small = plan.with_columns(&[col("v").strict_cast(DataType::Int8)]).unwrap();
-    let failed = query.view("small", &small, &open).unwrap();
+    let failed = query.view("small", &small).unwrap();
     assert!(matches!(failed.status().state, State::Failed(_)), "{:?}", failed.status());
     assert!(query.is_active(), "a view that fails is the only one that does");
-    assert!(query.view("read anew", &whole(Plan::source("log numbers", schema())), &open).is_none());
-    assert!(query.view("another log", &plan, &log.open()).is_none());
+    assert!(query.view("read anew", &whole(Plan::source("log numbers", schema()))).is_none());
     drop(query);
     assert_eq!(view.status().state, State::Ended);
 }

@@ -3,7 +3,9 @@
 
 mod common;
 
-use engine::{OpenSource, collect, union};
+use std::sync::Arc;
+
+use engine::{Connectors, OpenSource, collect};
 use plan::{Plan, SqlTable, sql};
 use polars::prelude::*;
 use polars::sql::SQLContext;
@@ -29,10 +31,11 @@ fn customers() -> DataFrame {
     df!["id" => [Some(1i64), Some(2), Some(3), None], "name" => ["Ada", "Ben", "Cy", "Nobody"], "category" => ["a", "b", "c", "d"]].unwrap()
 }
 
-fn stream(name: &str, rows: DataFrame) -> SqlTable<OpenSource> {
-    let plan = Plan::source(format!("memory {name}"), rows.schema().clone());
-    let open = common::log::open(vec![rows], BATCH);
-    SqlTable::Stream(plan.with_watermark("event_time", "1s").unwrap(), open)
+fn stream(connectors: &Connectors, name: &str, rows: DataFrame) -> SqlTable {
+    let plan = Plan::source(name, rows.schema().clone());
+    let open: OpenSource = common::log::open(vec![rows], BATCH);
+    connectors.register(name, Arc::new(move |_, columns| open(columns)));
+    SqlTable::Stream(plan.with_watermark("event_time", "1s").unwrap())
 }
 
 /// The rows sorted by all columns, for a result of a stream has no order of its own.
@@ -42,13 +45,14 @@ fn sorted(frame: &DataFrame) -> DataFrame {
 }
 
 fn streamed(query: &str) -> DataFrame {
+    let connectors = Connectors::default();
     let tables = [
-        ("txns".to_owned(), stream("txns", rows(200))),
-        ("refunds".to_owned(), stream("refunds", rows(30))),
+        ("txns".to_owned(), stream(&connectors, "txns", rows(200))),
+        ("refunds".to_owned(), stream(&connectors, "refunds", rows(30))),
         ("customers".to_owned(), SqlTable::Still(customers())),
     ];
-    let (plan, open) = sql(query, &tables, union).unwrap_or_else(|error| panic!("{query}: {error}"));
-    collect(&plan, &open, |_| true).unwrap_or_else(|error| panic!("{query}: {error}")).frame
+    let plan = sql(query, &tables).unwrap_or_else(|error| panic!("{query}: {error}"));
+    collect(&plan, &connectors.open(&plan), |_| true).unwrap_or_else(|error| panic!("{query}: {error}")).frame
 }
 
 #[track_caller]

@@ -4,9 +4,11 @@
 
 use std::sync::Arc;
 
-use engine::{Clock, Frame, ManualClock, Mode, Offsets, Pipeline, Saved, Source, join_asof, join_stream};
+use engine::{Clock, ManualClock, Mode, Offsets, PhysicalPlan, Pipeline, Saved, Source};
 use plan::{Plan, asof, hopping, session, tumbling, within};
 use polars::prelude::*;
+
+use common::frames::{Frame, join_asof, join_stream};
 
 mod common;
 
@@ -106,7 +108,7 @@ fn rows_of(saved: &Saved) -> usize {
 #[test]
 fn a_state_has_only_what_changed_whatever_the_operator_keeps() {
     for (name, (plan, open)) in frames() {
-        let mut source = open(&plan.source_columns()).unwrap();
+        let mut source = open(&PhysicalPlan::of(&plan).source_columns()).unwrap();
         let mut run = Run { at: source.start().unwrap(), source, plan };
         let mut pipeline = run.pipeline();
         run.batch(FIRST, &mut [&mut pipeline]);

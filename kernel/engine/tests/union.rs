@@ -1,12 +1,16 @@
 //! Several frames as one: every row once, whatever the cut; offsets and watermarks of all of them.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod common;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::{Offsets, OpenSource, PartitionRows, Source, SourceBatch, SourceError, TopicPartition, collect, union};
+use engine::{Offsets, OpenSource, PartitionRows, Source, SourceBatch, SourceError, TopicPartition, collect};
 use plan::{Plan, tumbling};
 use polars::prelude::*;
+
+use common::frames::union;
 
 /// A fixed log of one partition: `rows` numbers, a second apart.
 struct Numbers {
@@ -66,7 +70,7 @@ impl Source for Numbers {
 fn numbers(name: &'static str, rows: i64) -> (Plan, OpenSource) {
     let open: OpenSource =
         Arc::new(move |columns| Ok(Box::new(Numbers { name, rows, columns: columns.to_vec() }) as Box<dyn Source>));
-    (Plan::source(format!("memory {name}"), schema()), open)
+    (Plan::source(name, schema()), open)
 }
 
 #[test]

@@ -61,7 +61,7 @@ fn streamed(plan: &Plan, zone: Option<&str>, batches: &[Vec<i64>]) -> DataFrame 
 }
 
 fn source(zone: Option<&str>) -> Plan {
-    Plan::source("memory rows", rows(&[], zone).schema().clone())
+    Plan::source("rows", rows(&[], zone).schema().clone())
 }
 
 fn sorted(frame: DataFrame) -> DataFrame {

@@ -1,27 +1,13 @@
-//! How an aggregation becomes incremental. Inside `agg`, the maximal aggregating sub-trees become accumulators, which a
-//! state can keep per group and merge batch by batch; what stands above them stays an expression over the accumulators'
-//! columns, for Polars to evaluate on the groups that changed. Where that is not possible the groups' rows are kept, and
-//! Polars aggregates the changed groups anew: slower, and exact for everything that Polars can aggregate.
+//! An aggregation as it is said: keys, windows, and expressions. How it is kept up to date is the engine's concern.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use polars::prelude::*;
 
-use self::split::{Cannot, merge};
 use crate::PlanError;
-use crate::expr::{check_row_wise, schema_after};
-use crate::projection::columns_of;
+use crate::expr::{check_row_wise, is_row_wise, schema_after};
 use crate::window::{Cut, Hops, Window};
-
-mod function;
-mod split;
-mod values;
-
-pub use function::{Accumulator, Function, Reading};
-
-/// The most memory that the rows or the values kept for one aggregation may take, in bytes.
-pub const MOST_KEPT: usize = 2 << 30;
 
 /// An aggregation over keys, over windows of time, or over both.
 #[derive(Clone, Debug)]
@@ -32,8 +18,6 @@ pub struct Aggregate {
     pub over: Option<Over>,
     /// The expressions as they were written.
     pub written: Vec<Expr>,
-    /// How it is kept up to date.
-    pub method: Method,
 }
 
 /// Windows of a column.
@@ -58,40 +42,10 @@ impl Over {
     }
 }
 
-/// How an aggregation is kept up to date.
-#[derive(Clone, Debug)]
-pub enum Method {
-    /// Values are kept, and a batch's are merged in.
-    Merge {
-        /// What is kept per group.
-        accumulators: Vec<Accumulator>,
-        /// The result's columns after keys and time, as expressions over the accumulators' columns.
-        outputs: Vec<Expr>,
-    },
-    /// Rows are kept, and the groups that changed are aggregated anew.
-    Regroup {
-        /// What makes it necessary.
-        because: String,
-    },
-}
-
-impl Method {
-    /// Whether the order of rows matters, for which their positions must be known.
-    #[must_use]
-    pub fn is_ordered(&self) -> bool {
-        match self {
-            Method::Merge { accumulators, .. } => accumulators.iter().any(|a| a.function.is_ordered()),
-            Method::Regroup { .. } => true,
-        }
-    }
-}
-
 impl Aggregate {
-    /// Checks `aggs` and takes them apart; gives the schema of the result too. `appended` says whether rows of the input
-    /// never change.
+    /// Checks `aggs`; gives the schema of the result too.
     pub(crate) fn new(
         schema: &SchemaRef,
-        appended: bool,
         keys: &[Expr],
         over: Option<Over>,
         aggs: &[Expr],
@@ -108,50 +62,30 @@ impl Aggregate {
             });
         }
         let names: Vec<PlSmallStr> = result.iter_names().skip(before).cloned().collect();
-        let method = match &over {
-            _ if !appended => regroup("rows of the input change"),
-            Some(Over { cut: Cut::Session { .. }, .. }) => regroup("sessions grow together"),
-            _ => match merge(schema, aggs, &names) {
-                Ok(method) => method,
-                Err(Cannot::Merge(because)) => Method::Regroup { because },
-                Err(Cannot::Be(error)) => return Err(error),
-            },
-        };
+        check_numbers(schema, aggs)?;
         let named = |(expr, name): (&Expr, PlSmallStr)| match expr {
             Expr::Alias(_, own) if *own == name => expr.clone(),
             _ => expr.clone().alias(name),
         };
         let written = aggs.iter().zip(names).map(named).collect();
-        Ok((Aggregate { keys: keys.to_vec(), over, written, method }, result))
+        Ok((Aggregate { keys: keys.to_vec(), over, written }, result))
     }
 
     /// The aggregation for who wants only the columns `after` of its result; one aggregate is left at the least.
-    pub(crate) fn narrowed(&self, after: &BTreeSet<PlSmallStr>) -> Aggregate {
+    #[must_use]
+    pub fn narrowed(&self, after: &BTreeSet<PlSmallStr>) -> Aggregate {
         let mut wanted: Vec<bool> = self.names().map(|name| after.contains(name)).collect();
         if !wanted.contains(&true)
             && let Some(first) = wanted.first_mut()
         {
             *first = true;
         }
-        let of = |exprs: &[Expr]| -> Vec<Expr> {
-            exprs.iter().zip(&wanted).filter(|(_, wanted)| **wanted).map(|(expr, _)| expr.clone()).collect()
-        };
-        let method = match &self.method {
-            Method::Merge { accumulators, outputs } => {
-                let outputs = of(outputs);
-                let read = columns_of(&outputs);
-                let is_read = |a: &&Accumulator| {
-                    read.as_ref().is_none_or(|read| a.columns().iter().any(|field| read.contains(field.name())))
-                };
-                Method::Merge { accumulators: accumulators.iter().filter(is_read).cloned().collect(), outputs }
-            }
-            method => method.clone(),
-        };
-        Aggregate { keys: self.keys.clone(), over: self.over.clone(), written: of(&self.written), method }
+        let written = self.written.iter().zip(&wanted).filter(|(_, wanted)| **wanted).map(|(expr, _)| expr.clone());
+        Aggregate { keys: self.keys.clone(), over: self.over.clone(), written: written.collect() }
     }
 
     /// The columns of the result that are aggregates.
-    pub(crate) fn names(&self) -> impl Iterator<Item = &PlSmallStr> {
+    pub fn names(&self) -> impl Iterator<Item = &PlSmallStr> {
         self.written.iter().filter_map(|expr| if let Expr::Alias(_, name) = expr { Some(name) } else { None })
     }
 
@@ -189,7 +123,7 @@ fn with_boundaries(result: SchemaRef, place: usize, over: Option<&Over>) -> Resu
 
 /// What Polars makes of it, for the schema. A column that all rows have in common is a key where there is none, for outside a group
 /// Polars makes no list of a column; and beside a decimal alone, which Polars as it is built here does not group by.
-fn grouped(frame: LazyFrame, keys: &[Expr], over: Option<&Over>, aggs: &[Expr]) -> LazyFrame {
+pub fn grouped(frame: LazyFrame, keys: &[Expr], over: Option<&Over>, aggs: &[Expr]) -> LazyFrame {
     let is_decimal = |schema: SchemaRef| schema.iter_values().all(DataType::is_decimal);
     let alone = keys.len() == 1 && frame.clone().select(keys).collect_schema().is_ok_and(is_decimal);
     if alone || (keys.is_empty() && over.is_none()) {
@@ -222,6 +156,32 @@ fn by_keys(frame: LazyFrame, keys: &[Expr], over: Option<&Over>, aggs: &[Expr]) 
     }
 }
 
-fn regroup(because: &str) -> Method {
-    Method::Regroup { because: because.to_owned() }
+/// Refuses text where a number is wanted: Polars would give nothing for it.
+fn check_numbers(schema: &SchemaRef, aggs: &[Expr]) -> Result<(), PlanError> {
+    for part in aggs.iter().flatten() {
+        let Expr::Agg(AggExpr::Sum(of) | AggExpr::Mean(of) | AggExpr::Var(of, _) | AggExpr::Std(of, _)) = part else {
+            continue;
+        };
+        let of = values_of(of);
+        let is_text = || of.to_field(schema).is_ok_and(|field| *field.dtype() == DataType::String);
+        if is_row_wise(schema, of) && is_text() {
+            return Err(PlanError::WrongType {
+                operation: "agg",
+                column: format!("{of:?}"),
+                found: DataType::String.to_string(),
+                expected: "a number",
+                hint: "Cast it first, as in col(\"x\").cast(DataType::Float64).".to_owned(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The values of which a filter takes some.
+fn values_of(expr: &Expr) -> &Expr {
+    match expr {
+        Expr::Filter { input, .. } => values_of(input),
+        Expr::Function { input, function: FunctionExpr::DropNulls } if input.len() == 1 => values_of(&input[0]),
+        _ => expr,
+    }
 }

@@ -3,7 +3,7 @@
 use polars::prelude::*;
 
 use crate::PlanError;
-use crate::sides::as_column;
+use crate::join::as_column;
 
 /// Which times are compared in an as-of join, and how; the names are those of Polars' `join_asof`.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,6 +43,18 @@ impl Asof {
     pub fn allow_exact_matches(mut self, allow: bool) -> Asof {
         self.exact = allow;
         self
+    }
+
+    /// In which direction the nearest row is looked for.
+    #[must_use]
+    pub fn direction(&self) -> AsofStrategy {
+        self.strategy
+    }
+
+    /// Whether a row of the very same time counts.
+    #[must_use]
+    pub fn takes_exact_matches(&self) -> bool {
+        self.exact
     }
 
     /// The kind of join that Polars calls this, with the columns that must be equal.

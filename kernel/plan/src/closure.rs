@@ -10,6 +10,7 @@ use std::sync::Arc;
 use polars::prelude::*;
 
 use crate::rows::RowFunction;
+use crate::words::Words;
 
 type Function = dyn Fn(DataFrame) -> PolarsResult<DataFrame> + Send + Sync;
 
@@ -55,10 +56,10 @@ impl Closure {
 
     /// In words.
     #[must_use]
-    pub fn explain(&self) -> String {
+    pub fn words(&self) -> Words {
         match &self.0 {
-            Kind::Batches(_) => "MAP_BATCHES closure".to_owned(),
-            Kind::Rows(function) => function.explain(),
+            Kind::Batches(_) => Words::new("MAP_BATCHES", ["closure".to_owned()]),
+            Kind::Rows(function) => Words::new("MAP_ROWS", [function.explain()]),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Checks on expressions: Polars itself gives the schema and says whether an expression looks at one row at a time.
 
+use std::collections::BTreeSet;
+
 use polars::prelude::*;
 use polars_plan::plans::{AExpr, ExprToIRContext, is_elementwise_rec, to_expr_ir};
 use polars_plan::prelude::Arena;
@@ -8,7 +10,10 @@ use polars_plan::utils::{expr_to_leaf_column_names, has_expr};
 use crate::{PlanError, zones};
 
 /// The schema after a step, as Polars sees it on an empty frame.
-pub(crate) fn schema_after(
+///
+/// # Errors
+/// An unknown column, or what Polars says.
+pub fn schema_after(
     operation: &'static str,
     schema: &SchemaRef,
     exprs: &[Expr],
@@ -45,7 +50,8 @@ pub(crate) fn check_row_wise(operation: &'static str, schema: &SchemaRef, exprs:
 }
 
 /// Whether an expression gives one value a row from that row alone.
-pub(crate) fn is_row_wise(schema: &SchemaRef, expr: &Expr) -> bool {
+#[must_use]
+pub fn is_row_wise(schema: &SchemaRef, expr: &Expr) -> bool {
     // A selector or a wildcard is no expression until Polars has expanded it; alone it only names columns.
     if matches!(expr, Expr::Selector(_)) {
         return true;
@@ -110,4 +116,22 @@ pub(crate) fn unknown_column(operation: &'static str, name: &str, schema: &Schem
         near: near_matches(name, schema.iter_names().map(PlSmallStr::as_str)),
         columns: schema.iter_names().map(PlSmallStr::as_str).collect::<Vec<_>>().join(", "),
     }
+}
+
+/// The columns that expressions read; `None` when a selector may stand for any.
+#[must_use]
+pub fn columns_of<'a>(exprs: impl IntoIterator<Item = &'a Expr>) -> Option<BTreeSet<PlSmallStr>> {
+    let mut names = BTreeSet::new();
+    for expr in exprs {
+        if expr.into_iter().any(|e| matches!(e, Expr::Selector(_))) {
+            return None;
+        }
+        for name in expr_to_leaf_column_names(expr) {
+            if name.as_str() == "*" || name.starts_with('^') {
+                return None;
+            }
+            names.insert(name);
+        }
+    }
+    Some(names)
 }

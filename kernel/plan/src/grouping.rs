@@ -55,15 +55,15 @@ impl Plan {
         self.aggregated(keys, None, aggs)
     }
 
-    fn aggregated(&self, keys: &[Expr], over: Option<Over>, aggs: &[Expr]) -> Result<Plan, PlanError> {
-        if self.steps().2.iter().any(|step| matches!(step, Step::Sort(_))) {
+    pub(crate) fn aggregated(&self, keys: &[Expr], over: Option<Over>, aggs: &[Expr]) -> Result<Plan, PlanError> {
+        if self.steps().iter().any(|step| matches!(step, Step::Sort(_))) {
             return Err(PlanError::Refused {
                 operation: "group_by",
                 detail: "the rows are sorted already, and only the first are there".to_owned(),
                 hint: "Group first, and sort the result.",
             });
         }
-        let (aggregate, schema) = Aggregate::new(self.schema(), self.appends(), keys, over, aggs)?;
+        let (aggregate, schema) = Aggregate::new(self.schema(), keys, over, aggs)?;
         Ok(self.step(Step::Aggregate(Box::new(aggregate)), schema))
     }
 

@@ -8,6 +8,7 @@ use crate::asof::Asof;
 use crate::expr::{check_row_wise, schema_after};
 use crate::node::{Plan, Step};
 use crate::refreshed::{Refreshed, Table};
+use crate::words::Words;
 use crate::{PlanError, zones};
 
 /// The place of a row in its batch, while the batch is sorted.
@@ -177,13 +178,43 @@ impl Lookup {
         Ok(())
     }
 
+    /// The frame.
+    #[must_use]
+    pub fn frame(&self) -> &DataFrame {
+        &self.right
+    }
+
+    /// What must be equal in the stream and in the frame.
+    #[must_use]
+    pub fn on(&self) -> (&[Expr], &[Expr]) {
+        (&self.left_on, &self.right_on)
+    }
+
+    /// Which kind of join it is.
+    #[must_use]
+    pub fn how(&self) -> JoinType {
+        match &self.how {
+            How::Equal(how) | How::Nearest(_, how) => how.clone(),
+        }
+    }
+
+    /// Of an as-of join, which row is the nearest.
+    #[must_use]
+    pub fn nearest(&self) -> Option<&Asof> {
+        match &self.how {
+            How::Equal(_) => None,
+            How::Nearest(on, _) => Some(on),
+        }
+    }
+
     /// What the frame's columns are called in the frame.
-    pub(crate) fn names(&self) -> impl Iterator<Item = PlSmallStr> + '_ {
+    pub fn names(&self) -> impl Iterator<Item = PlSmallStr> + '_ {
         self.right.schema().iter_names().cloned()
     }
 
     /// The frame in words.
-    pub(crate) fn right(&self) -> Vec<String> {
+    #[must_use]
+    pub fn right(&self) -> Vec<String> {
         let columns: Vec<String> = self.right.schema().iter().map(|(name, dtype)| format!("{name}: {dtype}")).collect();
         let rows = match &self.refreshed {
             None => format!("{} rows that stand still", self.right.height()),
@@ -194,16 +225,16 @@ impl Lookup {
 
     /// In words.
     #[must_use]
-    pub fn explain(&self) -> String {
+    pub fn words(&self) -> Words {
         let columns: Vec<&str> = self.right.schema().iter_names().map(|name| name.as_str()).collect();
         let rows = match &self.refreshed {
             None => format!("{} ROWS OF {columns:?}", self.right.height()),
             Some((refreshed, _)) => format!("ROWS OF {columns:?}, READ ANEW EVERY {}", refreshed.text()),
         };
-        let (left, right) = (&self.left_on, &self.right_on);
+        let (left, right, with) = (&self.left_on, &self.right_on, format!("WITH {rows}"));
         match &self.how {
-            How::Equal(how) => format!("{how} JOIN {left:?} = {right:?} WITH {rows}"),
-            How::Nearest(on, _) => format!("ASOF JOIN {left:?} = {right:?} {} WITH {rows}", on.words()),
+            How::Equal(how) => Words::new(format!("{how} JOIN"), [format!("{left:?} = {right:?}"), with]),
+            How::Nearest(on, _) => Words::new("ASOF JOIN", [format!("{left:?} = {right:?} {}", on.words()), with]),
         }
     }
 

@@ -1,5 +1,4 @@
-//! The plan itself: a chain of steps over one source, checked as it grows. Cheap to clone; a longer plan shares the
-//! shorter one.
+//! The plan itself: steps over what is scanned, checked as it grows. Cheap to clone; a longer plan shares the shorter one.
 
 use std::sync::Arc;
 
@@ -8,8 +7,9 @@ use polars::prelude::*;
 use crate::aggregate::Aggregate;
 use crate::closure::Closure;
 use crate::expr::{check_row_wise, schema_after};
+use crate::join::Join;
 use crate::lookup::Lookup;
-use crate::sides::SideJoin;
+use crate::scan::Scan;
 use crate::stateful::{Moment, StateFunction};
 use crate::times::Watermark;
 use crate::{PlanError, explain};
@@ -24,13 +24,12 @@ pub struct Plan {
 /// One step and what it stands on.
 #[derive(Debug)]
 pub enum Node {
-    /// Where the rows come from, in words.
-    Source {
-        /// As in `kafka transactions`.
-        name: String,
-        /// The frames that it is made of, where it is made of several.
-        inputs: Vec<Plan>,
-    },
+    /// Where the rows come from.
+    Scan(Scan),
+    /// The rows of several plans with the same columns.
+    Union(Vec<Plan>),
+    /// The rows of two plans that belong together.
+    Join(Box<Join>),
     /// A step over a plan.
     Step {
         /// What the step works on.
@@ -67,8 +66,6 @@ pub enum Step {
     Unique(Vec<PlSmallStr>),
     /// Keeps the first so many rows.
     Limit(u64),
-    /// Joins the rows of two streams, which come as one.
-    JoinSides(Box<SideJoin>),
     /// Keeps the first rows in an order of their own.
     Sort(Order),
     /// Calls a person's own function with a state for each value of these keys.
@@ -85,7 +82,7 @@ impl Step {
             Step::Filter(_) | Step::Select(_) | Step::WithColumns(_) | Step::Explode(_) | Step::Unnest(_) => false,
             Step::MapBatches(_) | Step::Join(_) | Step::Watermark(_) | Step::ProcessingTime(_) => false,
             Step::Unique(_) | Step::Limit(_) | Step::Sort(_) | Step::WithState(..) => true,
-            Step::JoinSides(_) | Step::Aggregate(_) | Step::LateRows(_) => true,
+            Step::Aggregate(_) | Step::LateRows(_) => true,
         }
     }
 }
@@ -102,19 +99,11 @@ pub struct Order {
 }
 
 /// The most rows that a sorted result may have.
-pub(crate) const MOST_SORTED: usize = 1_000_000;
+pub const MOST_SORTED: usize = 1_000_000;
 
 impl Plan {
-    /// A plan that is a source alone.
-    #[must_use]
-    pub fn source(name: impl Into<String>, schema: SchemaRef) -> Plan {
-        Plan::source_of(name, schema, Vec::new())
-    }
-
-    /// A plan that is a source alone, made of the rows of several frames.
-    #[must_use]
-    pub fn source_of(name: impl Into<String>, schema: SchemaRef, inputs: Vec<Plan>) -> Plan {
-        Plan { node: Arc::new(Node::Source { name: name.into(), inputs }), schema }
+    pub(crate) fn of(node: Node, schema: SchemaRef) -> Plan {
+        Plan { node: Arc::new(node), schema }
     }
 
     /// The columns of the result.
@@ -135,23 +124,17 @@ impl Plan {
         &self.node
     }
 
-    /// The source's name and columns, and the steps from first to last.
+    /// The steps over what the plan [begins with](Plan::root), from first to last.
     #[must_use]
-    pub fn steps(&self) -> (&str, &SchemaRef, Vec<&Step>) {
+    pub fn steps(&self) -> Vec<&Step> {
         let mut steps = Vec::new();
         let mut plan = self;
-        loop {
-            match plan.node() {
-                Node::Source { name, .. } => {
-                    steps.reverse();
-                    return (name, &plan.schema, steps);
-                }
-                Node::Step { input, step } => {
-                    steps.push(step);
-                    plan = input;
-                }
-            }
+        while let Node::Step { input, step } = plan.node() {
+            steps.push(step);
+            plan = input;
         }
+        steps.reverse();
+        steps
     }
 
     /// The plan's last aggregation, if it has one, and the schema right after it.
@@ -183,7 +166,7 @@ impl Plan {
     /// Whether rows of the result never change once they are there.
     #[must_use]
     pub fn appends(&self) -> bool {
-        !self.steps().2.iter().any(|step| matches!(step, Step::Aggregate(_) | Step::Sort(_)))
+        !self.steps().iter().any(|step| matches!(step, Step::Aggregate(_) | Step::Sort(_)))
     }
 
     /// The order of the result, if it has one of its own.
@@ -280,19 +263,9 @@ impl Plan {
         Ok(self.step(Step::Sort(order), self.schema.clone()))
     }
 
-    /// The frames that the source is made of, where it is made of several.
-    pub(crate) fn inputs(&self) -> &[Plan] {
-        let mut plan = self;
-        loop {
-            match plan.node() {
-                Node::Source { inputs, .. } => return inputs,
-                Node::Step { input, .. } => plan = input,
-            }
-        }
-    }
-
-    /// The plan that is the source alone.
-    pub(crate) fn root(&self) -> Plan {
+    /// What the steps stand on: a scan, a union or a join.
+    #[must_use]
+    pub fn root(&self) -> Plan {
         let mut plan = self;
         while let Node::Step { input, .. } = plan.node() {
             plan = input;

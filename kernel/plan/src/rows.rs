@@ -300,6 +300,6 @@ impl RowFunction {
     pub(crate) fn explain(&self) -> String {
         let given: Vec<String> =
             self.fields.iter().map(|field| format!("{}: {}", field.name(), field.dtype())).collect();
-        format!("MAP_ROWS closure GIVING [{}]", given.join(", "))
+        format!("closure GIVING [{}]", given.join(", "))
     }
 }

@@ -22,65 +22,30 @@ use walk::{Walk, Walked};
 
 /// What a name in a query stands for.
 #[derive(Clone)]
-pub enum SqlTable<S> {
-    /// A stream: what is said of it, and the way to its source.
-    Stream(Plan, S),
+pub enum SqlTable {
+    /// A stream.
+    Stream(Plan),
     /// A frame that stands still.
     Still(DataFrame),
 }
 
 /// Reads a query over `tables`. Beside the functions of Polars' SQL there are `tumbling(time, '10s')`, `hopping(time, '1m', '10s')` and
 /// `session(time, '5m')`, which as a key of GROUP BY cut the event time into windows, and `DATE_TRUNC('minute', time)`, which is
-/// `tumbling(time, '1m')`. `unite` makes the union of several streams.
+/// `tumbling(time, '1m')`.
 ///
 /// # Errors
 /// A text that Polars does not read, a name that is no table, a query that reads no stream, or one that cannot be streamed.
-pub fn sql<S: Clone>(
-    query: &str,
-    tables: &[(String, SqlTable<S>)],
-    unite: impl Fn(&[(Plan, S)]) -> Result<(Plan, S), PlanError>,
-) -> Result<(Plan, S), PlanError> {
-    let mut sources = Vec::new();
-    let mut named: Vec<(&str, Named<'_>)> = Vec::with_capacity(tables.len());
-    for (name, table) in tables {
-        named.push(match table {
-            SqlTable::Still(frame) => (name, Named::Still(frame)),
-            SqlTable::Stream(plan, source) => {
-                sources.push(source.clone());
-                (name, Named::Stream(plan, sources.len() - 1))
-            }
-        });
-    }
-    let mut union = |frames: &[(Plan, usize)]| {
-        let frames: Vec<(Plan, S)> = frames.iter().map(|(plan, at)| (plan.clone(), sources[*at].clone())).collect();
-        let (plan, source) = unite(&frames)?;
-        sources.push(source);
-        Ok((plan, sources.len() - 1))
-    };
-    let (plan, source) = read(query, &named, &mut union)?;
-    Ok((plan, sources[source].clone()))
-}
-
-/// A table whose source is a number.
-enum Named<'a> {
-    Stream(&'a Plan, usize),
-    Still(&'a DataFrame),
-}
-
-/// The union of frames.
-type Union<'a> = &'a mut dyn FnMut(&[(Plan, usize)]) -> Result<(Plan, usize), PlanError>;
-
-fn read(query: &str, tables: &[(&str, Named<'_>)], union: Union<'_>) -> Result<(Plan, usize), PlanError> {
+pub fn sql(query: &str, tables: &[(String, SqlTable)]) -> Result<Plan, PlanError> {
     let functions = Arc::new(Functions::new());
     let mut context = SQLContext::new().with_function_registry(functions.clone());
     let mut streams = Vec::new();
     for (name, table) in tables {
         match table {
-            Named::Still(frame) => context.register(name, (*frame).clone().lazy()),
-            Named::Stream(plan, source) => {
+            SqlTable::Still(frame) => context.register(name, frame.clone().lazy()),
+            SqlTable::Stream(plan) => {
                 let empty = DataFrame::empty_with_schema(plan.schema()).lazy();
                 if let DslPlan::DataFrameScan { df, .. } = &empty.logical_plan {
-                    streams.push((Arc::clone(df), (*plan).clone(), *source));
+                    streams.push((Arc::clone(df), plan.clone()));
                 }
                 context.register(name, empty);
             }
@@ -90,9 +55,9 @@ fn read(query: &str, tables: &[(&str, Named<'_>)], union: Union<'_>) -> Result<(
     let asked = caught(|| context.execute(query))
         .map_err(|panic| PlanError::Polars { operation: "sql", detail: format!("the query cannot be read: {panic}") })?
         .map_err(|error| not_read(&error, tables))?;
-    let mut walk = Walk { streams, functions: &functions, union };
+    let mut walk = Walk { streams, functions: &functions };
     match walk.walk(&asked.logical_plan).and_then(Walked::settled).map_err(in_sql)? {
-        Walked::Stream(stream) => Ok((stream.plan, stream.source)),
+        Walked::Stream(stream) => Ok(stream.plan),
         Walked::Still(_) => refused(
             "the query reads no stream, so there is nothing to wait for",
             "Name a registered stream after FROM; what stands still Polars' own SQLContext reads.",
@@ -101,11 +66,11 @@ fn read(query: &str, tables: &[(&str, Named<'_>)], union: Union<'_>) -> Result<(
 }
 
 /// What Polars says of the text; a table that is not there with those that are.
-fn not_read(error: &PolarsError, tables: &[(&str, Named<'_>)]) -> PlanError {
+fn not_read(error: &PolarsError, tables: &[(String, SqlTable)]) -> PlanError {
     let detail = error.to_string();
     let missing = detail.split_once("relation '").and_then(|(_, rest)| rest.split_once("' was not found"));
     let Some((missing, _)) = missing else { return PlanError::Polars { operation: "sql", detail } };
-    let names: Vec<&str> = tables.iter().map(|(name, _)| *name).collect();
+    let names: Vec<&str> = tables.iter().map(|(name, _)| name.as_str()).collect();
     let near = match near_matches(missing, names.iter().copied()).first() {
         Some(near) => format!("; did you mean \"{near}\"?"),
         None if names.is_empty() => ", for none is registered".to_owned(),

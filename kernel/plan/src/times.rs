@@ -9,8 +9,8 @@ use polars_plan::utils::expr_output_name;
 
 use crate::PlanError;
 use crate::aggregate::{Aggregate, BOUNDARIES, Over};
+use crate::join::Join;
 use crate::node::{Node, Plan, Step};
-use crate::sides::SIDE_TIME;
 use crate::window::{Cut, any_duration, parse_duration};
 
 /// How far event time may run back: a row older than the newest by more than the delay may find its window closed.
@@ -54,7 +54,14 @@ impl Plan {
             zero if by_clock && zero.is_zero() => zero,
             _ => parse_duration(operation, delay)?,
         };
-        for step in self.steps().2 {
+        if let Node::Join(_) = self.root().node() {
+            return Err(PlanError::Refused {
+                operation,
+                detail: "the frame has a watermark already, that of the streams that are joined".to_owned(),
+                hint: "Set it on one of them, before they are joined.",
+            });
+        }
+        for step in self.steps() {
             let detail = match step {
                 Step::Watermark(first) => format!("the frame has a watermark already, on \"{}\"", first.column),
                 step if step.has_state() => "the frame has a state already".to_owned(),
@@ -117,7 +124,7 @@ impl Plan {
     pub fn late_rows(&self) -> Result<Plan, PlanError> {
         let refused =
             |detail: &str, hint| Err(PlanError::Refused { operation: "late_rows", detail: detail.to_owned(), hint });
-        if !self.steps().2.iter().any(|step| matches!(step, Step::Watermark(_))) {
+        if !self.has_watermark() {
             return refused(
                 "without a watermark no row is late",
                 "Say how late rows may come with with_watermark(\"event_time\", \"30s\") before the windows.",
@@ -131,43 +138,38 @@ impl Plan {
             }
             plan = input;
         }
+        if let Node::Join(join) = plan.node()
+            && !join.late
+        {
+            let late = Join { late: true, ..join.as_ref().clone() };
+            return Ok(Plan::of(Node::Join(Box::new(late)), plan.schema().clone()));
+        }
         let Some((input, step)) = found else {
             return refused(
                 "no step of the frame drops rows that come late",
                 "Ask the frame that comes of windows over the watermark's column, unique or join_stream.",
             );
         };
-        let late = input.step(Step::LateRows(Box::new(step.clone())), input.schema().clone());
-        match step {
-            // The columns that only the join knows are no one else's.
-            Step::JoinSides(join) => {
-                let columns: Vec<Expr> = join.left.iter().chain(&join.right).cloned().map(col).collect();
-                late.select(&columns)
-            }
-            _ => Ok(late),
-        }
+        Ok(input.step(Step::LateRows(Box::new(step.clone())), input.schema().clone()))
     }
 
     /// What the watermark says of the columns.
     #[must_use]
     pub fn times(&self) -> Times {
         match self.node() {
-            Node::Source { .. } => Times::default(),
+            Node::Scan(_) | Node::Union(_) => Times::default(),
+            // All of the late rows are behind it.
+            Node::Join(join) if join.late => Times::default(),
+            Node::Join(join) => Times::of(join.behind()),
             Node::Step { input, step } => input.times().after(step, input.schema(), self.schema()),
         }
     }
 
-    /// What the watermark says of the input of each step, first to last.
+    /// Whether it is said how late rows may come.
     #[must_use]
-    pub fn times_before(&self) -> Vec<Times> {
-        let mut times = Vec::new();
-        let mut plan = self;
-        while let Node::Step { input, .. } = plan.node() {
-            times.push(input.times());
-            plan = input;
-        }
-        times.reverse();
-        times
+    pub fn has_watermark(&self) -> bool {
+        matches!(self.root().node(), Node::Join(_))
+            || self.steps().iter().any(|step| matches!(step, Step::Watermark(_)))
     }
 
     /// Whether the windows of the last aggregation end: that is, whether the watermark says something of their column.
@@ -178,7 +180,7 @@ impl Plan {
                 aggregate.over.as_ref().is_some_and(|over| input.times().behind.contains_key(&over.time))
             }
             Node::Step { input, .. } => input.windows_end(),
-            Node::Source { .. } => false,
+            Node::Scan(_) | Node::Union(_) | Node::Join(_) => false,
         }
     }
 }
@@ -190,6 +192,13 @@ impl Times {
         self.behind.iter().min_by_key(|(_, behind)| **behind).map(|(name, _)| name)
     }
 
+    /// How far behind the watermark, in nanoseconds, a column's times may be in rows that are not late; `None` where the watermark
+    /// says nothing of it.
+    #[must_use]
+    pub fn behind(&self, column: &str) -> Option<i64> {
+        self.behind.get(column).copied()
+    }
+
     /// How far behind the watermark, in nanoseconds, rows may be that this step is given and that are not late; `None` where
     /// the watermark says nothing of the time that the step goes by.
     #[must_use]
@@ -197,7 +206,6 @@ impl Times {
         match step {
             Step::Aggregate(aggregate) => self.behind.get(&aggregate.over.as_ref()?.time).copied(),
             Step::Unique(_) => self.behind.get(self.nearest()?).copied(),
-            Step::JoinSides(_) => self.behind.get(SIDE_TIME).copied(),
             Step::LateRows(of) => self.slack(of),
             // What a function makes of time is its own affair.
             Step::WithState(..) => Some(0),
@@ -209,7 +217,15 @@ impl Times {
         !matches!(step, Step::WithState(..) | Step::LateRows(_)) && self.slack(step).is_some()
     }
 
-    fn after(mut self, step: &Step, before: &Schema, schema: &Schema) -> Times {
+    /// Of columns with times that may be so far behind the watermark, in nanoseconds.
+    #[must_use]
+    pub fn of(behind: Vec<(PlSmallStr, i64)>) -> Times {
+        Times { behind: behind.into_iter().collect(), ..Times::default() }
+    }
+
+    /// What it says after a step, of which the schemas are those before and after it.
+    #[must_use]
+    pub fn after(mut self, step: &Step, before: &Schema, schema: &Schema) -> Times {
         match step {
             Step::Watermark(watermark) => self.behind = BTreeMap::from([(watermark.column.clone(), 0)]),
             Step::ProcessingTime(column) => drop(self.by_clock.insert(column.clone())),
@@ -221,9 +237,6 @@ impl Times {
             }
             // All of them are behind it.
             Step::LateRows(_) => self.behind.clear(),
-            Step::JoinSides(join) => {
-                return Times { behind: join.behind.iter().cloned().collect(), ..Times::default() };
-            }
             Step::Aggregate(aggregate) => return self.aggregated(aggregate, schema),
             _ => {}
         }
@@ -255,7 +268,8 @@ impl Times {
 
     /// Windows that may still change end behind the watermark; how far before that they start is known where they have a
     /// length.
-    fn aggregated(&self, aggregate: &Aggregate, schema: &Schema) -> Times {
+    #[must_use]
+    pub fn aggregated(&self, aggregate: &Aggregate, schema: &Schema) -> Times {
         let Some(Over { time, cut: Cut::Every(hops), .. }) = &aggregate.over else { return Times::default() };
         let Some(before) = self.behind.get(time) else { return Times::default() };
         let length = before.saturating_add(longest(&hops.period));

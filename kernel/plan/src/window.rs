@@ -8,8 +8,17 @@ use crate::PlanError;
 /// How event time is cut into windows.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Window {
-    text: String,
+    kind: Kind,
+    offset: Option<String>,
     cut: Result<Cut, PlanError>,
+}
+
+/// The lengths of windows, as they were written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Tumbling { every: String },
+    Hopping { period: String, every: String },
+    Session { gap: String },
 }
 
 /// A window's kind, its lengths known to be above zero.
@@ -132,7 +141,7 @@ fn signed(duration: &Duration) -> i64 {
 #[must_use]
 pub fn tumbling(every: &str) -> Window {
     let cut = of_one_kind("tumbling", every).map(|every| Cut::Every(Hops::new(every, every)));
-    Window { text: format!("tumbling(\"{every}\")"), cut }
+    Window { kind: Kind::Tumbling { every: every.to_owned() }, offset: None, cut }
 }
 
 /// Windows of length `period` that start every `every`, and so overlap: `hopping("1m", "10s")` is the last minute, every ten
@@ -144,7 +153,8 @@ pub fn tumbling(every: &str) -> Window {
 /// ```
 #[must_use]
 pub fn hopping(period: &str, every: &str) -> Window {
-    Window { text: format!("hopping(\"{period}\", \"{every}\")"), cut: cut_hopping(period, every) }
+    let kind = Kind::Hopping { period: period.to_owned(), every: every.to_owned() };
+    Window { kind, offset: None, cut: cut_hopping(period, every) }
 }
 
 fn cut_hopping(period_text: &str, every_text: &str) -> Result<Cut, PlanError> {
@@ -169,14 +179,52 @@ const MOST_OVERLAPS: i64 = 10_000;
 /// ```
 #[must_use]
 pub fn session(gap: &str) -> Window {
-    Window { text: format!("session(\"{gap}\")"), cut: fixed("session", gap).map(|gap| Cut::Session { gap }) }
+    let cut = fixed("session", gap).map(|gap| Cut::Session { gap });
+    Window { kind: Kind::Session { gap: gap.to_owned() }, offset: None, cut }
 }
 
 impl Window {
-    /// The window as it was written.
+    /// The window as it is written, as in `tumbling("1d").offset("6h")`.
     #[must_use]
-    pub fn text(&self) -> &str {
-        &self.text
+    pub fn text(&self) -> String {
+        let mut text = match &self.kind {
+            Kind::Tumbling { every } => format!("tumbling(\"{every}\")"),
+            Kind::Hopping { period, every } => format!("hopping(\"{period}\", \"{every}\")"),
+            Kind::Session { gap } => format!("session(\"{gap}\")"),
+        };
+        if let Some(offset) = &self.offset {
+            text += &format!(".offset(\"{offset}\")");
+        }
+        let Ok(Cut::Every(hops)) = &self.cut else { return text };
+        if hops.closed != ClosedWindow::Left {
+            text += &format!(".closed({:?})", hops.closed);
+        }
+        if hops.label != Label::Left {
+            text += &format!(".label({:?})", hops.label);
+        }
+        if hops.boundaries {
+            text += ".include_boundaries()";
+        }
+        text
+    }
+
+    pub(crate) fn kind(&self) -> &Kind {
+        &self.kind
+    }
+
+    /// How far the starts were moved, as it was written.
+    pub(crate) fn offset_text(&self) -> Option<&str> {
+        self.offset.as_deref()
+    }
+
+    /// The windows' lengths in words, as in `every 10s`.
+    #[must_use]
+    pub fn in_words(&self) -> String {
+        match &self.kind {
+            Kind::Tumbling { every } => format!("every {every}"),
+            Kind::Hopping { period, every } => format!("{period} every {every}"),
+            Kind::Session { gap } => format!("sessions {gap} apart"),
+        }
     }
 
     /// The windows.
@@ -198,8 +246,8 @@ impl Window {
     pub fn offset(self, offset: &str) -> Window {
         let parsed = any_duration("offset", offset);
         let length = parsed.clone().unwrap_or_else(|_| zero());
-        let moved = self.with("offset", &format!("\"{offset}\""), |hops| hops.offset = length);
-        Window { cut: moved.cut.and_then(|cut| parsed.map(|_| cut)), ..moved }
+        let moved = self.with("offset", |hops| hops.offset = length);
+        Window { cut: moved.cut.and_then(|cut| parsed.map(|_| cut)), offset: Some(offset.to_owned()), ..moved }
     }
 
     /// Says which of its two ends a window holds, as Polars' `closed`. A row at an end that two windows hold is in both, and
@@ -211,7 +259,7 @@ impl Window {
     /// ```
     #[must_use]
     pub fn closed(self, closed: ClosedWindow) -> Window {
-        self.with("closed", &format!("{closed:?}"), |hops| hops.closed = closed)
+        self.with("closed", |hops| hops.closed = closed)
     }
 
     /// Says what a window is named by, as Polars' `label`: its start, its end, or the time of its first row.
@@ -222,7 +270,7 @@ impl Window {
     /// ```
     #[must_use]
     pub fn label(self, label: Label) -> Window {
-        self.with("label", &format!("{label:?}"), |hops| hops.label = label)
+        self.with("label", |hops| hops.label = label)
     }
 
     /// Adds the columns `_lower_boundary` and `_upper_boundary`, a window's start and end, as Polars' `include_boundaries`.
@@ -232,10 +280,10 @@ impl Window {
     /// ```
     #[must_use]
     pub fn include_boundaries(self) -> Window {
-        self.with("include_boundaries", "", |hops| hops.boundaries = true)
+        self.with("include_boundaries", |hops| hops.boundaries = true)
     }
 
-    fn with(self, operation: &'static str, argument: &str, set: impl FnOnce(&mut Hops)) -> Window {
+    fn with(self, operation: &'static str, set: impl FnOnce(&mut Hops)) -> Window {
         let cut = self.cut.and_then(|cut| match cut {
             Cut::Every(mut hops) => {
                 set(&mut hops);
@@ -247,7 +295,7 @@ impl Window {
                 hint: "Use tumbling(…) or hopping(…).",
             }),
         });
-        Window { text: format!("{}.{operation}({argument})", self.text), cut }
+        Window { cut, ..self }
     }
 }
 

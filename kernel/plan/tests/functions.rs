@@ -19,7 +19,7 @@ fn source() -> Plan {
 
 /// The function of a plan's last step.
 fn closure(plan: &Plan) -> Closure {
-    match plan.steps().2.last().unwrap() {
+    match plan.steps().last().unwrap() {
         Step::MapBatches(closure) => closure.clone(),
         other => panic!("{other:?}"),
     }

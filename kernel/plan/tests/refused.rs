@@ -1,7 +1,7 @@
 //! What cannot be streamed is refused when it is said, in one sentence with the way to do it.
 #![allow(clippy::unwrap_used, missing_docs)]
 
-use plan::{Plan, PlanError, hopping, session, sides, tumbling, within};
+use plan::{Plan, PlanError, hopping, session, tumbling, within};
 use polars::prelude::*;
 
 fn time(zone: Option<&str>) -> DataType {
@@ -129,10 +129,7 @@ fn times_of_different_zones() {
     refuses(joined, &["join: ", "never equal", "UTC", "Europe/Madrid", "convert_time_zone"]);
     let marked = |column: &str| txns().with_watermark(column, "1s").unwrap();
     let bound = within("in_utc", "in_madrid", "5m");
-    let sided =
-        sides(&marked("in_utc"), &marked("in_madrid"), &[col("card")], &[col("card")], &JoinType::Inner, &bound);
-    refuses(
-        sided.map(|sides| sides.left),
-        &["join_stream: ", "two zones", "UTC", "Europe/Madrid", "convert_time_zone"],
-    );
+    let (on, how) = ([col("card")], JoinType::Inner);
+    let joined = marked("in_utc").join_stream(&marked("in_madrid"), &on, &on, &how, &bound);
+    refuses(joined, &["join_stream: ", "two zones", "UTC", "Europe/Madrid", "convert_time_zone"]);
 }

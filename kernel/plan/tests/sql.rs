@@ -1,7 +1,7 @@
 //! SQL and words give one plan: each query beside the words that mean the same, and what cannot be streamed beside its refusal.
 #![allow(clippy::unwrap_used, missing_docs)]
 
-use plan::{Plan, PlanError, SqlTable, Window, hopping, session, sql, tumbling};
+use plan::{Plan, PlanError, Scan, SqlTable, Window, hopping, session, sql, tumbling};
 use polars::prelude::*;
 
 fn time() -> DataType {
@@ -19,7 +19,7 @@ fn topic(name: &str) -> Plan {
         ("status", DataType::String),
     ];
     let schema = Schema::from_iter(fields.map(|(name, dtype)| Field::new(name.into(), dtype)));
-    Plan::source(format!("kafka {name}"), schema.into())
+    Plan::scan(Scan::new("kafka", schema.into()).topic(name))
 }
 
 fn txns() -> Plan {
@@ -37,19 +37,16 @@ fn limits() -> DataFrame {
 fn asked(query: &str) -> Result<Plan, PlanError> {
     let refunds = topic("refunds").with_watermark("event_time", "1m").unwrap();
     let tables = [
-        ("txns".to_owned(), SqlTable::Stream(txns(), 1)),
-        ("refunds".to_owned(), SqlTable::Stream(refunds, 2)),
+        ("txns".to_owned(), SqlTable::Stream(txns())),
+        ("refunds".to_owned(), SqlTable::Stream(refunds)),
         ("customers".to_owned(), SqlTable::Still(customers())),
         ("limits".to_owned(), SqlTable::Still(limits())),
     ];
-    let unite = |frames: &[(Plan, i32)]| Ok((united(frames), frames.iter().map(|(_, source)| source).sum()));
-    sql(query, &tables, unite).map(|(plan, _)| plan)
+    sql(query, &tables)
 }
 
-/// What stands for the engine's union here: it shows what it was given.
-fn united(frames: &[(Plan, i32)]) -> Plan {
-    let words: Vec<String> = frames.iter().map(|(plan, source)| format!("{source}: {}", plan.explain())).collect();
-    Plan::source(words.join("+").replace('\n', " "), frames[0].0.schema().clone())
+fn united(frames: &[Plan]) -> Plan {
+    Plan::union(frames).unwrap()
 }
 
 #[track_caller]
@@ -257,9 +254,9 @@ fn a_value_from_a_frame_is_known_at_once() {
 
 #[test]
 fn streams_are_united() {
-    let bare = [(topic("transactions"), 1), (topic("refunds"), 2)];
+    let bare = [topic("transactions"), topic("refunds")];
     same("SELECT * FROM txns UNION ALL SELECT * FROM refunds", united(&bare).with_watermark("event_time", "1m"));
-    let cards = bare.map(|(plan, source)| (plan.select(&[col("card")]).unwrap(), source));
+    let cards = bare.map(|plan| plan.select(&[col("card")]).unwrap());
     same("SELECT card FROM txns UNION ALL SELECT card FROM refunds", Ok(united(&cards)));
     same("SELECT card FROM txns UNION SELECT card FROM refunds", united(&cards).unique(None));
 }

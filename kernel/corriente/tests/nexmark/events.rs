@@ -9,7 +9,6 @@ use std::time::Duration;
 use broker::{Broker, Config};
 use corriente::StreamFrame;
 use corriente::prelude::*;
-use plan::Plan;
 use serde::Deserialize;
 
 use crate::log;
@@ -109,9 +108,9 @@ impl Topics {
         connectors::create_topic(&self.0.bootstrap(), topic, 4).unwrap();
         let time = col("date_time").cast(DataType::Datetime(TimeUnit::Milliseconds, None));
         let events = events.lazy().with_columns([time]).collect().unwrap();
-        let plan = Plan::source(format!("memory {topic}"), events.schema().clone());
-        let writer =
-            StreamFrame::new(plan, log::open(vec![events], usize::MAX)).write_kafka(self.0.bootstrap(), topic).key(key);
+        let schema = events.schema().clone();
+        let frame = StreamFrame::from_source(format!("memory {topic}"), schema, log::open(vec![events], usize::MAX));
+        let writer = frame.write_kafka(self.0.bootstrap(), topic).key(key);
         writer.trigger(Trigger::AvailableNow).start().unwrap().await_termination().unwrap();
     }
 

@@ -7,6 +7,7 @@ use plan::Plan;
 use serde::{Deserialize, Serialize};
 
 use super::{CheckpointError, VERSION, corrupt, failed, write_whole};
+use crate::physical::PhysicalPlan;
 use crate::pipeline::OutputMode;
 
 /// What a query is known by.
@@ -28,7 +29,7 @@ impl Identity {
     /// Of a query as it is now; `tells` says whether its sink is told of rows that leave.
     pub(crate) fn new(plan: &Plan, mode: OutputMode, tells: bool) -> Identity {
         let columns: Vec<String> = plan.schema().iter().map(|(name, dtype)| format!("{name}: {dtype}")).collect();
-        let state = format!("{}RESULT [{}]", plan.explain_state(), columns.join(", "));
+        let state = format!("{}RESULT [{}]", PhysicalPlan::of(plan).explain_state(), columns.join(", "));
         Identity { version: VERSION, plan: plan.explain(), state, tells, mode: word(mode) }
     }
 

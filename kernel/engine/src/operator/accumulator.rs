@@ -1,7 +1,7 @@
 //! The values that an aggregation keeps per group. A batch's rows are merged in one by one; what comes out has the type that
 //! Polars gives the aggregate. Values of a fixed size lie in the group's own row of words; others lie beside it, by slot.
 
-use plan::{Accumulator, Function};
+use crate::physical::{Accumulator, Function};
 use polars::prelude::*;
 use polars_arrow::array::Array as _;
 

@@ -1,6 +1,6 @@
 //! The rows of a batch of two streams, each with what it is joined by; and the tables in which such rows are written down.
 
-use plan::{SIDE, SIDE_TIME, SideJoin};
+use crate::physical::{SIDE, SIDE_TIME, SideJoin};
 use polars::prelude::*;
 
 use super::by_time::{Key, Place};

@@ -1,7 +1,7 @@
 //! The as-of join of two streams: each row of the left with the one of the right, of the same keys, that is nearest in time. Which
 //! one that is is known once the watermark has passed all that may come; until then the row waits.
 
-use plan::SideJoin;
+use crate::physical::SideJoin;
 use polars::prelude::*;
 
 use super::arrivals::{Arrivals, KeptRows};

@@ -1,8 +1,8 @@
-//! Which operator runs a step.
+//! Which operator runs an operation.
 
 use std::sync::Arc;
 
-use plan::{Cut, Method, Pairing, Step};
+use plan::{Cut, Step};
 use polars::prelude::*;
 
 use super::Operator;
@@ -18,6 +18,7 @@ use super::sorted::Sorted;
 use super::stateful::Stateful;
 use super::unique::Unique;
 use super::watermark::steps;
+use crate::physical::{Method, Operation, Pairing};
 
 /// What stands before an operator.
 pub(crate) struct Before<'a> {
@@ -29,24 +30,29 @@ pub(crate) struct Before<'a> {
     pub(crate) per_ms: i64,
 }
 
-/// The operator of a step with a state; `schema` is the one after it.
-pub(crate) fn operator(step: &Step, before: &Before<'_>, schema: &SchemaRef) -> PolarsResult<Box<dyn Operator>> {
+/// What runs an operation with a state; `schema` is the one after it.
+pub(crate) fn operator(
+    operation: &Operation,
+    before: &Before<'_>,
+    schema: &SchemaRef,
+) -> PolarsResult<Box<dyn Operator>> {
     let input = before.input;
-    Ok(match step {
-        Step::Unique(columns) => Box::new(Unique::new(columns, before.time.cloned())),
-        Step::Limit(n) => Box::new(Limit(*n)),
-        Step::LateRows(of) => Box::new(Late::new(of, before)?),
-        Step::JoinSides(join) => match &join.pairing {
+    Ok(match operation {
+        Operation::Step(Step::Unique(columns)) => Box::new(Unique::new(columns, before.time.cloned())),
+        Operation::Step(Step::Limit(n)) => Box::new(Limit(*n)),
+        Operation::Step(Step::LateRows(of)) => Box::new(Late::new(of, before)?),
+        Operation::LateSides(_) => Box::new(Late::of_sides()),
+        Operation::JoinSides(join) => match &join.pairing {
             Pairing::Within { bound, how } => Box::new(Sides::new(join, *bound, how, input)?),
             Pairing::Asof { strategy, tolerance, exact } => {
                 Box::new(Asof::new(join, Rule { strategy: *strategy, tolerance: *tolerance, exact: *exact }, input)?)
             }
         },
-        Step::Sort(order) => Box::new(Sorted::new(&order.by, &order.options, order.k, schema)),
-        Step::WithState(keys, function) => {
+        Operation::Step(Step::Sort(order)) => Box::new(Sorted::new(&order.by, &order.options, order.k, schema)),
+        Operation::Step(Step::WithState(keys, function)) => {
             Box::new(Stateful::new(keys, function, &without_position(input), schema, before.per_ms))
         }
-        Step::Aggregate(aggregate) => match (&aggregate.method, &aggregate.over) {
+        Operation::Aggregate(aggregate, method) => match (method, &aggregate.over) {
             (_, Some(over)) if let Cut::Session { gap } = over.cut => {
                 let Some(DataType::Datetime(unit, _)) = input.get(&over.time) else {
                     polars_bail!(ComputeError: "the sessions' column \"{}\" is no datetime", over.time);
@@ -59,7 +65,7 @@ pub(crate) fn operator(step: &Step, before: &Before<'_>, schema: &SchemaRef) -> 
             }
             (Method::Regroup { .. }, _) => Box::new(Regrouped::new(aggregate, input, schema.clone())?),
         },
-        _ => polars_bail!(ComputeError: "a step without a state has no operator: {step:?}"),
+        Operation::Step(step) => polars_bail!(ComputeError: "a step without a state has no operator: {step:?}"),
     })
 }
 

@@ -2,7 +2,7 @@
 //! first and the last row, sketches. Each kind has a file of its own, knows nothing of the others, and costs about what the
 //! batch has, not what the group holds.
 
-use plan::{Accumulator, Function};
+use crate::physical::{Accumulator, Function};
 use polars::prelude::*;
 
 use self::distinct::Distinct;

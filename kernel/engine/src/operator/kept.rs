@@ -1,6 +1,6 @@
 //! The memory that an aggregation takes for rows and values it keeps, and the most it may.
 
-use plan::MOST_KEPT;
+use crate::physical::MOST_KEPT;
 use polars::prelude::*;
 
 /// The bytes of rows that are kept.

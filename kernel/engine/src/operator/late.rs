@@ -1,6 +1,6 @@
 //! Gives the rows that another operator drops because they come too late, and no others.
 
-use plan::{Cut, SIDE_TIME, Step};
+use plan::{Cut, Step};
 use polars::prelude::*;
 
 use super::choice::Before;
@@ -9,6 +9,7 @@ use super::watermark::steps;
 use super::windows::Windows;
 use super::{Executed, Kept, Operator, Tables, never_changing};
 use crate::change::Delta;
+use crate::physical::SIDE_TIME;
 
 /// What it goes by.
 pub(crate) struct Late {
@@ -43,9 +44,13 @@ impl Late {
                 Late { time, passed }
             }
             Step::Unique(_) if let Some(time) = before.time => Late { time: time.clone(), passed: Passed::After(0) },
-            Step::JoinSides(_) => Late { time: SIDE_TIME.into(), passed: Passed::After(0) },
             _ => polars_bail!(ComputeError: "no row is late for this step: {of:?}"),
         })
+    }
+
+    /// The rows of two streams that are late for the join of both.
+    pub(crate) fn of_sides() -> Late {
+        Late { time: SIDE_TIME.into(), passed: Passed::After(0) }
     }
 
     fn is_late(&self, time: i64, watermark: i64) -> PolarsResult<bool> {

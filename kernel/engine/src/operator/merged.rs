@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::hash::BuildHasher as _;
 use std::hint::black_box;
 
-use plan::{Accumulator, Aggregate};
+use plan::Aggregate;
 use polars::prelude::*;
 
 use super::accumulator::Cells;
@@ -16,6 +16,7 @@ use super::windows::{HasEnd, Windows, next_end, take_ended};
 use super::{Executed, GROUPS, Kept, Operator, Tables, Touched, never_changing};
 use crate::alone::Alone;
 use crate::change::Delta;
+use crate::physical::Accumulator;
 use groups::{CHANGED, Groups, Key, KeyBytes, TOUCHED};
 use index::Index;
 use placed::Placed;

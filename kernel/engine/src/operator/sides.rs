@@ -1,7 +1,7 @@
 //! The join of two streams within a bound of time. Rows of both sides are kept as long as a row may come that belongs to them,
 //! which the watermark says; a row that comes is looked up among those of the other side by its key and its time.
 
-use plan::SideJoin;
+use crate::physical::SideJoin;
 use polars::prelude::*;
 
 use super::arrivals::{Arrival, Arrivals, KeptRows};

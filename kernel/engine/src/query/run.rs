@@ -14,6 +14,7 @@ use super::known::Known;
 use super::{OpenSource, Options, Output, RECENT, Step, Trigger};
 use crate::checkpoint::{Checkpoint, CheckpointError, Planned};
 use crate::clock::Clock;
+use crate::physical::PhysicalPlan;
 use crate::pipeline::{Mode, Pipeline};
 use crate::position::Offsets;
 use crate::progress::Progress;
@@ -108,7 +109,8 @@ impl Run {
             Ok(out) => out,
             Err(halt) => return self.result.set_status(|status| status.state = halt.into()),
         };
-        let (columns, filter) = (self.plan.source_columns(), self.plan.row_filter());
+        let physical = PhysicalPlan::of(&self.plan);
+        let (columns, filter) = (physical.source_columns(), physical.row_filter());
         let mut reached: Option<Reached> = None;
         loop {
             let halt = match (self.open)(&columns) {

@@ -1,11 +1,9 @@
 //! One query for several views: a frame that is shown twice runs once, and what stands on a running query's rows is made of its
 //! result.
 
-use std::sync::Arc;
-
 use plan::{Node, Plan};
 
-use super::{OpenSource, Query, fingerprint};
+use super::{Query, fingerprint};
 use crate::result::{LiveResult, Status, derives};
 
 impl Query {
@@ -14,8 +12,8 @@ impl Query {
     ///
     /// Rows that never change are not taken for a longer plan, for of a stream a result has the newest alone.
     #[must_use]
-    pub fn view(&self, name: &str, plan: &Plan, open: &OpenSource) -> Option<LiveResult> {
-        if self.has_output || !self.is_active() || !Arc::ptr_eq(&self.open, open) {
+    pub fn view(&self, name: &str, plan: &Plan) -> Option<LiveResult> {
+        if self.has_output || !self.is_active() {
             return None;
         }
         let (mut steps, mut rest) = (Vec::new(), plan);

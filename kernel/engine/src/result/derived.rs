@@ -10,6 +10,7 @@ use super::{LiveResult, State, Status};
 use crate::change::{Changes, Delta};
 use crate::operator::stateless::{self, RowWise};
 use crate::operator::{Before, Operator, operator};
+use crate::physical::Operation;
 
 /// The operators, and the result that they make.
 pub(super) struct Derived {
@@ -27,7 +28,11 @@ impl Derived {
                 row_wise.push(step);
             } else {
                 operators.push(Box::new(std::mem::take(&mut row_wise)));
-                operators.push(operator(step, &Before { input, time: None, per_ms: 1 }, schema)?);
+                operators.push(operator(
+                    &Operation::of_changes(step),
+                    &Before { input, time: None, per_ms: 1 },
+                    schema,
+                )?);
             }
             input = schema;
         }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use plan::RowFilter;
+use crate::physical::RowFilter;
 use polars::prelude::{DataFrame, PlSmallStr, PolarsResult};
 
 use crate::position::{Offsets, Reach, TopicPartition};

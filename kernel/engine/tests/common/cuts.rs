@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use engine::{Clock, LiveResult, ManualClock, Mode, Offsets, OpenSource, Output, Pipeline, Source, Status};
+use engine::{
+    Clock, LiveResult, ManualClock, Mode, Offsets, OpenSource, Output, PhysicalPlan, Pipeline, Source, Status,
+};
 use plan::Plan;
 use polars::prelude::*;
 use proptest::prelude::*;
@@ -97,7 +99,7 @@ pub(crate) struct Run {
 impl Run {
     /// Begins; `append` has an aggregation give only what is final.
     pub(crate) fn begin(plan: &Plan, open: &OpenSource, cuts: &Cuts, append: bool) -> PolarsResult<Run> {
-        let mut source = open(&plan.source_columns()).unwrap();
+        let mut source = open(&PhysicalPlan::of(plan).source_columns()).unwrap();
         let (first, last) = (source.start().unwrap(), source.latest().unwrap());
         Ok(Run {
             pipeline: pipeline(plan, source.as_ref(), &first, append)?,

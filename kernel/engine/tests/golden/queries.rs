@@ -1,9 +1,10 @@
 //! The queries of the golden files, by name. What the words of each come to stands in its file too.
 
-use engine::{Frame, OpenSource, join_stream};
+use engine::OpenSource;
 use plan::{Moment, Plan, PlanError, StateFunction, hopping, session, tumbling, within};
 use polars::prelude::*;
 
+use crate::common::frames::{Frame, join_stream};
 use crate::file::Row;
 use crate::log::{open, schema};
 

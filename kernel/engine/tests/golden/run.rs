@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use engine::{Crash, Frame, Options, OutputMode, Query, Step, Trigger};
+use engine::{Crash, Options, OutputMode, Query, Step, Trigger};
 use polars::prelude::*;
 
+use crate::common::frames::Frame;
 use crate::common::query::{Kept, crash_after};
 use crate::file::Golden;
 use crate::log::{Cut, in_batches};

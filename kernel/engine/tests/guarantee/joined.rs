@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use engine::{Frame, OpenSource};
+use engine::OpenSource;
 use plan::{Plan, asof, within};
 use polars::prelude::*;
 use proptest::prelude::*;
 
 use crate::both::{Both, refused};
 use crate::common::cuts::{SIDES, open};
+use crate::common::frames::{Frame, join_asof, join_stream, union};
 use crate::common::rows::{Row, frame};
 use crate::words::{self, Word};
 
@@ -82,12 +83,12 @@ impl Joined {
         match &self.kind {
             Kind::Within { how, bound } => {
                 let within = within("event_time", self.right_time(), format!("{bound}ms"));
-                engine::join_stream(left, right, on, how, &within)
+                join_stream(left, right, on, how, &within)
             }
             Kind::Asof { strategy, tolerance, exact } => {
                 let by = asof("event_time", self.right_time()).strategy(*strategy).allow_exact_matches(*exact);
                 let by = tolerance.iter().fold(by, |by, tolerance| by.tolerance(format!("{tolerance}ms")));
-                engine::join_asof(left, right, on, &by)
+                join_asof(left, right, on, &by)
             }
         }
     }
@@ -98,7 +99,7 @@ impl Joined {
             (Plan::source(name, frame(&[]).schema().clone()), open(rows, partitions))
         };
         match self.partitions(side) {
-            [first, second] if self.is_united => engine::union(&[source(&[*first]), source(&[*second])]),
+            [first, second] if self.is_united => union(&[source(&[*first]), source(&[*second])]),
             partitions => Ok(source(partitions)),
         }
     }

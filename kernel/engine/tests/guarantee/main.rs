@@ -23,6 +23,7 @@ use proptest::prelude::*;
 
 use both::Both;
 use common::cuts::{self, ALL, Cuts, Run, SIDES, open, streamed};
+use common::frames::union;
 use common::rows::{self, Lines, Row, frame};
 use common::{compare, holds};
 use joined::Joined;
@@ -76,7 +77,7 @@ impl Case {
                 let mut reversed: Vec<Expr> = schema.iter_names().cloned().map(col).collect();
                 reversed.reverse();
                 second.0 = second.0.select(&reversed).unwrap();
-                both::refused(engine::union(&[first, second]))?
+                both::refused(union(&[first, second]))?
             }
             Origin::Joined(joined) => joined.frame(&self.rows, self.delay.unwrap_or(NONE_IS_LATE))?,
         };

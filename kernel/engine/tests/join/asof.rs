@@ -1,10 +1,10 @@
 //! The as-of join: with another stream, and with a frame that stands still.
 
-use engine::{Frame, join_asof};
 use plan::{Asof, Plan, asof};
 use polars::prelude::*;
 use proptest::prelude::*;
 
+use crate::common::frames::{Frame, join_asof};
 use crate::log::{Row, assert_same, assert_windows_lose_nothing, bare, cases, cuts, on_time, rows, run, stream, table};
 
 /// What an as-of join is asked for.

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use engine::{Frame, Options, OutputMode, Query, Step, Trigger, join_asof, join_stream};
+use engine::{Options, OutputMode, Query, Step, Trigger};
 use plan::{asof, within};
 use polars::prelude::*;
 use proptest::prelude::*;
 
+use crate::common::frames::{Frame, join_asof, join_stream};
 use crate::common::query::{Kept, crash_after};
 use crate::log::{cases, rows, stream};
 

@@ -5,14 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine::{
-    Clock, Frame, LiveResult, ManualClock, Mode, Offsets, OpenSource, PartitionRows, Pipeline, Source, SourceBatch,
-    SourceError, Status, TopicPartition,
+    Clock, LiveResult, ManualClock, Mode, Offsets, OpenSource, PartitionRows, PhysicalPlan, Pipeline, Source,
+    SourceBatch, SourceError, Status, TopicPartition,
 };
 use plan::{Plan, tumbling};
 use polars::prelude::*;
 use proptest::prelude::*;
 
 use crate::common::cases_or;
+use crate::common::frames::Frame;
 use crate::common::states::States;
 
 pub(crate) const DELAY_MS: i64 = 500;
@@ -145,14 +146,14 @@ pub(crate) struct Ran {
 /// Runs a join of two streams over batches; before the batches that are named it is restarted with its state.
 pub(crate) fn run((plan, open): &Frame, cuts: &[[usize; 4]], restarts: &[usize]) -> Ran {
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
-    let mut source = open(&plan.source_columns()).unwrap();
+    let mut source = open(&PhysicalPlan::of(plan).source_columns()).unwrap();
     let schema = source.schema();
     let begin = || Pipeline::new(plan, &schema, Mode::Stream, &clock).unwrap();
     let (mut pipeline, mut states) = (begin(), States::default());
     pipeline.assign(&source.start().unwrap());
     states.keep(&mut pipeline).unwrap();
     let result = LiveResult::new(plan.schema().clone(), Status::default());
-    let (mut late, end) = (0, open(&plan.source_columns()).unwrap().latest().unwrap());
+    let (mut late, end) = (0, open(&PhysicalPlan::of(plan).source_columns()).unwrap().latest().unwrap());
     let mut from = source.start().unwrap();
     for (number, cut) in cuts.iter().chain([&[usize::MAX; 4]]).enumerate() {
         if restarts.contains(&number) {

@@ -4,10 +4,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use engine::{Clock, ManualClock, Mode, Options, PartitionRows, Pipeline, Query, join_stream, union};
+use engine::{Clock, ManualClock, Mode, Options, PartitionRows, Pipeline, Query};
 use plan::{Plan, Refreshed, asof, refreshed, within};
 use polars::prelude::*;
 
+use crate::common::frames::{join_stream, union};
 use crate::log::{Row, bare, stream, table};
 
 /// What the frame is, and how often it was read.

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use engine::{Frame, collect, join_stream};
+use engine::collect;
 use plan::{Plan, within};
 use polars::prelude::*;
 use proptest::prelude::*;
 
+use crate::common::frames::{Frame, join_stream};
 use crate::log::{Row, assert_same, assert_windows_lose_nothing, bare, cases, cuts, on_time, rows, run, stream, table};
 
 const KINDS: [JoinType; 6] =

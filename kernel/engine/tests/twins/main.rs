@@ -10,7 +10,6 @@ mod rows;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use engine::{Frame, join_stream};
 use plan::{Moment, Plan, StateFunction, hopping, session, tumbling, within};
 use polars::prelude::*;
 use proptest::prelude::*;
@@ -18,6 +17,7 @@ use proptest::prelude::*;
 use self::rows::{Limited, Paired, Sorted, Summed, Unique};
 use aggregations::{Sessions, Windows};
 use common::cuts::{ALL, Cuts, Run, SIDES, cuts, open};
+use common::frames::{Frame, join_stream};
 use common::holds;
 use common::rows::{Lines, PARTITIONS, Row, frame, rows};
 

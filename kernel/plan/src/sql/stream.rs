@@ -10,8 +10,6 @@ use crate::{Plan, PlanError};
 
 pub(super) struct Stream {
     pub(super) plan: Plan,
-    /// The number of its source.
-    pub(super) source: usize,
     /// Columns that are not said yet: they may be all that is selected.
     added: Vec<Expr>,
     /// Whether the last word was a selection of this query, of which the next may take a part.
@@ -23,8 +21,8 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    pub(super) fn new(plan: Plan, source: usize) -> Stream {
-        Stream { plan, source, added: Vec::new(), is_selected: false, order: None, constants: Vec::new() }
+    pub(super) fn new(plan: Plan) -> Stream {
+        Stream { plan, added: Vec::new(), is_selected: false, order: None, constants: Vec::new() }
     }
 
     /// The stream with everything said that waits.

@@ -10,17 +10,16 @@ use polars_plan::utils::has_expr;
 
 use super::functions::Functions;
 use super::stream::Stream;
-use super::{Union, group, join, polars_says, refused};
+use super::{group, join, polars_says, refused};
 use crate::expr::is_row_wise;
-use crate::sides::without_watermark;
+use crate::join::without_watermark;
 use crate::{Plan, PlanError};
 
 /// What the walk knows.
 pub(super) struct Walk<'a> {
     /// The empty frames that stand for streams.
-    pub(super) streams: Vec<(Arc<DataFrame>, Plan, usize)>,
+    pub(super) streams: Vec<(Arc<DataFrame>, Plan)>,
     pub(super) functions: &'a Functions,
-    pub(super) union: Union<'a>,
 }
 
 /// What a part of the query gives.
@@ -44,8 +43,8 @@ impl Walk<'_> {
             DslPlan::IR { dsl, .. } => self.walk(dsl),
             DslPlan::Cache { input, .. } => self.walk(input),
             DslPlan::DataFrameScan { df, .. } => {
-                Ok(match self.streams.iter().find(|(held, ..)| Arc::ptr_eq(held, df)) {
-                    Some((_, plan, source)) => Walked::Stream(Stream::new(plan.clone(), *source)),
+                Ok(match self.streams.iter().find(|(held, _)| Arc::ptr_eq(held, df)) {
+                    Some((_, plan)) => Walked::Stream(Stream::new(plan.clone())),
                     None => still(plan),
                 })
             }
@@ -140,9 +139,9 @@ impl Walk<'_> {
         let mut marks = Vec::with_capacity(inputs.len());
         for input in inputs {
             match self.walk(input)?.settled()? {
-                Walked::Stream(Stream { plan, source, .. }) => {
+                Walked::Stream(Stream { plan, .. }) => {
                     let (bare, mark) = without_watermark("sql", &plan)?;
-                    frames.push((bare, source));
+                    frames.push(bare);
                     marks.push(mark);
                 }
                 Walked::Still(_) => {}
@@ -158,7 +157,7 @@ impl Walk<'_> {
                 );
             }
         }
-        let (mut plan, source) = (self.union)(&frames)?;
+        let mut plan = Plan::union(&frames)?;
         let longest = marks.iter().flatten().max_by_key(|mark| mark.delay_ms);
         if let Some(mark) = longest
             && marks.iter().all(|other| other.as_ref().is_some_and(|other| other.column == mark.column))
@@ -166,7 +165,7 @@ impl Walk<'_> {
         {
             plan = plan.with_watermark(&mark.column, &mark.delay)?;
         }
-        Ok(Walked::Stream(Stream::new(plan, source)))
+        Ok(Walked::Stream(Stream::new(plan)))
     }
 
     /// A stream beside queries that give one value, each of which is known at once.

@@ -2,7 +2,7 @@
 
 use std::hash::Hash;
 
-use plan::{Accumulator, Function};
+use crate::physical::{Accumulator, Function};
 use polars::prelude::*;
 
 use super::slots::{Group, column};

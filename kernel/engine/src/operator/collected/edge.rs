@@ -1,6 +1,6 @@
 //! The first or the last row of a group, by time and position: what a value was there.
 
-use plan::{Accumulator, Function};
+use crate::physical::{Accumulator, Function};
 use polars::prelude::*;
 
 use super::super::columns::{decoded, encoded};

@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use plan::{Accumulator, Function};
+use crate::physical::{Accumulator, Function};
 use polars::prelude::*;
 
 use super::slots::{Group, column};

@@ -5,7 +5,7 @@
 
 use std::marker::PhantomData;
 
-use plan::{Accumulator, Function};
+use crate::physical::{Accumulator, Function};
 use polars::prelude::*;
 
 use super::slots::{Group, column};

@@ -2,7 +2,7 @@
 //! grown alike become one. So a value is moved a few times, and takes eight bytes. After P. O'Neil and others, "The
 //! log-structured merge-tree" (1996).
 
-use plan::{Accumulator, Function};
+use crate::physical::{Accumulator, Function};
 use polars::prelude::*;
 
 use super::slots::{Group, readings};

@@ -1,6 +1,6 @@
 //! A sketch of a group's values, of which quantiles are read.
 
-use plan::{Accumulator, Function, QuantileSketch};
+use crate::physical::{Accumulator, Function, QuantileSketch};
 use polars::prelude::*;
 
 use super::slots::{Group, readings};

@@ -1,6 +1,6 @@
 //! Collections whose groups take in values, many at a time and in no order, one collection a slot.
 
-use plan::{Accumulator, Function};
+use crate::physical::{Accumulator, Function};
 use polars::prelude::*;
 
 use super::values::{Physical, Value};
@@ -100,7 +100,7 @@ pub(super) fn readings<G>(
     spec: &Accumulator,
     read: impl Fn(&G, f64, QuantileMethod) -> Option<f64>,
 ) -> PolarsResult<Vec<Column>> {
-    let column = |reading: &plan::Reading| {
+    let column = |reading: &crate::physical::Reading| {
         let values: Vec<Option<f64>> =
             groups.iter().map(|group| read(group, reading.quantile, reading.method)).collect();
         let series = in_steps(Series::new(reading.name.clone(), values), &spec.input_dtype)?;

@@ -1,63 +1,72 @@
-//! What of a plan nobody looks at: columns that no step above uses are neither computed nor decoded. A plan is written as a
-//! person thinks; it runs as the equal one that does the least. The person's words stay what the query is known by.
+//! What of a plan nobody looks at: columns that no operation above uses are neither computed nor decoded. A plan is written as a
+//! person thinks; it runs as the equal one that does the least.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use plan::{Step, Times, columns_of};
 use polars::prelude::*;
 use polars_plan::frame::OptFlags;
 use polars_plan::plans::prepare_projection;
 use polars_plan::utils::expr_to_leaf_column_names;
 
-use crate::node::{Plan, Step};
-use crate::pushdown::sunk;
-use crate::times::Times;
+use super::{Operation, PhysicalPlan, Stage};
 
 type Names = BTreeSet<PlSmallStr>;
 
-impl Plan {
-    /// The plan as it runs: the same result from fewer rows and columns. Filters stand as early as they can, and the source has
-    /// only the columns that the result depends on.
-    ///
-    /// Expressions that nobody uses are left out, so one that would have failed on some row does not fail, as in Polars.
-    #[must_use]
-    pub fn optimized(&self) -> Plan {
-        let sunk = sunk(self);
-        let steps = sunk.steps_with_schemas();
-        let root = sunk.root();
-        let times = sunk.times_before();
+impl PhysicalPlan {
+    /// The plan with only the columns that its result depends on.
+    pub(super) fn narrowed(&self) -> PhysicalPlan {
+        let times = self.times_before();
         let mut needed: Names = self.schema().iter_names().cloned().collect();
-        let mut narrowed = Vec::with_capacity(steps.len());
-        for (number, (step, _)) in steps.iter().enumerate().rev() {
-            let input = number.checked_sub(1).map_or(root.schema(), |before| steps[before].1);
-            let (step, before) = narrow(step, input, needed, &times[number]);
-            narrowed.push(step);
+        let mut narrowed = Vec::with_capacity(self.stages.len());
+        for (number, stage) in self.stages.iter().enumerate().rev() {
+            let (operation, before) = narrow(&stage.operation, self.before(number), needed, &times[number]);
+            narrowed.push(operation);
             needed = before;
         }
-        let (name, source, _) = self.steps();
-        let source = source.iter_fields().filter(|field| needed.contains(field.name())).collect::<Schema>();
-        let mut plan = Plan::source_of(name, Arc::new(source), self.inputs().to_vec());
-        let mut input = root.schema();
-        for ((_, schema), step) in steps.iter().zip(narrowed.into_iter().rev()) {
-            if let Some(step) = step {
-                let after = after(&step, plan.schema(), input, schema);
-                plan = plan.step(step, Arc::new(after));
+        let read = self.read.iter_fields().filter(|field| needed.contains(field.name())).collect::<Schema>();
+        let mut plan = PhysicalPlan { input: self.input.clone(), read: Arc::new(read), stages: Vec::new() };
+        for ((number, stage), operation) in self.stages.iter().enumerate().zip(narrowed.into_iter().rev()) {
+            if let Some(operation) = operation {
+                let after = after(&operation, plan.schema(), self.before(number), &stage.schema);
+                plan.stages.push(Stage { operation, schema: Arc::new(after) });
             }
-            input = schema;
         }
         plan
     }
+}
 
-    /// The source's columns that the result depends on, in the source's order.
-    #[must_use]
-    pub fn source_columns(&self) -> Vec<PlSmallStr> {
-        self.optimized().root().schema().iter_names().cloned().collect()
+/// The operation for who wants only the columns `after` of its result, and the columns of its input that it needs then; none where
+/// it would do nothing. `times` are the columns by which an operation with a state may forget.
+fn narrow(operation: &Operation, input: &SchemaRef, after: Names, times: &Times) -> (Option<Operation>, Names) {
+    match operation {
+        Operation::Step(Step::Aggregate(aggregate)) | Operation::Aggregate(aggregate, _) => {
+            let aggregate = aggregate.narrowed(&after);
+            let before = match columns_of(aggregate.keys.iter().chain(&aggregate.written)) {
+                Some(names) => &names | &aggregate.over.iter().map(|over| over.time.clone()).collect(),
+                None => input.iter_names().cloned().collect(),
+            };
+            (Some(Operation::Step(Step::Aggregate(Box::new(aggregate)))), before)
+        }
+        Operation::Step(step) => {
+            let (step, before) = narrow_step(step, input, after, times);
+            (step.map(Operation::Step), before)
+        }
+        Operation::JoinSides(join) => {
+            let join = join.narrowed(&after);
+            let before = join.reads().collect();
+            (Some(Operation::JoinSides(Box::new(join))), before)
+        }
+        Operation::LateSides(_) => {
+            let own = [PlSmallStr::from_static(super::SIDE_TIME)];
+            (Some(operation.clone()), inputs(&after, input).into_iter().chain(own).collect())
+        }
     }
 }
 
-/// The step for who wants only the columns `after` of its result, and the columns of its input that it needs then; no step
-/// where it would do nothing. `times` are the columns by which a step with a state may forget.
-fn narrow(step: &Step, input: &SchemaRef, mut after: Names, times: &Times) -> (Option<Step>, Names) {
+/// The same of a step.
+fn narrow_step(step: &Step, input: &SchemaRef, mut after: Names, times: &Times) -> (Option<Step>, Names) {
     let all = || input.iter_names().cloned().collect::<Names>();
     let with = |after: &Names, more: Option<Names>| more.map_or_else(all, |more| &inputs(after, input) | &more);
     let before = match step {
@@ -84,21 +93,8 @@ fn narrow(step: &Step, input: &SchemaRef, mut after: Names, times: &Times) -> (O
             after.extend(lookup.names());
             with(&after, columns_of(&lookup.reads()))
         }
-        Step::Aggregate(a) => {
-            let a = a.narrowed(&after);
-            let before = match columns_of(a.keys.iter().chain(&a.written)) {
-                Some(names) => &names | &a.over.iter().map(|over| over.time.clone()).collect(),
-                None => all(),
-            };
-            return (Some(Step::Aggregate(Box::new(a))), before);
-        }
-        Step::JoinSides(join) => {
-            let join = join.narrowed(&after);
-            let before = join.reads().collect();
-            return (Some(Step::JoinSides(Box::new(join))), before);
-        }
         // What a function reads is not known.
-        Step::MapBatches(_) | Step::WithState(..) => all(),
+        Step::MapBatches(_) | Step::WithState(..) | Step::Aggregate(_) => all(),
     };
     (Some(step.clone()), before)
 }
@@ -143,8 +139,20 @@ fn expanded(exprs: &[Expr], input: &SchemaRef, after: &Names) -> Option<(Vec<Exp
     (keeps.len() == exprs.len()).then_some((exprs, keeps))
 }
 
-/// The schema after a step that was narrowed; `input` and `schema` are those before and after it as it was written.
-fn after(step: &Step, narrowed: &Schema, input: &Schema, schema: &Schema) -> Schema {
+/// The schema after an operation that was narrowed; `input` and `schema` are those before and after it as it was written.
+fn after(operation: &Operation, narrowed: &Schema, input: &Schema, schema: &Schema) -> Schema {
+    match operation {
+        Operation::Step(step) => after_step(step, narrowed, input, schema),
+        Operation::Aggregate(..) => schema.clone(),
+        Operation::JoinSides(join) => {
+            let is_there = |field: &Field| join.left.contains(field.name()) || join.right.contains(field.name());
+            schema.iter_fields().filter(is_there).collect()
+        }
+        Operation::LateSides(_) => narrowed.clone(),
+    }
+}
+
+fn after_step(step: &Step, narrowed: &Schema, input: &Schema, schema: &Schema) -> Schema {
     match step {
         Step::Select(exprs) | Step::WithColumns(exprs) => {
             let known = prepare_projection(exprs.clone(), narrowed, &mut OptFlags::default());
@@ -160,10 +168,6 @@ fn after(step: &Step, narrowed: &Schema, input: &Schema, schema: &Schema) -> Sch
                 *place < a.columns_before() || a.names().any(|name| name == field.name())
             };
             schema.iter_fields().enumerate().filter(is_there).map(|(_, field)| field).collect()
-        }
-        Step::JoinSides(join) => {
-            let is_there = |field: &Field| join.left.contains(field.name()) || join.right.contains(field.name());
-            schema.iter_fields().filter(is_there).collect()
         }
         Step::MapBatches(_) | Step::WithState(..) => schema.clone(),
         Step::Explode(columns) => {
@@ -189,22 +193,4 @@ fn after(step: &Step, narrowed: &Schema, input: &Schema, schema: &Schema) -> Sch
         Step::Filter(_) | Step::Watermark(_) | Step::Unique(_) => narrowed.clone(),
         Step::Limit(_) | Step::Sort(_) | Step::LateRows(_) => narrowed.clone(),
     }
-}
-
-/// The columns that expressions read; `None` when a selector may stand for any.
-#[must_use]
-pub fn columns_of<'a>(exprs: impl IntoIterator<Item = &'a Expr>) -> Option<BTreeSet<PlSmallStr>> {
-    let mut names = BTreeSet::new();
-    for expr in exprs {
-        if expr.into_iter().any(|e| matches!(e, Expr::Selector(_))) {
-            return None;
-        }
-        for name in expr_to_leaf_column_names(expr) {
-            if name.as_str() == "*" || name.starts_with('^') {
-                return None;
-            }
-            names.insert(name);
-        }
-    }
-    Some(names)
 }

@@ -3,19 +3,18 @@
 
 use std::sync::Arc;
 
+use plan::{PlanError, grouped, is_row_wise, schema_after};
 use polars::prelude::*;
 use polars_plan::utils::expr_to_leaf_column_names;
 
-use super::{Accumulator, Function, Method, grouped};
-use crate::PlanError;
-use crate::expr::{is_row_wise, schema_after};
+use super::{Accumulator, Function, Method};
 
 /// Takes the expressions apart.
-pub(super) fn merge(schema: &SchemaRef, aggs: &[Expr], names: &[PlSmallStr]) -> Result<Method, Cannot> {
+pub(super) fn merge(schema: &SchemaRef, aggs: &[Expr]) -> Result<Method, Cannot> {
     let mut split = Split { schema, accumulators: Vec::new() };
     let mut outputs = Vec::with_capacity(aggs.len());
-    for (expr, name) in aggs.iter().zip(names) {
-        outputs.push(split.output(expr)?.alias(name.clone()));
+    for expr in aggs {
+        outputs.push(split.output(expr)?);
     }
     let accumulators = split.accumulators;
     let columns: SchemaRef = Arc::new(accumulators.iter().flat_map(Accumulator::columns).collect());
@@ -118,16 +117,7 @@ impl Split<'_> {
         }
         let input_dtype = self.dtype_of_rows(&input)?;
         if !function.takes(&input_dtype) {
-            return Err(match function.expected() {
-                Some(expected) if input_dtype == DataType::String => Cannot::Be(PlanError::WrongType {
-                    operation: "agg",
-                    column: format!("{input:?}"),
-                    found: input_dtype.to_string(),
-                    expected,
-                    hint: "Cast it first, as in col(\"x\").cast(DataType::Float64).".to_owned(),
-                }),
-                _ => Cannot::Merge(format!("`{expr:?}` of {input_dtype}")),
-            });
+            return Err(Cannot::Merge(format!("`{expr:?}` of {input_dtype}")));
         }
         let is_known = |a: &Accumulator| a.function == function && a.input == input && a.only == only;
         if let Some(known) = self.accumulators.iter().position(is_known) {

@@ -4,7 +4,7 @@ use polars::prelude::*;
 
 use super::split::{Cannot, Split};
 use super::{Function, Reading};
-use crate::approximate::is_approx_quantile;
+use crate::physical::approximate::is_approx_quantile;
 
 /// Values, and which of them count.
 struct Selected {

@@ -15,7 +15,7 @@ const NAME: &str = "approx_quantile";
 /// guarantees" (2019).
 ///
 /// ```no_run
-/// use plan::approx_quantile;
+/// use engine::approx_quantile;
 /// use polars::prelude::*;
 /// let slow = approx_quantile(col("milliseconds"), 0.99).alias("p99");
 /// ```
@@ -56,7 +56,7 @@ fn checked(q: f64, values: &Field) -> PolarsResult<Field> {
 }
 
 /// Whether an expression is one that [`approx_quantile`] made.
-pub(crate) fn is_approx_quantile(expr: &Expr) -> bool {
+pub(super) fn is_approx_quantile(expr: &Expr) -> bool {
     matches!(expr, Expr::AnonymousFunction { fmt_str, .. } if fmt_str.as_str() == NAME)
 }
 

@@ -4,39 +4,39 @@ use polars::prelude::*;
 
 /// A value kept per group.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Accumulator {
+pub(crate) struct Accumulator {
     /// The column that `outputs` reads it from.
-    pub name: PlSmallStr,
+    pub(crate) name: PlSmallStr,
     /// How values merge.
-    pub function: Function,
+    pub(crate) function: Function,
     /// What is aggregated: an expression on one row. A literal for [`Function::Len`].
-    pub input: Expr,
+    pub(crate) input: Expr,
     /// Which rows count, for those functions that do not pass over nulls; all where there is none.
-    pub only: Option<Expr>,
+    pub(crate) only: Option<Expr>,
     /// The type of `input`.
-    pub input_dtype: DataType,
+    pub(crate) input_dtype: DataType,
     /// The type that Polars gives the aggregate.
-    pub dtype: DataType,
+    pub(crate) dtype: DataType,
     /// What is read of it, where that is not one thing: `outputs` has a column for each.
-    pub readings: Vec<Reading>,
+    pub(crate) readings: Vec<Reading>,
 }
 
 /// A quantile that is read of the values of a group.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Reading {
+pub(crate) struct Reading {
     /// The column that `outputs` reads it from.
-    pub name: PlSmallStr,
+    pub(crate) name: PlSmallStr,
     /// Between 0 and 1.
-    pub quantile: f64,
+    pub(crate) quantile: f64,
     /// What is given where it lies between two values.
-    pub method: QuantileMethod,
+    pub(crate) method: QuantileMethod,
     /// The type that Polars gives it.
-    pub dtype: DataType,
+    pub(crate) dtype: DataType,
 }
 
 /// How the values of a group merge into one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Function {
+pub(crate) enum Function {
     /// Rows.
     Len,
     /// Values that are not null.
@@ -85,7 +85,7 @@ pub enum Function {
 
 impl Accumulator {
     /// The columns that `outputs` reads.
-    pub(super) fn columns(&self) -> Vec<Field> {
+    pub(crate) fn columns(&self) -> Vec<Field> {
         if self.readings.is_empty() {
             return vec![Field::new(self.name.clone(), self.dtype.clone())];
         }
@@ -95,14 +95,12 @@ impl Accumulator {
 
 impl Function {
     /// Whether what is kept of a group is more than a few numbers.
-    #[must_use]
-    pub fn collects(self) -> bool {
+    pub(crate) fn collects(self) -> bool {
         self.is_ordered() || self.keeps_values() || self.error().is_some()
     }
 
     /// Whether it depends on the order of rows.
-    #[must_use]
-    pub fn is_ordered(self) -> bool {
+    pub(crate) fn is_ordered(self) -> bool {
         matches!(self, Function::First | Function::Last)
     }
 
@@ -120,7 +118,7 @@ impl Function {
         }
     }
 
-    pub(super) fn takes(self, dtype: &DataType) -> bool {
+    pub(crate) fn takes(self, dtype: &DataType) -> bool {
         let number = dtype.is_primitive_numeric() || matches!(dtype, DataType::Boolean | DataType::Decimal(_, _));
         let time = matches!(dtype, DataType::Date | DataType::Datetime(_, _) | DataType::Duration(_) | DataType::Time);
         match self {
@@ -137,14 +135,6 @@ impl Function {
             Function::Largest { .. } | Function::Smallest { .. } => {
                 number || time || matches!(dtype, DataType::String | DataType::Binary)
             }
-        }
-    }
-
-    /// What it takes, where text is a mistake.
-    pub(super) fn expected(self) -> Option<&'static str> {
-        match self {
-            Function::Sum | Function::Mean | Function::Var { .. } | Function::Std { .. } => Some("a number"),
-            _ => None,
         }
     }
 }

@@ -1,0 +1,199 @@
+//! A plan as it runs. What a frame says is lowered to one chain of operations over one input, the least that gives the same
+//! result: filters stand as early as they can, only columns that the result depends on are read, and for each aggregation it is
+//! chosen how it is kept up to date. A query is known by what it says; how it runs may change with every version.
+
+mod aggregate;
+mod approximate;
+mod connectors;
+mod explain;
+mod graph;
+mod join;
+mod lower;
+mod projection;
+mod pushdown;
+mod state;
+
+use std::sync::Arc;
+
+use plan::{Aggregate, Plan, PlanError, Scan, Step, Times, Words, schema_after};
+use polars::prelude::*;
+
+pub(crate) use aggregate::{Accumulator, Function, MOST_KEPT, Method, Reading};
+pub use approximate::{QuantileSketch, approx_quantile};
+pub use connectors::{Connectors, OpenScan};
+pub use graph::Part;
+pub(crate) use join::{Pairing, SIDE, SIDE_TIME, SideJoin};
+pub use pushdown::RowFilter;
+
+/// A plan as it runs.
+#[derive(Clone, Debug)]
+pub struct PhysicalPlan {
+    pub(crate) input: Input,
+    /// The columns that are read of the input.
+    pub(crate) read: SchemaRef,
+    pub(crate) stages: Vec<Stage>,
+}
+
+/// Where the rows come from.
+#[derive(Clone, Debug)]
+pub(crate) enum Input {
+    /// What a connector reads.
+    Scan(Scan),
+    /// The rows of several plans, whose operations have no state.
+    Union(Vec<PhysicalPlan>),
+}
+
+/// An operation, and the columns that it gives.
+#[derive(Clone, Debug)]
+pub(crate) struct Stage {
+    pub(crate) operation: Operation,
+    pub(crate) schema: SchemaRef,
+}
+
+/// What is done with rows.
+#[derive(Clone, Debug)]
+pub(crate) enum Operation {
+    /// A step that is run as it is said.
+    Step(Step),
+    /// An aggregation, and how it is kept up to date.
+    Aggregate(Box<Aggregate>, Method),
+    /// The rows of two streams, which come as one, are joined.
+    JoinSides(Box<SideJoin>),
+    /// The rows of two streams that such a join drops because they come too late.
+    LateSides(Words),
+}
+
+impl PhysicalPlan {
+    /// The plan as it runs.
+    #[must_use]
+    pub fn of(plan: &Plan) -> PhysicalPlan {
+        lower::lower(plan).optimized()
+    }
+
+    /// The same result from fewer rows and columns. Of a plan that is made already, the same plan.
+    ///
+    /// Expressions that nobody uses are left out, so one that would have failed on some row does not fail, as in Polars.
+    #[must_use]
+    pub fn optimized(&self) -> PhysicalPlan {
+        self.sunk().narrowed().chosen()
+    }
+
+    /// The columns of the result.
+    #[must_use]
+    pub fn schema(&self) -> &SchemaRef {
+        self.stages.last().map_or(&self.read, |stage| &stage.schema)
+    }
+
+    /// The columns that are read, in the order in which the input has them.
+    #[must_use]
+    pub fn source_columns(&self) -> Vec<PlSmallStr> {
+        self.read.iter_names().cloned().collect()
+    }
+
+    /// The plan for who wants only these columns.
+    ///
+    /// # Errors
+    /// A column that is not there.
+    pub(crate) fn select(&self, columns: &[PlSmallStr]) -> Result<PhysicalPlan, PlanError> {
+        let exprs: Vec<Expr> = columns.iter().cloned().map(col).collect();
+        let schema = schema_after("select", self.schema(), &exprs, |frame| frame.select(&exprs))?;
+        Ok(self.with(Operation::Step(Step::Select(exprs)), schema).optimized())
+    }
+
+    /// The plan for who wants only the rows for which this is true.
+    pub(crate) fn filter(&self, predicate: &Expr) -> PhysicalPlan {
+        self.with(Operation::Step(Step::Filter(predicate.clone())), self.schema().clone()).optimized()
+    }
+
+    /// How many scans it reads.
+    pub(crate) fn scans(&self) -> usize {
+        match &self.input {
+            Input::Scan(_) => 1,
+            Input::Union(inputs) => inputs.iter().map(PhysicalPlan::scans).sum(),
+        }
+    }
+
+    /// The columns before a stage.
+    pub(crate) fn before(&self, stage: usize) -> &SchemaRef {
+        stage.checked_sub(1).map_or(&self.read, |before| &self.stages[before].schema)
+    }
+
+    /// What the watermark says of the input of each stage.
+    pub(crate) fn times_before(&self) -> Vec<Times> {
+        let mut times = Times::default();
+        let mut all = Vec::with_capacity(self.stages.len());
+        for (number, Stage { operation, schema }) in self.stages.iter().enumerate() {
+            all.push(times.clone());
+            times = match operation {
+                Operation::Step(step) => times.after(step, self.before(number), schema),
+                Operation::Aggregate(aggregate, _) => times.aggregated(aggregate, schema),
+                Operation::JoinSides(join) => Times::of(join.behind.clone()),
+                Operation::LateSides(_) => Times::default(),
+            };
+        }
+        all
+    }
+
+    fn with(&self, operation: Operation, schema: SchemaRef) -> PhysicalPlan {
+        let mut plan = self.clone();
+        plan.stages.push(Stage { operation, schema });
+        plan
+    }
+
+    /// The plan with a way to keep each aggregation up to date.
+    fn chosen(mut self) -> PhysicalPlan {
+        let mut input = Arc::clone(&self.read);
+        let mut appends = true;
+        for stage in &mut self.stages {
+            let aggregate = match &stage.operation {
+                Operation::Step(Step::Aggregate(aggregate)) | Operation::Aggregate(aggregate, _) => Some(aggregate),
+                _ => None,
+            };
+            if let Some(aggregate) = aggregate {
+                let method = Method::of(aggregate, &input, appends);
+                stage.operation = Operation::Aggregate(aggregate.clone(), method);
+            }
+            appends = appends && stage.operation.appends();
+            input = Arc::clone(&stage.schema);
+        }
+        self
+    }
+}
+
+impl Operation {
+    /// The operation of a step over rows that change.
+    pub(crate) fn of_changes(step: &Step) -> Operation {
+        match step {
+            Step::Aggregate(aggregate) => Operation::Aggregate(aggregate.clone(), Method::of_changes()),
+            step => Operation::Step(step.clone()),
+        }
+    }
+
+    /// Whether what it gives depends on rows of earlier batches.
+    pub(crate) fn has_state(&self) -> bool {
+        match self {
+            Operation::Step(step) => step.has_state(),
+            Operation::Aggregate(..) | Operation::JoinSides(_) | Operation::LateSides(_) => true,
+        }
+    }
+
+    /// How far behind the watermark, in nanoseconds, rows may be that it is given and that are not late; `None` where the
+    /// watermark says nothing of the time that it goes by. `times` is what the watermark says of its input.
+    pub(crate) fn slack(&self, times: &Times) -> Option<i64> {
+        match self {
+            Operation::Step(step) => times.slack(step),
+            Operation::Aggregate(aggregate, _) => times.behind(&aggregate.over.as_ref()?.time),
+            Operation::JoinSides(_) | Operation::LateSides(_) => times.behind(SIDE_TIME),
+        }
+    }
+
+    /// Whether it gives other rows than those that it is given.
+    pub(crate) fn makes_rows(&self) -> bool {
+        matches!(self, Operation::Aggregate(..) | Operation::JoinSides(_) | Operation::Step(Step::WithState(..)))
+    }
+
+    /// Whether its rows never change, where those that it is given do not.
+    fn appends(&self) -> bool {
+        !matches!(self, Operation::Aggregate(..) | Operation::Step(Step::Aggregate(_) | Step::Sort(_)))
+    }
+}

@@ -1,0 +1,51 @@
+//! What a state hangs on, in words.
+
+use std::fmt::Write as _;
+
+use plan::Step;
+
+use super::{Accumulator, Input, Method, Operation, PhysicalPlan};
+
+impl PhysicalPlan {
+    /// The part of the plan that a state is made by, in words: up to its last operation that keeps something, with what is kept
+    /// in its order. Without such an operation, what is read and the watermark. Where two plans have the same words, either can
+    /// go on with the state of the other.
+    #[must_use]
+    pub fn explain_state(&self) -> String {
+        if let Some(last) = self.stages.iter().rposition(|stage| stage.operation.has_state()) {
+            let mut part = self.clone();
+            part.stages.truncate(last + 1);
+            return part.explain() + &part.all_kept();
+        }
+        let marks = self.stages.iter().enumerate().filter_map(|(number, stage)| match &stage.operation {
+            Operation::Step(step @ Step::Watermark(watermark)) => {
+                let dtype = self.before(number).get(&watermark.column);
+                Some(format!("{} {dtype:?}\n", step.words().line()))
+            }
+            _ => None,
+        });
+        format!("{}{}\n", marks.collect::<String>(), self.titles())
+    }
+
+    fn titles(&self) -> String {
+        match &self.input {
+            Input::Scan(scan) => scan.explain(),
+            Input::Union(inputs) => inputs.iter().map(PhysicalPlan::titles).collect::<Vec<_>>().join(" + "),
+        }
+    }
+
+    /// What the aggregations keep, in the order in which it stands in a state. It may hang on what nobody uses.
+    fn all_kept(&self) -> String {
+        let mut text = String::new();
+        for stage in &self.stages {
+            let Operation::Aggregate(_, Method::Merge { accumulators, .. }) = &stage.operation else { continue };
+            for Accumulator { function, input, only, input_dtype, readings, .. } in accumulators {
+                let readings: Vec<f64> = readings.iter().map(|reading| reading.quantile).collect();
+                // Writing to a string does not fail.
+                let _ =
+                    writeln!(text, "KEEPS {function:?} OF {input:?} ({input_dtype}) WHERE {only:?}, AT {readings:?}");
+            }
+        }
+        text
+    }
+}
