@@ -26,6 +26,11 @@ pub trait Format: Send {
     /// # Errors
     /// What is wrong with the record.
     fn decode(&mut self, record: &[u8], rows: &mut Rows) -> Result<(), Malformed>;
+
+    /// Names the fields of the record that was decoded last which the sample did not have, where the columns were told from one.
+    fn each_new_field(&self, take: &mut dyn FnMut(&str)) {
+        let _ = take;
+    }
 }
 
 /// Why a record cannot be decoded, in the words that its dead letter carries. Places count bytes from 0.
@@ -82,6 +87,18 @@ pub enum Malformed {
         expected: String,
         /// What the record has.
         found: String,
+        /// Of a number with a fraction where a whole one was expected, how many decimals it has.
+        decimals: Option<usize>,
+    },
+    /// A time or a date that is none of the years 0 to 9999, or of those that nanoseconds reach.
+    #[error("time out of range: field \"{field}\" is {found}, and {expected} was expected")]
+    TimeOutOfRange {
+        /// The field.
+        field: String,
+        /// What the column takes.
+        expected: &'static str,
+        /// What the record has.
+        found: String,
     },
 }
 
@@ -90,7 +107,7 @@ impl Malformed {
     #[must_use]
     pub fn field(&self) -> Option<&str> {
         match self {
-            Malformed::WrongType { field, .. } => Some(field),
+            Malformed::WrongType { field, .. } | Malformed::TimeOutOfRange { field, .. } => Some(field),
             _ => None,
         }
     }

@@ -9,6 +9,7 @@ mod fetch;
 mod held;
 mod loss;
 mod native;
+mod notices;
 mod options;
 mod sample;
 mod sink;

@@ -5,8 +5,10 @@
 //! 1. A number is never an exception, and neither is text beside text: one number with a point makes the field a number
 //!    with a point. But where up to one value in a hundred is of another kind altogether (text among numbers), it is
 //!    taken for a mistake of its writer; its record will be a dead letter.
-//! 2. Whole numbers are `Int64`. If the field's name speaks of time (`time`, `timestamp`, `date`, `ts`, `at` as a word of
-//!    it) and every value is a time between 2000 and 2100 in milliseconds, they are `Datetime(ms, UTC)`.
+//! 2. Whole numbers are `Int64`; where one is beyond it `UInt64`, `Decimal(38, 0)` or, of more digits, `String`, whichever
+//!    is the first that holds them all: the number of an account is never rounded. If the field's name speaks of time
+//!    (`time`, `timestamp`, `date`, `ts`, `at` as a word of it) and every value is a time between 2000 and 2100 in
+//!    milliseconds, they are `Datetime(ms, UTC)`.
 //! 3. Numbers that are all written with the same number of decimals (1 to 9), one of which at least ends in 0, are
 //!    `Decimal(38, decimals)`: whoever prints a float never writes that 0, so these were decimals where they came from.
 //! 4. Other numbers are `Float64`.
@@ -23,7 +25,7 @@ use std::collections::HashMap;
 use polars::prelude::{DataType, Schema, SchemaRef, TimeUnit, TimeZone};
 
 use crate::format::json::scan::{self, Fields, Number, Span, Text, Value};
-use crate::format::json::{unescape, whole};
+use crate::format::json::unescape;
 use crate::format::{InstantText, Malformed};
 
 /// The first and the last instant that rule 2 takes for a time, in milliseconds: 2000 and 2100.
@@ -149,6 +151,10 @@ struct Field {
     name: String,
     bools: usize,
     whole: usize,
+    /// The least and the largest whole number.
+    bounds: Option<(i128, i128)>,
+    /// Whether one has more digits than a decimal.
+    long: bool,
     /// Whole numbers that are times by rule 2.
     times: usize,
     fractions: usize,
@@ -177,9 +183,9 @@ impl Field {
     }
 
     fn add_number(&mut self, number: Number, record: &str) {
-        if let Some(value) = whole(number) {
+        if number.whole {
             self.whole += 1;
-            self.times += usize::from(TIMES.contains(&value));
+            self.add_whole(number.span.of(record).parse().ok());
         } else {
             self.fractions += 1;
         }
@@ -187,6 +193,16 @@ impl Field {
         let plain = number.exact && (1..=9).contains(&number.decimals);
         self.uneven |= !plain || *self.decimals.get_or_insert(number.decimals) != number.decimals;
         self.ends_in_zero |= plain && number.span.of(record).ends_with('0');
+    }
+
+    fn add_whole(&mut self, value: Option<i128>) {
+        let Some(value) = value.filter(|value| value.unsigned_abs() < DECIMALS) else {
+            self.long = true;
+            return;
+        };
+        self.times += usize::from(i64::try_from(value).is_ok_and(|value| TIMES.contains(&value)));
+        let (least, largest) = self.bounds.unwrap_or((value, value));
+        self.bounds = Some((least.min(value), largest.max(value)));
     }
 
     fn dtype(&self) -> DataType {
@@ -209,12 +225,28 @@ impl Field {
     fn number_type(&self) -> DataType {
         match self.decimals {
             _ if self.fractions == 0 && self.times == self.whole && speaks_of_time(&self.name) => instant(),
-            _ if self.fractions == 0 => DataType::Int64,
+            _ if self.fractions == 0 => self.whole_type(),
             Some(decimals) if !self.uneven && self.ends_in_zero => DataType::Decimal(38, decimals),
             _ => DataType::Float64,
         }
     }
+
+    fn whole_type(&self) -> DataType {
+        let (least, largest) = self.bounds.unwrap_or_default();
+        if self.long {
+            DataType::String
+        } else if least >= i128::from(i64::MIN) && largest <= i128::from(i64::MAX) {
+            DataType::Int64
+        } else if least >= 0 && largest <= i128::from(u64::MAX) {
+            DataType::UInt64
+        } else {
+            DataType::Decimal(38, 0)
+        }
+    }
 }
+
+/// The first number that has more than 38 digits.
+const DECIMALS: u128 = 10u128.pow(38);
 
 fn instant() -> DataType {
     DataType::Datetime(TimeUnit::Milliseconds, Some(TimeZone::UTC))
@@ -263,7 +295,17 @@ mod tests {
         check("n", &["1.20", "3"], &DataType::Float64);
         check("n", &["1.0", "2.0"], &DataType::Decimal(38, 1));
         check("n", &["1e3"], &DataType::Float64);
-        check("n", &["18446744073709551616"], &DataType::Float64);
+    }
+
+    #[test]
+    fn whole_numbers_are_never_rounded() {
+        check("n", &["9223372036854775807", "-9223372036854775808"], &DataType::Int64);
+        check("n", &["1", "9223372036854775808", "18446744073709551615"], &DataType::UInt64);
+        check("n", &["-1", "9223372036854775808"], &DataType::Decimal(38, 0));
+        check("n", &["18446744073709551616"], &DataType::Decimal(38, 0));
+        check("n", &[&"9".repeat(38), &format!("-{}", "9".repeat(38))], &DataType::Decimal(38, 0));
+        check("n", &["1", &"9".repeat(39)], &DataType::String);
+        check("n", &["1", &"9".repeat(400)], &DataType::String);
     }
 
     #[test]

@@ -31,8 +31,54 @@ fn refuse(dtype: DataType, value: &str, expect: &str) {
 }
 
 #[test]
+fn a_time_that_the_calendar_does_not_hold_is_refused() {
+    let unit = |unit| DataType::Datetime(unit, None);
+    let millis = |value: &str| decode_x(unit(TimeUnit::Milliseconds), value);
+    for value in ["1700000000000000000", "9223372036854775807", "-9223372036854775808", "99999999999999999999", "1e30"]
+    {
+        let refused = millis(value).unwrap_err();
+        assert!(refused.starts_with(&format!("time out of range: field \"x\" is the number {value}")), "{refused}");
+        assert!(decode_x(DataType::Date, value).unwrap_err().starts_with("time out of range: "));
+    }
+    assert!(millis("253402300800000").is_err() && millis("253402300799999").is_ok(), "the year 10000");
+    assert!(millis("\"9999-12-31T23:59:59-05:00\"").unwrap_err().starts_with("time out of range: "));
+    assert!(millis("1.5").unwrap_err().contains("and a time (a whole number since the epoch"));
+    let nanos = |value: &str| decode_x(unit(TimeUnit::Nanoseconds), value);
+    assert!(nanos("1700000000000000000").is_ok() && nanos("9223372036854775807").is_err());
+    assert!(nanos("\"2300-01-01T00:00Z\"").unwrap_err().contains("of the years 1678 to 2261"));
+    assert!(decode_x(DataType::Date, "2932896").is_ok() && decode_x(DataType::Date, "2932897").is_err());
+}
+
+#[test]
+fn fields_that_the_sample_did_not_have_are_named() {
+    let sampled = schema_of(&[("a", DataType::Int64), ("b", DataType::Int64)]);
+    let mut json = Json::new(&sampled, Some(&["a".to_owned()])).unwrap().sampled(&sampled);
+    let mut rows = Rows::new(json.schema().clone()).unwrap();
+    let mut of = |record: &str| {
+        json.decode(record.as_bytes(), &mut rows).unwrap();
+        let mut fields = Vec::new();
+        json.each_new_field(&mut |field| fields.push(field.to_owned()));
+        fields
+    };
+    let none: [&str; 0] = [];
+    assert_eq!(of(r#"{"a":1,"b":2}"#), none, "b is known, and not wanted");
+    assert_eq!(of(r#"{"a":1,"b":2,"c":3,"d\n":{"e":4}}"#), ["c", "d\n"]);
+    assert_eq!(of(r#"{"a":1,"b":2,"c":3,"d\n":{"e":4}}"#), ["c", "d\n"], "as the record before");
+    assert_eq!(of(r#"{"a":1,"b":2}"#), none);
+    assert_eq!(of(r#"{"c":1,"a":2,"b":2}"#), ["c"]);
+}
+
+#[test]
 fn each_type_takes_what_it_says() {
     check(DataType::Int64, "-9223372036854775808", AnyValue::Int64(i64::MIN));
+    check(DataType::Int64, "3.0", AnyValue::Int64(3));
+    check(DataType::Int64, "1e2", AnyValue::Int64(100));
+    check(DataType::Int64, "-12.50e1", AnyValue::Int64(-125));
+    check(DataType::Int64, "-0.0", AnyValue::Int64(0));
+    check(DataType::Int64, "9223372036854775807.000", AnyValue::Int64(i64::MAX));
+    check(DataType::UInt64, "18446744073709551615", AnyValue::UInt64(u64::MAX));
+    check(DataType::UInt64, "1.8446744073709551615e19", AnyValue::UInt64(u64::MAX));
+    check(DataType::Decimal(38, 0), "18446744073709551616", AnyValue::Decimal(1 << 64, 38, 0));
     check(DataType::Int32, "7", AnyValue::Int32(7));
     check(DataType::UInt32, "4294967295", AnyValue::UInt32(u32::MAX));
     check(DataType::Float64, "2", AnyValue::Float64(2.0));
@@ -111,6 +157,16 @@ fn a_wrong_type_names_field_expected_and_found() {
         "field \"x\" is the number -1, and a whole number from 0 to 4294967295 was expected",
     );
     refuse(DataType::Float64, "\"n/a\"", "field \"x\" is the text \"n/a\", and a number was expected");
+    refuse(
+        DataType::UInt64,
+        "18446744073709551616",
+        "field \"x\" is the number 18446744073709551616, and a whole number from 0 to 18446744073709551615 was expected",
+    );
+    refuse(
+        DataType::UInt64,
+        "0.5",
+        "field \"x\" is the number 0.5, and a whole number from 0 to 18446744073709551615 was expected",
+    );
     refuse(DataType::Float64, "1e999", "field \"x\" is the number 1e999, and a number was expected");
     refuse(DataType::Boolean, "[1]", "field \"x\" is the array [1], and true or false was expected");
     refuse(
@@ -235,13 +291,31 @@ fn reference(name: &str, value: Option<&serde_json::Value>) -> Result<AnyValue<'
     use serde_json::Value;
     Ok(match (name, value) {
         (_, None | Some(Value::Null)) => AnyValue::Null,
-        ("i", Some(Value::Number(number))) => AnyValue::Int64(number.as_i64().ok_or(())?),
+        ("i", Some(Value::Number(number))) => AnyValue::Int64(number.as_i64().or_else(|| whole(number)).ok_or(())?),
         ("f", Some(Value::Number(number))) => AnyValue::Float64(number.as_f64().ok_or(())?),
         ("s", Some(Value::String(text))) => AnyValue::StringOwned(text.as_str().into()),
         ("s", Some(other)) => AnyValue::StringOwned(other.to_string().into()),
         ("b", Some(Value::Bool(value))) => AnyValue::Boolean(*value),
         _ => return Err(()),
     })
+}
+
+/// The whole number that a number with a point or an exponent is, if it is one.
+fn whole(number: &serde_json::Number) -> Option<i64> {
+    let text = number.to_string();
+    let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    let (before, after) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let mut power = exponent.parse::<i32>().ok()? - i32::try_from(after.len()).ok()?;
+    let mut digits = format!("{before}{after}").parse::<i128>().ok()?;
+    while power < 0 && digits % 10 == 0 && digits != 0 {
+        (digits, power) = (digits / 10, power + 1);
+    }
+    let value = match u32::try_from(power) {
+        _ if digits == 0 => Some(0),
+        Ok(power) => 10i128.checked_pow(power).and_then(|ten| digits.checked_mul(ten)),
+        Err(_) => None,
+    };
+    i64::try_from(value?).ok()
 }
 
 fn typed_schema() -> Schema {

@@ -185,8 +185,8 @@ impl StreamFrame {
 
     /// Calls a function with a state of one's own for each key, and the key's new rows: the way to write a rule over time, as
     /// Spark's `flatMapGroupsWithState`. What the function gives is the result; it is called with no rows at once, to know
-    /// its columns. The state begins as its type's default, and a checkpoint keeps it as JSON. Through [`Moment`] the
-    /// function can ask to be called again when the watermark has come to a time, and forget a key.
+    /// its columns. The state begins as its type's default, and a checkpoint keeps it as CBOR, infinities and NaN too. Through
+    /// [`Moment`] the function can ask to be called again when the watermark has come to a time, and forget a key.
     ///
     /// ```no_run
     /// # use corriente::prelude::*;
@@ -291,6 +291,10 @@ impl StreamFrame {
                 last.partition, last.offset, last.reason
             );
         }
+        if collected.timeless > 0 {
+            eprintln!("{} rows have no event time, and are in no window", collected.timeless);
+        }
+        collected.notices.iter().for_each(|notice| eprintln!("{notice}"));
         Ok(collected.frame)
     }
 
@@ -334,7 +338,8 @@ impl StreamGroupBy {
     /// `all`, `first`, `last`, `n_unique`, `median`, `quantile`, `top_k`, `bottom_k`, their filtered forms and arithmetic on them
     /// are merged batch by batch; so are `approx_n_unique` and [`approx_quantile`], which keep a sketch in the place of the
     /// values. For anything else the groups' rows are kept. [`StreamFrame::explain`] says what is kept, how much of it there may
-    /// be, and how far an approximate value may be off. `first` and `last` go by the windows' time, then partition and offset.
+    /// be, and how far an approximate value may be off. `first` and `last` go by the event time (that of the
+    /// windows, or of the watermark), where there is one, then by partition and offset.
     ///
     /// [`approx_quantile`]: engine::approx_quantile
     #[must_use]

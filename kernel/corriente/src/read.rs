@@ -9,7 +9,7 @@ use std::time::Duration;
 use connectors::{KafkaOptions, OnDataLoss, StartingOffsets};
 use engine::{Connectors, SourceError};
 use plan::Plan;
-use polars::prelude::{Schema, SchemaRef};
+use polars::prelude::{DataType, Schema, SchemaRef};
 
 use crate::StreamFrame;
 
@@ -33,6 +33,7 @@ pub fn read_kafka(bootstrap: impl Into<String>) -> KafkaReader {
         on_data_loss: OnDataLoss::Fail,
         discovery_interval: None,
         schema: None,
+        hints: Vec::new(),
     }
 }
 
@@ -46,6 +47,7 @@ pub struct KafkaReader {
     on_data_loss: OnDataLoss,
     discovery_interval: Option<String>,
     schema: Option<Schema>,
+    hints: Vec<(String, DataType)>,
 }
 
 impl KafkaReader {
@@ -103,6 +105,14 @@ impl KafkaReader {
         self
     }
 
+    /// The types of some columns, where a sample of the topic says others or does not have them: the other columns are as the
+    /// sample says. For example `.schema_hints([("amount", DataType::Decimal(38, 2))])`.
+    #[must_use]
+    pub fn schema_hints<'a>(mut self, hints: impl IntoIterator<Item = (&'a str, DataType)>) -> KafkaReader {
+        self.hints.extend(hints.into_iter().map(|(name, dtype)| (name.to_owned(), dtype)));
+        self
+    }
+
     /// A frame over records that are JSON objects. Without [`KafkaReader::schema`] up to 1,000 records are looked at.
     ///
     /// # Errors
@@ -122,14 +132,19 @@ impl KafkaReader {
             start: self.start,
             on_data_loss: self.on_data_loss,
             discovery_interval,
+            sampled: self.schema.is_none(),
         };
-        let schema: SchemaRef = match self.schema {
+        let mut schema = match self.schema {
             Some(schema) => {
                 connectors::check_topic(&options)?;
-                Arc::new(schema)
+                schema
             }
-            None => connectors::sample_schema(&options)?.schema,
+            None => connectors::sample_schema(&options)?.schema.as_ref().clone(),
         };
+        for (name, dtype) in self.hints {
+            schema.with_column(name.into(), dtype);
+        }
+        let schema: SchemaRef = Arc::new(schema);
         offer_topics(options.clone());
         Ok(StreamFrame::new(Plan::scan(kafka::scan(&options, schema).format("json"))))
     }

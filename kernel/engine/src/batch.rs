@@ -26,6 +26,10 @@ pub struct Collected {
     pub frame: DataFrame,
     /// Records that could not be decoded.
     pub dead_letters: Vec<DeadLetter>,
+    /// Rows that are in no window, for they have no event time.
+    pub timeless: usize,
+    /// What else is to be known of the records, in a sentence each.
+    pub notices: Vec<String>,
     /// The range that was read.
     pub offsets: (Offsets, Offsets),
 }
@@ -60,11 +64,12 @@ pub fn collect(plan: &Plan, open: &OpenSource, mut go_on: impl FnMut(u64) -> boo
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
     let mut pipeline = Pipeline::new(plan, &source.schema(), Mode::Batch, &clock)?;
     pipeline.at(clock.since_epoch_ms());
-    let result = LiveResult::with_rows_held(plan.schema().clone(), Status::default(), usize::MAX);
+    let result = LiveResult::with_rows_held(plan.schema().clone(), Status::default(), usize::MAX).in_order_of(plan);
     let start = source.start()?;
     // A partition that appears between the two questions is the next batch's.
     let end = source.latest()?.only(&start);
     let (mut from, mut rows, mut dead_letters) = (start.clone(), 0u64, Vec::new());
+    let (mut timeless, mut noticed) = (0, Vec::new());
     let mut progressed = clock.now();
     while from.distance_to(&end) > 0 {
         if !go_on(rows) {
@@ -83,21 +88,24 @@ pub fn collect(plan: &Plan, open: &OpenSource, mut go_on: impl FnMut(u64) -> boo
         rows += batch.rows() as u64;
         pipeline.left_out(&batch.left_out);
         dead_letters.extend(batch.dead_letters);
-        result.apply(&pipeline.execute(batch.parts)?.changes, |_| {})?;
+        let output = pipeline.execute(batch.parts)?;
+        result.apply(&output.changes, |_| {})?;
+        timeless += output.timeless;
+        noticed = output.notices;
         from = to;
+    }
+    let notices = [source.notices(), noticed].concat();
+    if pipeline.owes_a_row() {
+        result.apply(&pipeline.execute(Vec::new())?.changes, |_| {})?;
     }
     result.apply(&pipeline.finish()?.changes, |_| {})?;
     let frame = in_order(plan, result.frame())?;
-    Ok(Collected { frame, dead_letters, offsets: (start, end) })
+    Ok(Collected { frame, dead_letters, timeless, notices, offsets: (start, end) })
 }
 
-/// Sorts an aggregation by those of its keys and its time that are still there.
+/// Sorts an aggregation without an order of its own by those of its keys and its time that are still there.
 fn in_order(plan: &Plan, frame: DataFrame) -> PolarsResult<DataFrame> {
-    // The first row of a sorted result has the largest identity.
-    if plan.order().is_some() {
-        return Ok(frame.reverse());
-    }
-    let Some((aggregate, schema)) = plan.aggregate() else { return Ok(frame) };
+    let Some((aggregate, schema)) = plan.aggregate().filter(|_| plan.order().is_none()) else { return Ok(frame) };
     let by: Vec<PlSmallStr> = schema
         .iter_names()
         .take(aggregate.columns_before())

@@ -23,7 +23,7 @@ pub(crate) use log::Planned;
 use state::States;
 
 /// The version of the format; another one is refused.
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 
 /// A checkpoint that is not to be used, told to the notebook's reader.
 #[derive(Debug, thiserror::Error)]

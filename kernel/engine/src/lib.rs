@@ -5,6 +5,7 @@
 
 mod alone;
 mod batch;
+mod calendar;
 mod change;
 mod checkpoint;
 mod clock;
@@ -25,6 +26,7 @@ mod source;
 mod union;
 
 pub use batch::{CollectError, Collected, collect};
+pub use calendar::calendar;
 pub use change::Changes;
 pub use checkpoint::CheckpointError;
 pub use clock::{Clock, ManualClock, SystemClock};

@@ -192,6 +192,11 @@ impl Operation {
         matches!(self, Operation::Aggregate(..) | Operation::JoinSides(_) | Operation::Step(Step::WithState(..)))
     }
 
+    /// Whether it aggregates all rows together: then there is one group, also of no rows.
+    pub(crate) fn is_of_all(&self) -> bool {
+        matches!(self, Operation::Aggregate(a, _) | Operation::Step(Step::Aggregate(a)) if a.is_of_all())
+    }
+
     /// Whether its rows never change, where those that it is given do not.
     fn appends(&self) -> bool {
         !matches!(self, Operation::Aggregate(..) | Operation::Step(Step::Aggregate(_) | Step::Sort(_)))

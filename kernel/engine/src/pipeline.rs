@@ -7,9 +7,10 @@ use std::sync::Arc;
 use plan::{Plan, Step};
 use polars::prelude::*;
 
+use crate::calendar::in_calendar;
 use crate::change::{Changes, Delta};
 use crate::clock::Clock;
-use crate::operator::columns::POSITION;
+use crate::operator::columns::{self, POSITION};
 use crate::operator::stateless::{self, RowWise};
 use crate::operator::watermark::WatermarkTracker;
 use crate::operator::{Before, Executed, Operator, operator};
@@ -47,12 +48,18 @@ pub struct Pipeline {
     wanted: Option<Vec<PlSmallStr>>,
     /// Row-wise steps up to the watermark, run partition by partition.
     front: RowWise,
+    /// The column that a watermark is on, also of a batch.
+    time: Option<PlSmallStr>,
     watermark: Option<WatermarkTracker>,
+    /// How many times in that column the calendar does not hold.
+    beyond: u64,
     stages: Vec<Stage>,
     /// The stage that gives rows only when they are final.
     finals: Option<usize>,
     /// How many rows of each partition there were, where their order matters.
     positions: Option<BTreeMap<TopicPartition, Position>>,
+    /// Whether a first batch without rows gives a row: that of an aggregation of all rows, of which there are none.
+    owes_a_row: bool,
     refresh: Refresh,
     next_id: u64,
     /// Rows since the last output whose time is too far ahead of the clock.
@@ -96,6 +103,8 @@ pub struct Output {
     pub stale: Option<String>,
     /// Why the watermark does not go on although rows come.
     pub held_back: Option<String>,
+    /// What else a reader of the result should know, in a sentence each.
+    pub notices: Vec<String>,
 }
 
 impl Pipeline {
@@ -106,6 +115,8 @@ impl Pipeline {
     /// Never for a plan that was checked when it was made; what Polars says otherwise.
     pub fn new(plan: &Plan, source: &SchemaRef, mode: Mode, clock: &Arc<dyn Clock>) -> PolarsResult<Pipeline> {
         let plan = PhysicalPlan::of(plan);
+        let schemas = std::iter::once(&plan.read).chain(plan.stages.iter().map(|stage| &stage.schema));
+        schemas.flat_map(|schema| schema.iter_names()).try_for_each(columns::check_name)?;
         let first = plan.stages.iter().find_map(|stage| match &stage.operation {
             Operation::Aggregate(_, method) => Some(method.is_ordered()),
             // Of rows of one time the last is the nearest.
@@ -122,10 +133,13 @@ impl Pipeline {
         let mut pipeline = Pipeline {
             wanted: narrows.then_some(wanted),
             front: RowWise::default(),
+            time: None,
             watermark: None,
+            beyond: 0,
             stages: Vec::new(),
             finals: None,
             positions: ordered.then(BTreeMap::new),
+            owes_a_row: plan.stages.iter().any(|stage| stage.operation.is_of_all()),
             refresh: Refresh::new(clock.clone()),
             next_id: 0,
             ahead: 0,
@@ -152,6 +166,7 @@ impl Pipeline {
                 let Some(DataType::Datetime(unit, _)) = input.get(&watermark.column) else {
                     polars_bail!(ComputeError: "the watermark's column \"{}\" is no datetime", watermark.column);
                 };
+                pipeline.time = Some(watermark.column.clone());
                 if mode == Mode::Stream {
                     pipeline.watermark = Some(WatermarkTracker::new(watermark, *unit, clock.clone()));
                 }
@@ -160,8 +175,9 @@ impl Pipeline {
             pipeline.push_row_wise(&mut row_wise);
             let per_ms = pipeline.watermark.as_ref().map_or(1, WatermarkTracker::steps_per_ms);
             let with_position = with_position(&input, ordered);
-            let time = pipeline.watermark.as_ref().and_then(|_| times.nearest()).filter(|time| input.contains(time));
-            let before = Before { input: &with_position, time, per_ms };
+            let order = times.nearest().filter(|time| input.contains(time));
+            let time = order.filter(|_| pipeline.watermark.is_some());
+            let before = Before { input: &with_position, time, order, per_ms };
             let slack = operation.slack(&times).map(|behind| steps_up(behind, per_ms));
             pipeline.stages.push(Stage { operator: operator(operation, &before, schema)?, slack });
             if operation.makes_rows() {
@@ -229,6 +245,12 @@ impl Pipeline {
         self.moment_ms = self.moment_ms.max(moment_ms);
     }
 
+    /// Whether nothing was run yet, and of no rows there is one.
+    #[must_use]
+    pub fn owes_a_row(&self) -> bool {
+        self.owes_a_row
+    }
+
     /// Whether a batch without rows at this moment would give something: a partition has become idle, or the clock has gone on,
     /// and windows or a function have waited for it.
     #[must_use]
@@ -269,6 +291,7 @@ impl Pipeline {
     }
 
     fn run(&mut self, parts: Vec<PartitionRows>, repeated: Option<Option<i64>>) -> PolarsResult<Output> {
+        self.owes_a_row = false;
         let steps = self.stages.iter_mut().flat_map(|stage| stage.operator.steps());
         self.refresh.run(self.front.steps().iter_mut().chain(steps));
         let before = self.watermark.as_ref().and_then(WatermarkTracker::current);
@@ -366,7 +389,12 @@ impl Pipeline {
                 let position = Position::of(positions, &part.partition);
                 rows.with_column(position.column(rows.height()))?;
             }
-            let rows = self.front.run(rows)?;
+            let mut rows = self.front.run(rows)?;
+            if let Some(time) = &self.time {
+                let (held, beyond) = in_calendar(rows, time)?;
+                rows = held;
+                self.beyond += beyond as u64;
+            }
             if let Some(watermark) = &mut self.watermark {
                 self.ahead += watermark.observe(&part.partition, &rows, self.moment_ms)?;
             }
@@ -395,7 +423,12 @@ impl Pipeline {
             format!("none of the {rows} rows of {partition} has a time, so the watermark waits for one that has")
         });
         let (ahead, stale) = (std::mem::take(&mut self.ahead), self.refresh.failure().map(str::to_owned));
-        Output { changes, closed, late, timeless, ahead, stale, held_back }
+        Output { changes, closed, late, timeless, ahead, stale, held_back, notices: self.notices() }
+    }
+
+    fn notices(&self) -> Vec<String> {
+        let Some(time) = self.time.as_ref().filter(|_| self.beyond > 0) else { return Vec::new() };
+        vec![format!("\"{time}\" has times out of range for the calendar: {} so far, which count as none", self.beyond)]
     }
 }
 

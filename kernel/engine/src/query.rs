@@ -184,7 +184,7 @@ impl Query {
             ..Status::default()
         };
         let held = if plan.aggregate().is_some() { ROWS_HELD } else { STREAM_ROWS_HELD };
-        let result = LiveResult::with_rows_held(plan.schema().clone(), status, held);
+        let result = LiveResult::with_rows_held(plan.schema().clone(), status, held).in_order_of(plan);
         let recent = Arc::new(Mutex::new(VecDeque::new()));
         let (stop, stopped) = channel();
         let has_output = output.is_some();

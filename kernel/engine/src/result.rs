@@ -5,14 +5,16 @@ mod derived;
 mod held;
 mod status;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use plan::Plan;
 use polars::prelude::*;
 
 use crate::change::Changes;
 use derived::Derived;
-pub(crate) use derived::derives;
+pub(crate) use derived::{Derivation, derives};
 use held::Held;
 pub use status::{State, Status};
 
@@ -30,6 +32,8 @@ struct Shared {
     changed: Condvar,
     watched: Mutex<Instant>,
     woken: Condvar,
+    /// Whether the rows have an order of their own: then the first has the largest identity.
+    ordered: AtomicBool,
     /// Results that this one makes.
     derived: Mutex<Vec<Derived>>,
     /// The result that makes this one: who looks at this one looks at it.
@@ -68,9 +72,22 @@ impl LiveResult {
             changed: Condvar::new(),
             watched: Mutex::new(now()),
             woken: Condvar::new(),
+            ordered: AtomicBool::new(false),
             derived: Mutex::default(),
             origin: origin.map_or_else(Weak::new, |origin| Arc::downgrade(&origin.0)),
         }))
+    }
+
+    /// The result for a plan, whose rows are in the plan's order where it has one.
+    #[must_use]
+    pub fn in_order_of(self, plan: &Plan) -> LiveResult {
+        self.0.ordered.store(plan.order().is_some(), Ordering::Relaxed);
+        self
+    }
+
+    /// Whether the rows have an order of their own.
+    fn is_ordered(&self) -> bool {
+        self.0.ordered.load(Ordering::Relaxed)
     }
 
     /// A result that no query writes: `frame` as it is, ended.
@@ -176,7 +193,7 @@ impl LiveResult {
             let held = self.held();
             return Ok((held.rows(), held.newest_first(page.offset, page.len)));
         }
-        let mut frame = self.frame();
+        let mut frame = self.tail(usize::MAX);
         if let Some(text) = page.filter.as_deref().filter(|text| !text.is_empty()) {
             frame = containing(&frame, text)?;
         }
@@ -200,10 +217,11 @@ impl LiveResult {
         self.held().tail(rows)
     }
 
-    /// All rows held, oldest first.
+    /// All rows held, in the order of the plan where it has one; others oldest first.
     #[must_use]
     pub fn frame(&self) -> DataFrame {
-        self.held().tail(usize::MAX)
+        let rows = self.tail(usize::MAX);
+        if self.is_ordered() { rows.reverse() } else { rows }
     }
 
     /// Says that somebody is looking. A query whose result no one looks at rests after a while.

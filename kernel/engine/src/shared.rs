@@ -285,6 +285,13 @@ impl Source for SharedSource {
     fn readers(&self) -> usize {
         if self.own.is_some() { 1 } else { lock(&self.hub.cache).readers() }
     }
+
+    fn notices(&self) -> Vec<String> {
+        let own = self.own.as_ref().map(|own| own.notices());
+        // While another query fetches, what there is to be told is told with a later batch.
+        let shared = || self.hub.fetch.try_lock().ok()?.source.as_ref().map(|source| source.notices());
+        own.or_else(shared).unwrap_or_default()
+    }
 }
 
 impl Drop for SharedSource {

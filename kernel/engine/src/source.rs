@@ -68,6 +68,11 @@ pub trait Source: Send {
     fn readers(&self) -> usize {
         1
     }
+
+    /// What whoever looks at the rows should know of the records, beside the dead letters: a sentence each.
+    fn notices(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// Where a query goes on.

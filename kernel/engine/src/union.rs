@@ -218,4 +218,8 @@ impl Source for UnionSource {
     fn readers(&self) -> usize {
         self.inputs.iter().map(|input| input.source.readers()).max().unwrap_or(1)
     }
+
+    fn notices(&self) -> Vec<String> {
+        self.inputs.iter().flat_map(|input| input.source.notices()).collect()
+    }
 }

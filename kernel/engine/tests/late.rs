@@ -377,3 +377,18 @@ fn late_rows_of_a_join_have_the_columns_of_the_result() {
     let (given, counted) = of_sides(&late, &batches);
     assert_eq!((ids(&given), counted), (vec![2], 0));
 }
+
+#[test]
+fn a_row_before_the_watermark_is_late_for_a_session_it_would_have_joined() {
+    let plan = marked(1_000).group_by_dynamic(&col("time"), &[], &session("10s"), &[len().alias("n")]).unwrap();
+    // The second batch moves the watermark to 11 s.
+    let batches: Vec<Vec<Row>> =
+        [0, 12_000, 9_000, 11_000].into_iter().zip(0..).map(|(at, id)| vec![(0, at, id), (1, at, id)]).collect();
+    let given = run(&plan, &batches, &[]);
+    assert_eq!(given.late, 2, "9 s, of both partitions");
+    let last = given.rows.last().unwrap();
+    let found = (last.column("time").unwrap().to_physical_repr().i64().unwrap().get(0), last.column("n").unwrap());
+    assert_eq!((found.0, found.1.u32().unwrap().get(0)), (Some(11_000), Some(4)), "{last}");
+    let late = run(&plan.late_rows().unwrap(), &batches, &[]);
+    assert_eq!(ids(&late.rows), [2, 2]);
+}

@@ -84,6 +84,12 @@ impl Aggregate {
         Aggregate { keys: self.keys.clone(), over: self.over.clone(), written: written.collect() }
     }
 
+    /// Whether it is of all rows together: then there is one group, also of no rows.
+    #[must_use]
+    pub fn is_of_all(&self) -> bool {
+        self.keys.is_empty() && self.over.is_none()
+    }
+
     /// The columns of the result that are aggregates.
     pub fn names(&self) -> impl Iterator<Item = &PlSmallStr> {
         self.written.iter().filter_map(|expr| if let Expr::Alias(_, name) = expr { Some(name) } else { None })

@@ -169,12 +169,13 @@ impl Plan {
         !self.steps().iter().any(|step| matches!(step, Step::Aggregate(_) | Step::Sort(_)))
     }
 
-    /// The order of the result, if it has one of its own.
+    /// The order of the result, if it has one of its own. A step that looks at each row alone leaves rows where they are, also
+    /// where it takes away the columns that they were sorted by.
     #[must_use]
     pub fn order(&self) -> Option<&Order> {
         match self.node() {
             Node::Step { step: Step::Sort(order), .. } => Some(order),
-            Node::Step { input, step: Step::Filter(_) } => input.order(),
+            Node::Step { input, step } if !step.has_state() => input.order(),
             _ => None,
         }
     }

@@ -72,17 +72,17 @@ pub trait States: Send {
     /// What the function says, or that it panicked.
     fn call(&mut self, key: &[u8], rows: DataFrame, moment: &mut Moment) -> PolarsResult<DataFrame>;
 
-    /// The states, each as JSON.
+    /// The states, each as CBOR: fields by their names, floats by their bits.
     ///
     /// # Errors
-    /// A state that JSON cannot hold.
-    fn save(&self) -> PolarsResult<Vec<(Box<[u8]>, String)>>;
+    /// A state that says of itself that it cannot be written.
+    fn save(&self) -> PolarsResult<Vec<(Box<[u8]>, Vec<u8>)>>;
 
-    /// The state of a key, if it has one, as JSON.
+    /// The state of a key, if it has one, as CBOR.
     ///
     /// # Errors
     /// As for [`States::save`].
-    fn save_one(&self, key: &[u8]) -> PolarsResult<Option<String>>;
+    fn save_one(&self, key: &[u8]) -> PolarsResult<Option<Vec<u8>>>;
 
     /// Forgets the state of a key.
     fn forget(&mut self, key: &[u8]);
@@ -90,8 +90,8 @@ pub trait States: Send {
     /// Puts a state back.
     ///
     /// # Errors
-    /// A text that is no such state: the function's state has another type than it had.
-    fn restore(&mut self, key: &[u8], state: &str) -> PolarsResult<()>;
+    /// Bytes that are no such state: the function's state has another type than it had.
+    fn restore(&mut self, key: &[u8], state: &[u8]) -> PolarsResult<()>;
 }
 
 /// A function with a state for each key.
@@ -145,27 +145,29 @@ where
         called.map_err(|failure| failed(&failure, &kept.head(Some(1))))
     }
 
-    fn save(&self) -> PolarsResult<Vec<(Box<[u8]>, String)>> {
-        let mut saved = Vec::with_capacity(self.states.len());
-        for (key, state) in &self.states {
-            saved.push((key.clone(), serde_json::to_string(state).map_err(|error| not_json(&error))?));
-        }
-        Ok(saved)
+    fn save(&self) -> PolarsResult<Vec<(Box<[u8]>, Vec<u8>)>> {
+        self.states.iter().map(|(key, state)| Ok((key.clone(), written(state)?))).collect()
     }
 
-    fn save_one(&self, key: &[u8]) -> PolarsResult<Option<String>> {
-        let text = self.states.get(key).map(serde_json::to_string).transpose();
-        text.map_err(|error| not_json(&error))
+    fn save_one(&self, key: &[u8]) -> PolarsResult<Option<Vec<u8>>> {
+        self.states.get(key).map(written).transpose()
     }
 
     fn forget(&mut self, key: &[u8]) {
         self.states.remove(key);
     }
 
-    fn restore(&mut self, key: &[u8], state: &str) -> PolarsResult<()> {
-        self.states.insert(key.into(), serde_json::from_str(state).map_err(|error| not_json(&error))?);
+    fn restore(&mut self, key: &[u8], state: &[u8]) -> PolarsResult<()> {
+        self.states.insert(key.into(), ciborium::from_reader(state).map_err(|error| does_not_go(&error))?);
         Ok(())
     }
+}
+
+/// A state as CBOR. JSON has no infinity, no NaN, and only text for a map's keys.
+fn written<S: Serialize>(state: &S) -> PolarsResult<Vec<u8>> {
+    let mut bytes = Vec::new();
+    ciborium::into_writer(state, &mut bytes).map_err(|error| does_not_go(&error))?;
+    Ok(bytes)
 }
 
 // Not generic, so that a cell does not compile it.
@@ -178,6 +180,6 @@ fn failed(failure: &str, first: &DataFrame) -> PolarsError {
     polars_err!(ComputeError: "the function of with_state {failure}. {rows}")
 }
 
-fn not_json(error: &serde_json::Error) -> PolarsError {
+fn does_not_go(error: &dyn fmt::Display) -> PolarsError {
     polars_err!(ComputeError: "a state of with_state does not go with the checkpoint: {error}")
 }

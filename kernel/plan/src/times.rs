@@ -116,7 +116,7 @@ impl Plan {
     }
 
     /// The rows that the watermark has the first such step drop: those that come when all their windows are closed, or of
-    /// `unique` and a join of two streams, behind the watermark. Of overlapping windows a row is late for each that is closed,
+    /// sessions, `unique` and a join of two streams, behind the watermark. Of overlapping windows a row is late for each that is closed,
     /// and is counted so, but is here only where it is in none any more.
     ///
     /// # Errors

@@ -14,6 +14,7 @@ pub(crate) enum Cell {
     Null,
     Bool(bool),
     Int(i64),
+    Unsigned(u64),
     Float(f64),
     Decimal(i128),
     /// From, to in the record.
@@ -28,6 +29,8 @@ pub(crate) enum Kind {
     Bool,
     /// A whole number within these bounds.
     Int(i64, i64),
+    /// A whole number of 64 bits that is not negative.
+    Unsigned,
     Float,
     Decimal {
         precision: usize,
@@ -47,6 +50,7 @@ impl Kind {
             DataType::Int32 => Kind::Int(i64::from(i32::MIN), i64::from(i32::MAX)),
             DataType::UInt32 => Kind::Int(0, i64::from(u32::MAX)),
             DataType::Int64 => Kind::Int(i64::MIN, i64::MAX),
+            DataType::UInt64 => Kind::Unsigned,
             DataType::Float32 | DataType::Float64 => Kind::Float,
             DataType::Decimal(precision, scale) => Kind::Decimal { precision: *precision, scale: *scale },
             DataType::String => Kind::Text,
@@ -60,7 +64,7 @@ impl Kind {
 
     /// The types by name, for a message.
     pub(crate) const NAMES: &'static str =
-        "Boolean, Int32, Int64, UInt32, Float32, Float64, Decimal, String, Datetime and Date";
+        "Boolean, Int32, Int64, UInt32, UInt64, Float32, Float64, Decimal, String, Datetime and Date";
 
     /// What a reader would call it.
     pub(crate) fn words(self) -> String {
@@ -68,6 +72,7 @@ impl Kind {
             Kind::Bool => "true or false".to_owned(),
             Kind::Int(i64::MIN, i64::MAX) => "a whole number".to_owned(),
             Kind::Int(low, high) => format!("a whole number from {low} to {high}"),
+            Kind::Unsigned => format!("a whole number from 0 to {}", u64::MAX),
             Kind::Float => "a number".to_owned(),
             Kind::Decimal { precision, scale } => {
                 format!("a number of at most {} digits, {scale} of them decimals,", precision)
@@ -82,6 +87,7 @@ impl Kind {
 enum Builder {
     Bool(BooleanChunkedBuilder),
     Int(PrimitiveChunkedBuilder<Int64Type>),
+    Unsigned(PrimitiveChunkedBuilder<UInt64Type>),
     Float(PrimitiveChunkedBuilder<Float64Type>),
     Decimal(PrimitiveChunkedBuilder<Int128Type>),
     Text(StringChunkedBuilder),
@@ -93,6 +99,7 @@ impl Builder {
         match kind {
             Kind::Bool => Builder::Bool(BooleanChunkedBuilder::new(name, capacity)),
             Kind::Int(..) | Kind::Instant(_) | Kind::Date => Builder::Int(PrimitiveChunkedBuilder::new(name, capacity)),
+            Kind::Unsigned => Builder::Unsigned(PrimitiveChunkedBuilder::new(name, capacity)),
             Kind::Float => Builder::Float(PrimitiveChunkedBuilder::new(name, capacity)),
             Kind::Decimal { .. } => Builder::Decimal(PrimitiveChunkedBuilder::new(name, capacity)),
             Kind::Text => Builder::Text(StringChunkedBuilder::new(name, capacity)),
@@ -114,11 +121,13 @@ impl Builder {
                 None => builder.append_null(),
             },
             (Builder::Int(builder), Cell::Int(value)) => builder.append_value(*value),
+            (Builder::Unsigned(builder), Cell::Unsigned(value)) => builder.append_value(*value),
             (Builder::Float(builder), Cell::Float(value)) => builder.append_value(*value),
             (Builder::Decimal(builder), Cell::Decimal(value)) => builder.append_value(*value),
             (Builder::Bool(builder), Cell::Bool(value)) => builder.append_value(*value),
             (Builder::Text(builder), _) => builder.append_null(),
             (Builder::Int(builder), _) => builder.append_null(),
+            (Builder::Unsigned(builder), _) => builder.append_null(),
             (Builder::Float(builder), _) => builder.append_null(),
             (Builder::Decimal(builder), _) => builder.append_null(),
             (Builder::Bool(builder), _) => builder.append_null(),
@@ -137,6 +146,7 @@ impl Builder {
             }
             (Builder::Int(builder), DataType::Int64) => builder.finish().into_series(),
             (Builder::Int(builder), _) => builder.finish().into_series().strict_cast(dtype)?,
+            (Builder::Unsigned(builder), _) => builder.finish().into_series(),
             (Builder::Float(builder), DataType::Float64) => builder.finish().into_series(),
             (Builder::Float(builder), _) => builder.finish().into_series().cast(dtype)?,
             (Builder::Decimal(builder), DataType::Decimal(precision, scale)) => {

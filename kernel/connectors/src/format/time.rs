@@ -2,6 +2,38 @@
 //! be read two ways is refused. Functions of text.
 
 use chrono::NaiveDate;
+use engine::calendar;
+use polars::prelude::TimeUnit;
+
+/// Whether the calendar holds an instant; `per_second` is how many steps a second has.
+#[inline]
+pub(crate) fn is_instant(steps: i64, per_second: i64) -> bool {
+    calendar(unit(per_second)).contains(&steps)
+}
+
+/// Whether the calendar holds a day.
+#[inline]
+pub(crate) fn is_day(days: i64) -> bool {
+    days.checked_mul(86_400_000).is_some_and(|ms| is_instant(ms, 1_000))
+}
+
+/// What a column of instants takes, where a value is out of range.
+pub(crate) fn range_of_instants(per_second: i64) -> &'static str {
+    match unit(per_second) {
+        TimeUnit::Milliseconds => "a time of the years 0 to 9999, as a number in milliseconds since the epoch,",
+        TimeUnit::Microseconds => "a time of the years 0 to 9999, as a number in microseconds since the epoch,",
+        TimeUnit::Nanoseconds => "a time of the years 1678 to 2261, as a number in nanoseconds since the epoch,",
+    }
+}
+
+#[inline]
+fn unit(per_second: i64) -> TimeUnit {
+    match per_second {
+        1_000_000_000 => TimeUnit::Nanoseconds,
+        1_000_000 => TimeUnit::Microseconds,
+        _ => TimeUnit::Milliseconds,
+    }
+}
 
 /// How an instant is written: `2026-11-23T15:04:05.123Z`, with `T` or a space, seconds and fraction if wanted, and `Z`,
 /// `+02:00`, `+0200` or nothing at the end, which means UTC.
@@ -130,6 +162,16 @@ mod tests {
         ] {
             assert_eq!(ms(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn the_calendar_ends() {
+        assert!(
+            is_instant(ms("0000-01-01T00:00Z").unwrap(), 1_000) && is_instant(ms("9999-12-31T23:59Z").unwrap(), 1_000)
+        );
+        assert!(!is_instant(ms("9999-12-31T23:59-01:00").unwrap(), 1_000));
+        assert!(!is_instant(1_700_000_000_000_000_000, 1_000) && is_instant(1_700_000_000_000_000_000, 1_000_000_000));
+        assert!(is_day(DateText::parse("9999-12-31").unwrap()) && !is_day(2_932_897) && !is_day(i64::MAX));
     }
 
     #[test]

@@ -17,6 +17,7 @@ use super::error::{from_code, from_kafka};
 use super::held::{NO_TIME, Segment};
 use super::loss::Loss;
 use super::native::{Batches, Delivery};
+use super::notices::Notices;
 use super::options::{KafkaOptions, OnDataLoss};
 use crate::format::filter::Verdict;
 use crate::format::{Format, Malformed, Rows};
@@ -81,6 +82,7 @@ pub(super) struct Fetcher {
     consumer: Arc<Consumer>,
     batches: Batches,
     format: Box<dyn Format>,
+    notices: Arc<Notices>,
     filter: Option<RowFilter>,
     partitions: BTreeMap<i32, Growing>,
     generation: u64,
@@ -116,6 +118,7 @@ impl Fetcher {
         consumer: Arc<Consumer>,
         batches: Batches,
         format: Box<dyn Format>,
+        notices: Arc<Notices>,
         events: Sender<Event>,
     ) -> Fetcher {
         let (partitions, heard) = (BTreeMap::new(), Instant::now());
@@ -124,6 +127,7 @@ impl Fetcher {
             consumer,
             batches,
             format,
+            notices,
             filter: None,
             partitions,
             generation: 0,
@@ -194,13 +198,13 @@ impl Fetcher {
 
     /// Takes what librdkafka has, and hands on what is ready.
     fn fetch(&mut self) -> Result<(), Gone> {
-        let Fetcher { batches, partitions, format, options, topic_id, .. } = self;
+        let Fetcher { batches, partitions, format, notices, options, topic_id, .. } = self;
         let mut trouble = Vec::new();
         let mut take = |delivery: Delivery<'_>| match delivery {
             Delivery::Record { partition, offset, timestamp_ms, value } => {
                 if let Some(growing) = partitions.get_mut(&partition) {
                     let place = || place(options, *topic_id, partition);
-                    growing.add(format.as_mut(), place, offset, timestamp_ms, value);
+                    growing.add(format.as_mut(), notices, place, (partition, offset), timestamp_ms, value);
                 }
             }
             Delivery::End { partition, offset } => {
@@ -329,11 +333,13 @@ impl Growing {
     }
 
     #[inline]
+    #[allow(clippy::too_many_arguments, reason = "the hot path: a record's parts, not put together")]
     fn add(
         &mut self,
         format: &mut dyn Format,
+        notices: &Notices,
         place: impl Fn() -> TopicPartition,
-        offset: i64,
+        (partition, offset): (i32, i64),
         timestamp_ms: Option<i64>,
         value: Option<&[u8]>,
     ) {
@@ -346,6 +352,7 @@ impl Growing {
         let length = value.map_or(0, <[u8]>::len);
         match decoded {
             Ok(()) => {
+                format.each_new_field(&mut |field| notices.new_field(field, partition, offset));
                 match self.rows.last() {
                     Verdict::Needed => self.bytes += length + ROW_BYTES,
                     Verdict::LeftOut(time) => {
@@ -357,6 +364,7 @@ impl Growing {
                 self.times.push(timestamp_ms.unwrap_or(NO_TIME));
             }
             Err(error) => {
+                notices.malformed(&error, partition, offset);
                 let value = value.unwrap_or_default();
                 let excerpt = String::from_utf8_lossy(&value[..length.min(EXCERPT)]).into_owned();
                 self.dead.push(DeadLetter {

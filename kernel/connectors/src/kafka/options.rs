@@ -23,6 +23,8 @@ pub struct KafkaOptions {
     pub on_data_loss: OnDataLoss,
     /// How often a query that runs asks for new partitions, and whether the topic is still the same; None for every five seconds.
     pub discovery_interval: Option<Duration>,
+    /// Whether the columns were told from a sample: then a source tells of fields that it did not have.
+    pub sampled: bool,
 }
 
 /// What becomes of a query whose next records are gone: the topic was made again, or they were deleted before they were read. As

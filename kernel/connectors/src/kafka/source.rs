@@ -18,6 +18,7 @@ use super::fetch::{AT_ONCE, Command, Event, Fetcher, HELD_BYTES, Range, place, u
 use super::held::{Cut, Held};
 use super::loss::Loss;
 use super::native::Batches;
+use super::notices::Notices;
 use super::options::{KafkaOptions, OnDataLoss, StartingOffsets};
 use crate::format::{Format, Json};
 
@@ -45,6 +46,7 @@ pub struct KafkaSource {
     generation: u64,
     /// Why partitions, or all of them, cannot be read on; kept until one is read again.
     failures: BTreeMap<Option<i32>, SourceError>,
+    notices: Arc<Notices>,
     events: Receiver<Event>,
     /// None once the source is being dropped: hanging up is what ends the thread.
     commands: Option<Sender<Command>>,
@@ -62,7 +64,10 @@ impl KafkaSource {
         schema: SchemaRef,
         columns: Option<Vec<String>>,
     ) -> Result<KafkaSource, SourceError> {
-        let format = Json::new(&schema, columns.as_deref()).map_err(|error| undecodable(&options, &error))?;
+        let mut format = Json::new(&schema, columns.as_deref()).map_err(|error| undecodable(&options, &error))?;
+        if options.sampled {
+            format = format.sampled(&schema);
+        }
         KafkaSource::with_format(options, Box::new(format))
     }
 
@@ -86,7 +91,8 @@ impl KafkaSource {
         };
         let batches = Batches::new(consumer.clone(), AT_ONCE)
             .ok_or_else(|| no_thread("the Kafka client gives no queue".to_owned()))?;
-        let fetcher = Fetcher::new(options.clone(), consumer.clone(), batches, format, sent);
+        let notices = Arc::new(Notices::default());
+        let fetcher = Fetcher::new(options.clone(), consumer.clone(), batches, format, notices.clone(), sent);
         let thread = std::thread::Builder::new()
             .name(format!("kafka {}", options.topic))
             .spawn(move || fetcher.run(&commanded))
@@ -102,6 +108,7 @@ impl KafkaSource {
             bounded: false,
             generation: 0,
             failures: BTreeMap::new(),
+            notices,
             events,
             commands: Some(commands),
             thread: Some(thread),
@@ -428,6 +435,10 @@ impl Source for KafkaSource {
 
     fn filter(&mut self, filter: &RowFilter) {
         self.command(Command::Filter(filter.clone()));
+    }
+
+    fn notices(&self) -> Vec<String> {
+        self.notices.told()
     }
 }
 

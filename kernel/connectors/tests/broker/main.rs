@@ -6,6 +6,7 @@ mod bank;
 mod errors;
 mod growth;
 mod idle;
+mod notices;
 mod place;
 mod records;
 mod shared;

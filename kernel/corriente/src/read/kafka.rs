@@ -18,6 +18,8 @@ const START: &str = "starting offsets";
 const DATA_LOSS: &str = "on data loss";
 /// The option of a scan that says how often the topic is looked at, in nanoseconds.
 const DISCOVERY: &str = "discovery interval ns";
+/// The option of a scan that says that its columns were told from a sample.
+const SAMPLED: &str = "sampled";
 /// The option of a scan that names the settings that are not in it.
 const SETTINGS: &str = "settings";
 
@@ -40,7 +42,7 @@ const TOLD: [&str; 12] = [
 
 /// A topic as a scan.
 pub(super) fn scan(options: &KafkaOptions, schema: SchemaRef) -> Scan {
-    let KafkaOptions { bootstrap, topic, settings, start, on_data_loss, discovery_interval } = options;
+    let KafkaOptions { bootstrap, topic, settings, start, on_data_loss, discovery_interval, sampled } = options;
     let (told, kept): (BTreeMap<_, _>, BTreeMap<_, _>) =
         settings.clone().into_iter().partition(|(name, _)| TOLD.contains(&name.as_str()));
     let mut scan = Scan::new(NAME, schema).topic(topic).at(bootstrap).option(START, said(*start));
@@ -49,6 +51,9 @@ pub(super) fn scan(options: &KafkaOptions, schema: SchemaRef) -> Scan {
     }
     if let Some(interval) = discovery_interval {
         scan = scan.option(DISCOVERY, interval.as_nanos().to_string());
+    }
+    if *sampled {
+        scan = scan.option(SAMPLED, "yes");
     }
     if !kept.is_empty() {
         scan = scan.option(SETTINGS, keep(kept));
@@ -61,8 +66,9 @@ pub(super) fn open(scan: &Scan, columns: &[PlSmallStr]) -> Result<Box<dyn Source
     let options = options(scan)?;
     let schema = scan.schema.clone();
     // Frames of other columns and types are decoded otherwise.
-    let KafkaOptions { bootstrap, topic, settings, start, on_data_loss, discovery_interval } = &options;
-    let identity = format!("{:?}", (bootstrap, topic, settings, start, on_data_loss, discovery_interval, &schema));
+    let KafkaOptions { bootstrap, topic, settings, start, on_data_loss, discovery_interval, sampled } = &options;
+    let identity =
+        format!("{:?}", (bootstrap, topic, settings, start, on_data_loss, discovery_interval, sampled, &schema));
     let all = schema.clone();
     let alone: OpenSource = Arc::new(move |columns: &[PlSmallStr]| {
         let columns = columns.iter().map(ToString::to_string).collect();
@@ -84,7 +90,7 @@ fn options(scan: &Scan) -> Result<KafkaOptions, SourceError> {
         return Err(wrong(format!("it has {} topics", scan.topics.len()), "Read one, and unite the frames."));
     };
     let mut settings = BTreeMap::new();
-    let (mut start, mut on_data_loss, mut discovery_interval) = Default::default();
+    let (mut start, mut on_data_loss, mut discovery_interval, mut sampled) = Default::default();
     for (name, value) in &scan.options {
         match name.as_str() {
             START => start = read(value).ok_or_else(|| wrong(format!("it starts at \"{value}\""), WHERE))?,
@@ -97,6 +103,7 @@ fn options(scan: &Scan) -> Result<KafkaOptions, SourceError> {
                     value.parse().map_err(|_| wrong(format!("its {DISCOVERY} are \"{value}\""), NUMBER))?;
                 discovery_interval = Some(Duration::from_nanos(nanoseconds));
             }
+            SAMPLED => sampled = true,
             SETTINGS => settings.extend(kept(value).ok_or_else(|| {
                 let detail = format!("its \"{value}\" are not in this process, for they may be secret");
                 wrong(detail, "Make the frame here, with read_kafka(…).option(…).")
@@ -105,7 +112,7 @@ fn options(scan: &Scan) -> Result<KafkaOptions, SourceError> {
         }
     }
     let bootstrap = scan.address.clone().unwrap_or_default();
-    Ok(KafkaOptions { bootstrap, topic: topic.clone(), settings, start, on_data_loss, discovery_interval })
+    Ok(KafkaOptions { bootstrap, topic: topic.clone(), settings, start, on_data_loss, discovery_interval, sampled })
 }
 
 /// Where a query may begin.
@@ -187,6 +194,7 @@ mod tests {
             start: StartingOffsets::Timestamp(17),
             on_data_loss: OnDataLoss::Latest,
             discovery_interval: Some(Duration::from_millis(1_500)),
+            sampled: true,
         };
         let scan = scan(&told, Arc::new(Schema::default())).format("json");
         let words = format!("{scan:?} {}", scan.explain());

@@ -165,7 +165,7 @@ impl Session {
         // A pause holds the rows themselves, so that one can scroll and sort what one stopped to look at.
         self.held = match (self.held.take(), &self.view.kind) {
             (held @ Some(_), _) if paused => held,
-            (None, Kind::Table) if paused => Some(LiveResult::fixed(self.view.result.frame())),
+            (None, Kind::Table) if paused => Some(LiveResult::fixed(self.view.result.tail(usize::MAX))),
             _ => None,
         };
         self.asked |= self.viewport.as_ref() != Some(&viewport);

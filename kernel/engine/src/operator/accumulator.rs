@@ -7,7 +7,7 @@ use polars_arrow::array::Array as _;
 
 use super::merged::groups::Groups;
 use super::merged::words::{Flag, Layout, Packed};
-use super::sum::CompensatedSum;
+use super::sum::{CompensatedSum, WideSum};
 
 mod saved;
 
@@ -26,7 +26,8 @@ enum Values {
     Count,
     /// Wraps at 64 bits, as Polars' sum does.
     Sum,
-    DecimalSum,
+    /// The flag says that it has more digits than there is room for.
+    DecimalSum(Flag),
     FloatSum,
     Mean,
     DecimalMean,
@@ -44,7 +45,7 @@ impl Values {
         match (spec.function, &spec.input_dtype) {
             (Function::Len, _) => Values::Len,
             (Function::Count, _) => Values::Count,
-            (Function::Sum, DataType::Decimal(_, _)) => Values::DecimalSum,
+            (Function::Sum, DataType::Decimal(_, _)) => Values::DecimalSum(layout.flag()),
             (Function::Sum, dtype) if dtype.is_float() => Values::FloatSum,
             (Function::Sum, _) => Values::Sum,
             (Function::Mean, DataType::Decimal(_, _)) => Values::DecimalMean,
@@ -65,10 +66,10 @@ impl Values {
             Values::Len | Values::Count | Values::UnsignedExtreme(_) => u64::WORDS,
             Values::Sum | Values::Extreme(_) => i64::WORDS,
             Values::FloatExtreme(_) => f64::WORDS,
-            Values::DecimalSum | Values::DecimalExtreme(_) => i128::WORDS,
+            Values::DecimalSum(_) | Values::DecimalExtreme(_) => i128::WORDS,
             Values::FloatSum => CompensatedSum::WORDS,
             Values::Mean => <(CompensatedSum, u64)>::WORDS,
-            Values::DecimalMean => <(i128, u64)>::WORDS,
+            Values::DecimalMean => <(WideSum, u64)>::WORDS,
             Values::Spread => Spread::WORDS,
         }
     }
@@ -168,10 +169,16 @@ impl Cells {
                 let add = |slot, n| groups.update(slot, at, |sum: &mut i64| *sum = sum.wrapping_add(n));
                 each(slots, input.i64()?, add);
             }
-            Values::DecimalSum => {
-                let add = |slot, n| groups.update(slot, at, |sum: &mut i128| *sum = sum.wrapping_add(n));
-                each(slots, input.decimal()?.physical(), add);
-            }
+            Values::DecimalSum(beyond) => each(slots, input.decimal()?.physical(), |slot, n| {
+                let mut fits = true;
+                groups.update(slot, at, |sum: &mut i128| match sum.checked_add(n) {
+                    Some(more) => *sum = more,
+                    None => fits = false,
+                });
+                if !fits {
+                    groups.mark(slot, *beyond);
+                }
+            }),
             Values::FloatSum => {
                 each(slots, input.f64()?, |slot, n| groups.update(slot, at, |sum: &mut CompensatedSum| sum.add(n)));
             }
@@ -182,8 +189,8 @@ impl Cells {
                 });
             }),
             Values::DecimalMean => each(slots, input.decimal()?.physical(), |slot, n| {
-                groups.update(slot, at, |(sum, count): &mut (i128, u64)| {
-                    *sum = sum.wrapping_add(n);
+                groups.update(slot, at, |(sum, count): &mut (WideSum, u64)| {
+                    sum.add(n);
                     *count += 1;
                 });
             }),
@@ -225,7 +232,13 @@ impl Cells {
         let series = match &self.values {
             Values::Len | Values::Count => Series::new(name, self.all::<u64>(groups, slots)),
             Values::Sum => return wrapped(name, self.all::<i64>(groups, slots), dtype),
-            Values::DecimalSum => return decimal(name, self.each(groups, slots).map(Some), dtype),
+            Values::DecimalSum(beyond) => {
+                polars_ensure!(
+                    !slots.iter().any(|slot| groups.is_marked(*slot, *beyond)),
+                    ComputeError: "the sum of {:?} has more than the 38 digits of a decimal. Sum it as Float64, or over windows", self.spec.input
+                );
+                return decimal(name, self.each(groups, slots).map(Some), dtype);
+            }
             Values::FloatSum => {
                 let value = |sum: CompensatedSum| sum.value();
                 Series::new(name, self.each(groups, slots).map(value).collect::<Vec<_>>())
@@ -256,6 +269,12 @@ impl Cells {
         Ok(series.cast(dtype)?.into())
     }
 
+    /// Whether some slot has a count that Polars' type of counts does not hold.
+    pub(crate) fn counts_beyond(&self, groups: &Groups, slots: &[u32]) -> bool {
+        let beyond = |count: u64| IdxSize::try_from(count).is_err();
+        matches!(self.values, Values::Len | Values::Count) && self.each(groups, slots).any(beyond)
+    }
+
     /// The values in some slots.
     fn each<'a, T: Packed>(&'a self, groups: &'a Groups, slots: &'a [u32]) -> impl Iterator<Item = T> + 'a {
         slots.iter().map(|slot| groups.get(*slot, self.at))
@@ -270,12 +289,13 @@ impl Cells {
         slots.iter().map(|slot| groups.find(*slot, self.at, flag)).collect()
     }
 
-    fn decimal_mean(&self, values: impl Iterator<Item = (i128, u64)>) -> PolarsResult<Column> {
+    fn decimal_mean(&self, values: impl Iterator<Item = (WideSum, u64)>) -> PolarsResult<Column> {
         let DataType::Decimal(_, scale) = &self.spec.input_dtype else {
             polars_bail!(ComputeError: "a decimal mean over {}", self.spec.input_dtype);
         };
         let one = 10f64.powi(i32::try_from(*scale).unwrap_or(0));
-        let means: Vec<Option<f64>> = values.map(|(sum, n)| (n > 0).then(|| sum as f64 / one / n as f64)).collect();
+        let mean = |(sum, n): (WideSum, u64)| (n > 0).then(|| sum.as_float() / one / n as f64);
+        let means: Vec<Option<f64>> = values.map(mean).collect();
         Ok(Series::new(self.spec.name.clone(), means).cast(&self.spec.dtype)?.into())
     }
 }

@@ -4,7 +4,7 @@ use crate::physical::{SIDE, SIDE_TIME, SideJoin};
 use polars::prelude::*;
 
 use super::by_time::{Key, Place};
-use super::columns::{KEY, POSITION, ROW, START, encoded, integers};
+use super::columns::{POSITION, ROW, START, encoded, integers, kept_as, kept_keys};
 use super::segments::{Noted, Segments};
 use crate::saved::numbered;
 
@@ -79,6 +79,8 @@ impl Arrival {
 pub(super) struct KeptRows {
     /// Those that the result has; the time is there beside them, so that there always is a column.
     columns: Vec<PlSmallStr>,
+    /// What the keys' column is called in a written state.
+    keys_name: PlSmallStr,
     pub(super) rows: Segments,
     /// The rows that came since they were last written down, once they have been.
     new: Vec<New>,
@@ -104,11 +106,12 @@ impl New {
 pub(super) type Written = Vec<(Place, Option<Key>)>;
 
 impl KeptRows {
-    /// `input` is the schema of the rows of both sides.
-    pub(super) fn new(columns: &[PlSmallStr], input: &SchemaRef) -> PolarsResult<KeptRows> {
+    /// `columns` are those of a side, and `input` is the schema of the rows of both.
+    pub(super) fn new(join: &SideJoin, columns: &[PlSmallStr], input: &SchemaRef) -> PolarsResult<KeptRows> {
         let names = columns.iter().cloned().chain([PlSmallStr::from_static(SIDE_TIME)]);
         let empty = DataFrame::empty_with_schema(input).select(names)?;
-        Ok(KeptRows { columns: columns.to_vec(), rows: Segments::new(empty), new: Vec::new() })
+        let keys_name = kept_as(join.keys.iter().filter_map(|key| input.get(key)));
+        Ok(KeptRows { columns: columns.to_vec(), keys_name, rows: Segments::new(empty), new: Vec::new() })
     }
 
     /// The columns of the result, of these rows.
@@ -122,7 +125,7 @@ impl KeptRows {
         all.sort_unstable_by_key(|(place, _)| place.id);
         let mut rows = self.rows.live()?;
         polars_ensure!(rows.height() == all.len(), ComputeError: "rows are kept that no one knows of");
-        let all = places(all.iter().map(|(place, key)| (*place, key.map(|key| key.as_slice()))))?;
+        let all = self.places(all.iter().map(|(place, key)| (*place, key.map(|key| key.as_slice()))))?;
         rows.hstack_mut(all.columns())?;
         Ok(rows)
     }
@@ -143,7 +146,7 @@ impl KeptRows {
         let Noted { freed, marked, .. } = self.rows.noted();
         let batches = std::mem::take(&mut self.new);
         let new = batches.iter().flat_map(New::places).filter(|(place, _)| self.rows.is_live(place.id));
-        let new = places(new)?;
+        let new = self.places(new)?;
         let ids: Vec<Option<u64>> = new.column(ROW)?.u64()?.iter().collect();
         let mut rows = self.rows.take(&ids)?;
         rows.hstack_mut(new.columns())?;
@@ -154,8 +157,8 @@ impl KeptRows {
     /// Takes over what [`KeptRows::save`] gave; gives the places again.
     pub(super) fn restore(&mut self, mut saved: DataFrame) -> PolarsResult<Written> {
         let (times, orders) = (integers(&saved, START)?, integers(&saved, POSITION)?);
-        let (keys, ids) = (saved.column(KEY)?.binary()?.clone(), saved.column(ROW)?.u64()?.clone());
-        for name in [START, POSITION, KEY, ROW] {
+        let (keys, ids) = (kept_keys(&saved, &self.keys_name)?.clone(), saved.column(ROW)?.u64()?.clone());
+        for name in [START, POSITION, self.keys_name.as_str(), ROW] {
             saved.drop_in_place(name)?;
         }
         saved.rechunk_mut();
@@ -171,25 +174,25 @@ impl KeptRows {
         Ok(written)
     }
 
+    /// The places of rows as a table.
+    fn places<'a>(&self, all: impl Iterator<Item = (Place, Option<&'a [u8]>)>) -> PolarsResult<DataFrame> {
+        let (all, keys): (Vec<Place>, Vec<Option<&[u8]>>) = all.unzip();
+        let keys: BinaryChunked = keys.into_iter().collect();
+        let columns: Vec<Column> = vec![
+            Series::new(START.into(), all.iter().map(|place| place.time).collect::<Vec<_>>()).into(),
+            Series::new(POSITION.into(), all.iter().map(|place| place.order).collect::<Vec<_>>()).into(),
+            keys.with_name(self.keys_name.clone()).into_series().into(),
+            Series::new(ROW.into(), all.iter().map(|place| place.id).collect::<Vec<_>>()).into(),
+        ];
+        DataFrame::new(all.len(), columns)
+    }
+
     /// Takes over what [`KeptRows::save_marked`] gave.
     pub(super) fn restore_marked(&mut self, saved: &DataFrame) -> PolarsResult<()> {
         saved.column(ROW)?.u64()?.iter().flatten().for_each(|id| self.rows.mark(id));
         self.all_saved();
         Ok(())
     }
-}
-
-/// The places of rows as a table.
-fn places<'a>(all: impl Iterator<Item = (Place, Option<&'a [u8]>)>) -> PolarsResult<DataFrame> {
-    let (all, keys): (Vec<Place>, Vec<Option<&[u8]>>) = all.unzip();
-    let keys: BinaryChunked = keys.into_iter().collect();
-    let columns: Vec<Column> = vec![
-        Series::new(START.into(), all.iter().map(|place| place.time).collect::<Vec<_>>()).into(),
-        Series::new(POSITION.into(), all.iter().map(|place| place.order).collect::<Vec<_>>()).into(),
-        keys.with_name(KEY.into()).into_series().into(),
-        Series::new(ROW.into(), all.iter().map(|place| place.id).collect::<Vec<_>>()).into(),
-    ];
-    DataFrame::new(all.len(), columns)
 }
 
 fn numbers(ids: Vec<u64>) -> PolarsResult<DataFrame> {

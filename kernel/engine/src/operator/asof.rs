@@ -80,9 +80,9 @@ impl Asof {
         Ok(Asof {
             join: join.clone(),
             rule,
-            left: KeptRows::new(&join.left, input)?,
+            left: KeptRows::new(join, &join.left, input)?,
             waiting: Queue::default(),
-            right: KeptRows::new(&join.right, input)?,
+            right: KeptRows::new(join, &join.right, input)?,
             index: ByTime::default(),
             newest: Queue::default(),
         })

@@ -26,6 +26,8 @@ pub(crate) struct Before<'a> {
     pub(crate) input: &'a SchemaRef,
     /// A column that the watermark holds for.
     pub(crate) time: Option<&'a PlSmallStr>,
+    /// The column with the event time, by which `first` and `last` go where there are no windows.
+    pub(crate) order: Option<&'a PlSmallStr>,
     /// How many of the watermark's units a millisecond has.
     pub(crate) per_ms: i64,
 }
@@ -38,7 +40,7 @@ pub(crate) fn operator(
 ) -> PolarsResult<Box<dyn Operator>> {
     let input = before.input;
     Ok(match operation {
-        Operation::Step(Step::Unique(columns)) => Box::new(Unique::new(columns, before.time.cloned())),
+        Operation::Step(Step::Unique(columns)) => Box::new(Unique::new(columns, before.time.cloned(), input)),
         Operation::Step(Step::Limit(n)) => Box::new(Limit(*n)),
         Operation::Step(Step::LateRows(of)) => Box::new(Late::new(of, before)?),
         Operation::LateSides(_) => Box::new(Late::of_sides()),
@@ -50,7 +52,7 @@ pub(crate) fn operator(
         },
         Operation::Step(Step::Sort(order)) => Box::new(Sorted::new(&order.by, &order.options, order.k, schema)),
         Operation::Step(Step::WithState(keys, function)) => {
-            Box::new(Stateful::new(keys, function, &without_position(input), schema, before.per_ms))
+            Box::new(Stateful::new(keys, function, &without_position(input), schema, before.per_ms)?)
         }
         Operation::Aggregate(aggregate, method) => match (method, &aggregate.over) {
             (_, Some(over)) if let Cut::Session { gap } = over.cut => {
@@ -60,10 +62,14 @@ pub(crate) fn operator(
                 let gap = steps(gap.duration_ns(), *unit);
                 Box::new(Sessions::new(aggregate, over, gap.max(1), input, schema.clone())?)
             }
-            (Method::Merge { accumulators, outputs }, _) => {
-                Box::new(Merged::new(aggregate, accumulators, outputs, schema.clone()))
+            (Method::Merge { accumulators, outputs }, over) => {
+                let order = over.as_ref().map(|over| &over.time).or(before.order).cloned();
+                Box::new(Merged::new(aggregate, accumulators, outputs, order, schema.clone()))
             }
-            (Method::Regroup { .. }, _) => Box::new(Regrouped::new(aggregate, input, schema.clone())?),
+            (Method::Regroup { .. }, over) => {
+                let order = over.as_ref().map(|over| &over.time).or(before.order).cloned();
+                Box::new(Regrouped::new(aggregate, order, input, schema.clone())?)
+            }
         },
         Operation::Step(step) => polars_bail!(ComputeError: "a step without a state has no operator: {step:?}"),
     })

@@ -13,7 +13,7 @@ use self::runs::Runs;
 use self::sketch::Sketch;
 use self::slots::Slots;
 use self::values::{Bytes, is_wide};
-use super::columns::POSITION;
+use super::columns::{POSITION, kept_as};
 
 mod distinct;
 mod edge;
@@ -30,6 +30,13 @@ pub(crate) struct Collections(Vec<Collection>);
 struct Collection {
     spec: Accumulator,
     held: Box<dyn Collected>,
+}
+
+impl Collection {
+    /// The name of its column in a written state. It says of which type the values are, which their bytes do not.
+    fn saved_as(&self, number: usize) -> PlSmallStr {
+        PlSmallStr::from_string(format!("{} {}", named(number, "saved"), kept_as([&self.spec.input_dtype])))
+    }
 }
 
 /// What is collected for one accumulator, by the group's slot.
@@ -82,7 +89,7 @@ impl Collections {
         self.0.iter().any(|collection| collection.spec.function.is_ordered())
     }
 
-    /// What is collected, as columns of the rows. `time` is the column that rows are ordered by; `positioned` says whether
+    /// What is collected, as columns of the rows. `time` is the column that rows are ordered by first; `positioned` says whether
     /// they have positions.
     pub(crate) fn inputs(&self, time: Option<&PlSmallStr>, positioned: bool) -> Vec<Expr> {
         let mut inputs = Vec::new();
@@ -142,7 +149,7 @@ impl Collections {
     pub(crate) fn save(&self, slots: &[u32]) -> Vec<Column> {
         let mut bytes = Vec::new();
         let column = |(n, collection): (usize, &Collection)| {
-            let mut saved = BinaryChunkedBuilder::new(named(n, "saved"), slots.len());
+            let mut saved = BinaryChunkedBuilder::new(collection.saved_as(n), slots.len());
             for slot in slots {
                 bytes.clear();
                 collection.held.write(*slot, &mut bytes);
@@ -156,7 +163,8 @@ impl Collections {
     /// Puts the columns that [`Collections::save`] gave into some slots, for which there is room.
     pub(crate) fn restore(&mut self, slots: &[u32], saved: &DataFrame) -> PolarsResult<()> {
         for (n, collection) in self.0.iter_mut().enumerate() {
-            for (slot, bytes) in slots.iter().zip(saved.column(&named(n, "saved"))?.binary()?.iter()) {
+            let saved = saved.column(&collection.saved_as(n))?.binary()?;
+            for (slot, bytes) in slots.iter().zip(saved.iter()) {
                 collection.held.read(*slot, bytes.unwrap_or_default())?;
             }
         }
@@ -170,12 +178,12 @@ impl Collections {
 }
 
 /// The time that rows are ordered by.
-const TIME: &str = "collected time";
+const TIME: &str = "__corriente_collected_time";
 /// Where a row stands in its partition, and which partition that is.
-const PLACE: &str = "collected place";
+const PLACE: &str = "__corriente_collected_place";
 
 fn named(number: usize, what: &str) -> PlSmallStr {
-    PlSmallStr::from_string(format!("collected {number} {what}"))
+    PlSmallStr::from_string(format!("__corriente_collected_{number}_{what}"))
 }
 
 /// The rows in the order of their slots, and of one slot as they came.

@@ -41,6 +41,7 @@ impl Group {
 /// The rows of groups that are no more, in the order of window and age; `None` where there are none.
 pub(crate) fn regroup_closed(
     plan: &Aggregate,
+    order: Option<&PlSmallStr>,
     schema: &SchemaRef,
     mut closed: Vec<(i64, Group)>,
 ) -> PolarsResult<Option<DataFrame>> {
@@ -49,13 +50,21 @@ pub(crate) fn regroup_closed(
     }
     closed.sort_unstable_by_key(|(start, group)| (*start, group.id));
     let groups: Vec<(i64, &Group)> = closed.iter().map(|(start, group)| (*start, group)).collect();
-    regroup(plan, schema, &groups).map(Some)
+    regroup(plan, order, schema, &groups).map(Some)
 }
 
-/// The row of each group with the start of its window, in the order of the groups. Within a group rows are taken by time and
-/// position.
-pub(crate) fn regroup(plan: &Aggregate, schema: &SchemaRef, groups: &[(i64, &Group)]) -> PolarsResult<DataFrame> {
+/// The row of each group with the start of its window, in the order of the groups. Within a group rows are taken by `order`, the
+/// column with the event time, and position.
+pub(crate) fn regroup(
+    plan: &Aggregate,
+    order: Option<&PlSmallStr>,
+    schema: &SchemaRef,
+    groups: &[(i64, &Group)],
+) -> PolarsResult<DataFrame> {
     let Some((_, first)) = groups.first() else { return Ok(DataFrame::empty_with_schema(schema)) };
+    if plan.is_of_all() && first.rows.height() == 0 {
+        return of_nothing(plan, schema, &first.rows);
+    }
     let mut all = first.rows.clear();
     let mut numbers: Vec<IdxSize> = Vec::new();
     for (number, (_, group)) in groups.iter().enumerate() {
@@ -63,9 +72,8 @@ pub(crate) fn regroup(plan: &Aggregate, schema: &SchemaRef, groups: &[(i64, &Gro
         numbers.extend(std::iter::repeat_n(number as IdxSize, group.rows.height()));
     }
     all.with_column(Column::from(Series::new(GROUP.into(), numbers)))?;
-    let time = plan.over.iter().map(|over| over.time.clone());
     let position = first.rows.schema().contains(POSITION).then(|| PlSmallStr::from_static(POSITION));
-    let by: Vec<PlSmallStr> = std::iter::once(GROUP.into()).chain(time).chain(position).collect();
+    let by: Vec<PlSmallStr> = std::iter::once(GROUP.into()).chain(order.cloned()).chain(position).collect();
     let options = SortMultipleOptions::default().with_maintain_order(true);
     let names: Vec<PlSmallStr> = schema.iter_names().cloned().collect();
     let keys = plan.keys.iter().zip(&names).map(|(expr, name)| expr.clone().first().alias(name.clone()));
@@ -85,4 +93,22 @@ pub(crate) fn regroup(plan: &Aggregate, schema: &SchemaRef, groups: &[(i64, &Gro
         columns.splice(plan.keys.len()..plan.keys.len(), named);
     }
     DataFrame::new(groups.len(), columns)
+}
+
+/// The one row of an aggregation of all rows where there are none, which is no group in Polars: each aggregate as `select`
+/// gives it.
+fn of_nothing(plan: &Aggregate, schema: &SchemaRef, none: &DataFrame) -> PolarsResult<DataFrame> {
+    let mut columns = Vec::with_capacity(plan.written.len());
+    for (expr, (name, dtype)) in plan.written.iter().zip(schema.iter()) {
+        let selected = none.clone().lazy().select([expr.clone()]).collect()?;
+        let column = match (selected.columns().first(), dtype) {
+            (Some(one), _) if one.len() == 1 => one.cast(dtype)?,
+            (_, DataType::List(inner)) => {
+                Series::new_empty(name.clone(), inner).implode()?.into_series().cast(dtype)?.into()
+            }
+            _ => Column::full_null(name.clone(), 1, dtype),
+        };
+        columns.push(column.with_name(name.clone()));
+    }
+    DataFrame::new(1, columns)
 }

@@ -5,7 +5,6 @@ use polars::prelude::*;
 
 use super::choice::Before;
 use super::columns::integers;
-use super::watermark::steps;
 use super::windows::Windows;
 use super::{Executed, Kept, Operator, Tables, never_changing};
 use crate::change::Delta;
@@ -33,9 +32,7 @@ impl Late {
             Step::Aggregate(aggregate) if let Some(over) = &aggregate.over => {
                 let time = over.time.clone();
                 let passed = match (over.cut, typed(&time)?) {
-                    (Cut::Session { gap }, DataType::Datetime(unit, _)) => {
-                        Passed::After(steps(gap.duration_ns(), unit).max(1))
-                    }
+                    (Cut::Session { .. }, _) => Passed::After(1),
                     (_, dtype) => match Windows::new(over, &dtype) {
                         Some(windows) => Passed::Windows(Box::new(windows)),
                         None => polars_bail!(ComputeError: "the windows' column \"{time}\" is no datetime"),

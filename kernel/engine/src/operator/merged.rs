@@ -36,6 +36,8 @@ pub(crate) struct Merged {
     /// The result's schema: keys, time, aggregates.
     schema: SchemaRef,
     cut: Option<Windows>,
+    /// The column with the event time that `first` and `last` go by.
+    order: Option<PlSmallStr>,
     cells: Vec<Cells>,
     collections: Collections,
     groups: Groups,
@@ -84,13 +86,20 @@ struct Found {
 const TOGETHER: usize = 256;
 
 impl Merged {
-    /// `schema` is the result's.
-    pub(crate) fn new(plan: &Aggregate, accumulators: &[Accumulator], outputs: &[Expr], schema: SchemaRef) -> Merged {
+    /// `schema` is the result's, and `order` the column with the event time, where there is one.
+    pub(crate) fn new(
+        plan: &Aggregate,
+        accumulators: &[Accumulator],
+        outputs: &[Expr],
+        order: Option<PlSmallStr>,
+        schema: SchemaRef,
+    ) -> Merged {
         let mut layout = Layout::new();
         let fixed = accumulators.iter().filter(|spec| !spec.function.collects());
         let cells = fixed.map(|spec| Cells::new(spec.clone(), &mut layout)).collect();
         Merged {
             cut: Windows::of(plan, &schema),
+            order,
             plan: plan.clone(),
             outputs: outputs.to_vec(),
             schema,
@@ -116,7 +125,10 @@ impl Operator for Merged {
             None => Placed::together(rows.height()),
         };
         let keys = keys_of(&rows, self.plan.keys.len())?;
-        let Found { slots, touched, firsts } = self.find(&encoded(&keys, rows.height())?, &placed)?;
+        let Found { slots, mut touched, firsts } = self.find(&encoded(&keys, rows.height())?, &placed)?;
+        if self.plan.is_of_all() && self.windows.is_empty() {
+            touched.push(self.begin_the_only_group());
+        }
         for (number, cells) in self.cells.iter_mut().enumerate() {
             cells.merge(&mut self.groups, &slots, rows.column(&input(number))?)?;
         }
@@ -226,8 +238,7 @@ impl Merged {
         };
         let start = self.plan.over.iter().map(|_| col(START));
         let inputs = self.cells.iter().enumerate().map(|(number, cells)| cells.input().alias(input(number)));
-        let time = self.plan.over.as_ref().map(|over| &over.time);
-        let inputs = inputs.chain(self.collections.inputs(time, positioned));
+        let inputs = inputs.chain(self.collections.inputs(self.order.as_ref(), positioned));
         // A column that is there for every row: where only rows are counted, nothing else is selected.
         let rows = rows.with_columns([lit(true).alias(COUNT)]);
         let columns = start.chain(named_keys(&self.plan.keys)).chain(inputs).chain([col(COUNT)]);
@@ -267,6 +278,22 @@ impl Merged {
         Ok(found)
     }
 
+    /// The group of all rows, of which there is none yet.
+    fn begin_the_only_group(&mut self) -> u32 {
+        let slot = self.groups.add(self.next_id, &Key::new(&[]));
+        self.next_id += 1;
+        let mut window = Window::new(i64::MAX);
+        window.index.insert(hash(&self.hasher, &[]), slot);
+        if self.noted {
+            self.groups.mark(slot, CHANGED);
+            window.changed.push(slot);
+        }
+        self.windows.insert(0, window);
+        self.cells.iter_mut().for_each(|cells| cells.grow(self.groups.slots()));
+        self.collections.grow(self.groups.slots());
+        slot
+    }
+
     #[inline]
     fn find_one(&mut self, key: &Key<'_>, hash: u32, window: &mut Window, found: &mut Found) {
         let slot = window.index.find(hash, |slot| self.groups.is(slot, key)).unwrap_or_else(|| {
@@ -301,15 +328,28 @@ impl Merged {
         columns.extend(self.collections.columns(slots)?);
         let frame = DataFrame::new(slots.len(), columns)?;
         let outputs: Vec<Expr> = names.into_iter().map(col).chain(self.outputs.iter().cloned()).collect();
-        let rows = frame.lazy().select(outputs).collect()?;
+        let rows = frame.lazy().select(outputs).collect().map_err(|error| self.in_words(error, slots))?;
         // Aggregates that are all literals give one row, whatever the groups.
         Ok(if rows.height() == slots.len() { rows } else { rows.new_from_index(0, slots.len()) })
     }
 }
 
+impl Merged {
+    /// What Polars says of the outputs, or that a count has no room in its type.
+    fn in_words(&self, error: PolarsError, slots: &[u32]) -> PolarsError {
+        if !self.cells.iter().any(|cells| cells.counts_beyond(&self.groups, slots)) {
+            return error;
+        }
+        polars_err!(
+            ComputeError: "a count has come beyond {}, the most that its type {} holds. Count in a wider one, as in len().cast(DataType::UInt64)",
+            IdxSize::MAX, IDX_DTYPE
+        )
+    }
+}
+
 /// The name of what is aggregated by an accumulator.
 fn input(number: usize) -> PlSmallStr {
-    PlSmallStr::from_string(format!("input {number}"))
+    PlSmallStr::from_string(format!("__corriente_input_{number}"))
 }
 
 fn hash(hasher: &PlRandomState, key: &[u8]) -> u32 {

@@ -190,12 +190,11 @@ fn dropped(rows: DataFrame, watermark: Option<i64>) -> PolarsResult<(DataFrame, 
     Ok((rows.filter(&BooleanChunked::from_slice(PlSmallStr::EMPTY, &keep))?, late, timeless))
 }
 
-/// The columns of its input that an aggregation must keep.
-fn kept_columns(plan: &Aggregate, input: &SchemaRef) -> Vec<PlSmallStr> {
+/// The columns of its input that an aggregation must keep; `order` is the one with the event time.
+fn kept_columns(plan: &Aggregate, order: Option<&PlSmallStr>, input: &SchemaRef) -> Vec<PlSmallStr> {
     let needed = plan::columns_of(plan.keys.iter().chain(&plan.written));
-    let time = plan.over.as_ref().map(|over| &over.time);
     let is_kept = |name: &&PlSmallStr| {
-        needed.as_ref().is_none_or(|needed| needed.contains(*name)) || time == Some(*name) || name.as_str() == POSITION
+        needed.as_ref().is_none_or(|needed| needed.contains(*name)) || order == Some(*name) || name.as_str() == POSITION
     };
     let kept: Vec<PlSmallStr> = input.iter_names().filter(is_kept).cloned().collect();
     // Rows are to be counted even where nothing of them is read.

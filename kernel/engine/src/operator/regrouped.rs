@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use plan::Aggregate;
 use polars::prelude::*;
 
-use super::columns::{Bounds, ROW, encoded, keys_of, named_keys};
+use super::columns::{Bounds, ROW, encoded, kept_as, keys_of, named_keys};
 use super::group::{Group, regroup, regroup_closed};
 use super::kept::KeptRows;
 use super::saved::{Noted, SavedGroups, Span, restored};
@@ -21,6 +21,8 @@ pub(crate) struct Regrouped {
     plan: Aggregate,
     schema: SchemaRef,
     cut: Option<Windows>,
+    /// The column with the event time, by which the rows of a group are taken.
+    order: Option<PlSmallStr>,
     /// The columns that are kept of each row, without rows.
     kept: DataFrame,
     /// By start; without windows there is one.
@@ -49,10 +51,16 @@ impl HasEnd for Window {
 type Place = (i64, Box<[u8]>);
 
 impl Regrouped {
-    /// `input` is the schema of the rows, `schema` the result's.
-    pub(crate) fn new(plan: &Aggregate, input: &SchemaRef, schema: SchemaRef) -> PolarsResult<Regrouped> {
+    /// `input` is the schema of the rows, `schema` the result's, and `order` the column with the event time, where there is one.
+    pub(crate) fn new(
+        plan: &Aggregate,
+        order: Option<PlSmallStr>,
+        input: &SchemaRef,
+        schema: SchemaRef,
+    ) -> PolarsResult<Regrouped> {
         Ok(Regrouped {
-            kept: DataFrame::empty_with_schema(input).select(kept_columns(plan, input))?,
+            kept: DataFrame::empty_with_schema(input).select(kept_columns(plan, order.as_ref(), input))?,
+            order,
             cut: Windows::of(plan, &schema),
             plan: plan.clone(),
             schema,
@@ -78,6 +86,11 @@ impl Operator for Regrouped {
         };
         let (late, timeless) = self.add(rows, ids.as_deref(), watermark, &mut touched)?;
         self.bytes.check()?;
+        if self.plan.is_of_all() && self.windows.is_empty() {
+            let place: Place = (0, Box::default());
+            group_at(&mut self.windows, &mut self.next_id, &self.kept, (&place, i64::MAX));
+            touched.insert(place);
+        }
         let (ids, rows, deletes) = self.aggregate(&touched)?;
         if let Some(noted) = &mut self.noted {
             noted.places.extend(touched);
@@ -106,7 +119,7 @@ impl Operator for Regrouped {
         if let Some(noted) = &mut self.noted {
             noted.gone.extend(closed.iter().map(|(_, group)| group.id));
         }
-        if wanted { regroup_closed(&self.plan, &self.schema, closed) } else { Ok(None) }
+        if wanted { regroup_closed(&self.plan, self.order.as_ref(), &self.schema, closed) } else { Ok(None) }
     }
 
     fn due(&self, wanted: bool) -> Option<i64> {
@@ -122,7 +135,7 @@ impl Operator for Regrouped {
     }
 
     fn save(&self) -> PolarsResult<Kept> {
-        let mut saved = SavedGroups::new(&self.kept);
+        let mut saved = SavedGroups::new(&self.kept, self.keys_name());
         for (start, window) in &self.windows {
             for (key, group) in &window.groups {
                 saved.push(span(*start, window.end, key, group));
@@ -137,7 +150,7 @@ impl Operator for Regrouped {
         self.places.clear();
         self.next_id = number;
         self.bytes = KeptRows::default();
-        let (spans, mut groups) = restored(tables)?;
+        let (spans, mut groups) = restored(tables, &self.keys_name())?;
         for Span { times: [start, end], key, group, .. } in spans {
             let group = groups.remove(&group).unwrap_or_else(|| Group::new(group, &self.kept));
             self.bytes.add(&group.rows);
@@ -159,7 +172,7 @@ impl Operator for Regrouped {
 
     fn save_changes(&mut self) -> PolarsResult<Kept> {
         let Noted { places, gone, rows_gone } = self.noted.replace(Noted::default()).unwrap_or_default();
-        let mut saved = SavedGroups::new(&self.kept);
+        let mut saved = SavedGroups::new(&self.kept, self.keys_name());
         for (start, key) in places {
             let Some(window) = self.windows.get_mut(&start) else { continue };
             let Some(group) = window.groups.get_mut(&key) else { continue };
@@ -171,11 +184,30 @@ impl Operator for Regrouped {
     }
 }
 
+/// The group of a place, whose window ends at `end`; a new one where there is none.
+fn group_at<'a>(
+    windows: &'a mut BTreeMap<i64, Window>,
+    next_id: &mut u64,
+    kept: &DataFrame,
+    (place, end): (&Place, i64),
+) -> &'a mut Group {
+    let window = windows.entry(place.0).or_insert_with(|| Window { end, groups: PlHashMap::default() });
+    window.groups.entry(place.1.clone()).or_insert_with(|| {
+        *next_id += 1;
+        Group::new(*next_id - 1, kept)
+    })
+}
+
 fn span(start: i64, end: i64, key: &[u8], group: &Group) -> Span {
     Span { times: [start, end], key: key.into(), id: group.id, group: group.id }
 }
 
 impl Regrouped {
+    /// What the keys' column is called in a written state.
+    fn keys_name(&self) -> PlSmallStr {
+        kept_as(self.schema.iter_values().take(self.plan.keys.len()))
+    }
+
     /// Takes rows out of their groups, each group once however many it loses.
     fn remove<'a>(&mut self, ids: impl Iterator<Item = &'a u64>, touched: &mut BTreeSet<Place>) -> PolarsResult<()> {
         let mut gone: BTreeMap<Place, PlHashSet<u64>> = BTreeMap::new();
@@ -224,15 +256,7 @@ impl Regrouped {
         let kept = rows.select(self.kept.get_column_names_owned())?;
         for (place, indices) in found {
             let (_, end) = indices.first().map_or((0, i64::MAX), |row| bounds.at(*row as usize));
-            let window = self.windows.entry(place.0).or_insert_with(|| Window { end, groups: PlHashMap::default() });
-            let group = match window.groups.get_mut(&place.1) {
-                Some(group) => group,
-                None => {
-                    let group = Group::new(self.next_id, &self.kept);
-                    self.next_id += 1;
-                    window.groups.entry(place.1.clone()).or_insert(group)
-                }
-            };
+            let group = group_at(&mut self.windows, &mut self.next_id, &self.kept, (&place, end));
             self.bytes.remove(&group.rows);
             append(&mut group.rows, &kept.take(&IdxCa::from_slice(PlSmallStr::EMPTY, &indices))?)?;
             self.bytes.add(&group.rows);
@@ -256,14 +280,14 @@ impl Regrouped {
             let Some(group) = self.windows.get(&place.0).and_then(|window| window.groups.get(&place.1)) else {
                 continue;
             };
-            if group.rows.height() == 0 {
+            if group.rows.height() == 0 && !self.plan.is_of_all() {
                 gone.push(group.id);
                 empty.push(place.clone());
             } else {
                 groups.push((place.0, group));
             }
         }
-        let rows = regroup(&self.plan, &self.schema, &groups)?;
+        let rows = regroup(&self.plan, self.order.as_ref(), &self.schema, &groups)?;
         let ids = groups.iter().map(|(_, group)| group.id).collect();
         for (start, key) in empty {
             if let Some(window) = self.windows.get_mut(&start) {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use polars::prelude::*;
 
-use super::columns::{END, GROUP, KEY, ROW, START, integers};
+use super::columns::{END, GROUP, ROW, START, integers, kept_keys};
 use super::group::Group;
 use super::{Kept, ROWS, Tables};
 use crate::saved::numbered;
@@ -40,6 +40,8 @@ pub(super) struct Span {
 
 /// Groups on their way into tables.
 pub(super) struct SavedGroups {
+    /// What the keys' column is called.
+    keys_name: PlSmallStr,
     times: [Vec<i64>; 2],
     keys: Vec<Box<[u8]>>,
     ids: Vec<u64>,
@@ -50,10 +52,10 @@ pub(super) struct SavedGroups {
 }
 
 impl SavedGroups {
-    /// None yet; `empty` has the columns of their rows.
-    pub(super) fn new(empty: &DataFrame) -> SavedGroups {
+    /// None yet; `empty` has the columns of their rows, and the keys' column is to be called `keys_name`.
+    pub(super) fn new(empty: &DataFrame, keys_name: PlSmallStr) -> SavedGroups {
         let (times, keys, ids, groups, row_ids, rows_of) = Default::default();
-        SavedGroups { times, keys, ids, groups, rows: empty.clone(), row_ids, rows_of }
+        SavedGroups { keys_name, times, keys, ids, groups, rows: empty.clone(), row_ids, rows_of }
     }
 
     /// Adds a line.
@@ -93,7 +95,7 @@ impl SavedGroups {
         let columns: Vec<Column> = vec![
             Series::new(START.into(), starts).into(),
             Series::new(END.into(), ends).into(),
-            Series::new(KEY.into(), keys).into(),
+            Series::new(self.keys_name, keys).into(),
             Series::new(ROW.into(), self.ids).into(),
             Series::new(GROUP.into(), self.groups).into(),
         ];
@@ -105,8 +107,8 @@ impl SavedGroups {
 }
 
 /// What a state has of groups: their lines in the order of their starts, and the rows by the number of the group.
-pub(super) fn restored(tables: Tables<'_>) -> PolarsResult<(Vec<Span>, PlHashMap<u64, Group>)> {
-    let spans = spans(&tables(SPANS)?)?;
+pub(super) fn restored(tables: Tables<'_>, keys_name: &str) -> PolarsResult<(Vec<Span>, PlHashMap<u64, Group>)> {
+    let spans = spans(&tables(SPANS)?, keys_name)?;
     let known: PlHashSet<u64> = spans.iter().map(|span| span.group).collect();
     let mut rows = tables(ROWS)?;
     let of: Vec<u64> = rows.drop_in_place(GROUP)?.u64()?.iter().map(Option::unwrap_or_default).collect();
@@ -126,9 +128,10 @@ pub(super) fn restored(tables: Tables<'_>) -> PolarsResult<(Vec<Span>, PlHashMap
     Ok((spans, groups))
 }
 
-fn spans(table: &DataFrame) -> PolarsResult<Vec<Span>> {
+fn spans(table: &DataFrame, keys_name: &str) -> PolarsResult<Vec<Span>> {
     let (starts, ends) = (integers(table, START)?, integers(table, END)?);
-    let (keys, ids, groups) = (table.column(KEY)?.binary()?, table.column(ROW)?.u64()?, table.column(GROUP)?.u64()?);
+    let keys = kept_keys(table, keys_name)?;
+    let (ids, groups) = (table.column(ROW)?.u64()?, table.column(GROUP)?.u64()?);
     let mut spans: Vec<Span> = (0..table.height())
         .map(|row| Span {
             times: [&starts, &ends].map(|times| times.get(row).unwrap_or_default()),

@@ -1,16 +1,18 @@
 //! Aggregation over sessions: runs of a key's rows with no gap of a given length between them. Rows are kept, for a late one
-//! may join two sessions; the keys that a batch touches are cut anew.
+//! may join two sessions; the keys that a batch touches are cut anew. A row is late if its time is before the watermark: which
+//! sessions there are hangs on the rows in time alone, and not on how they were cut before.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use plan::{Aggregate, Over};
 use polars::prelude::*;
 
-use super::columns::{encoded, integers, keys_of, named_keys};
+use super::columns::{encoded, integers, kept_as, keys_of, named_keys};
 use super::group::{Group, regroup, regroup_closed};
 use super::kept::KeptRows;
 use super::saved::{Noted, SavedGroups, Span, restored};
 use super::{Executed, Kept, Operator, Tables, Touched, kept_columns};
+use crate::calendar::in_calendar;
 use crate::change::{Changes, Delta};
 use crate::rows::append;
 
@@ -59,7 +61,7 @@ impl Sessions {
         schema: SchemaRef,
     ) -> PolarsResult<Sessions> {
         Ok(Sessions {
-            kept: DataFrame::empty_with_schema(input).select(kept_columns(plan, input))?,
+            kept: DataFrame::empty_with_schema(input).select(kept_columns(plan, Some(&over.time), input))?,
             time: over.time.clone(),
             plan: plan.clone(),
             schema,
@@ -100,7 +102,7 @@ impl Operator for Sessions {
             noted.gone.extend(&deletes);
         }
         let by_start: Vec<(i64, &Group)> = groups.iter().map(|(start, group)| (*start, group)).collect();
-        let rows = regroup(&self.plan, &self.schema, &by_start)?;
+        let rows = regroup(&self.plan, Some(&self.time), &self.schema, &by_start)?;
         let ids = groups.iter().map(|(_, group)| group.id).collect();
         Ok(Touched { ids, rows, deletes, late, timeless }.into())
     }
@@ -135,7 +137,7 @@ impl Operator for Sessions {
             self.bytes.add(&open.group.rows);
             self.ends.insert((end, key));
         }
-        regroup_closed(&self.plan, &self.schema, closed)
+        regroup_closed(&self.plan, Some(&self.time), &self.schema, closed)
     }
 
     fn due(&self, wanted: bool) -> Option<i64> {
@@ -152,7 +154,7 @@ impl Operator for Sessions {
 
     /// A line a session, and the rows of each key. What a key had before its first session is over.
     fn save(&self) -> PolarsResult<Kept> {
-        let mut saved = SavedGroups::new(&self.kept);
+        let mut saved = SavedGroups::new(&self.kept, self.keys_name());
         for (key, open) in &self.keys {
             open.spans(key).for_each(|span| saved.push(span));
             saved.push_rows(&open.group, 0)?;
@@ -166,7 +168,7 @@ impl Operator for Sessions {
         self.places.clear();
         self.next_id = number;
         self.next_key = 0;
-        let (spans, mut groups) = restored(tables)?;
+        let (spans, mut groups) = restored(tables, &self.keys_name())?;
         for Span { times: [start, end], key, id, group } in spans {
             self.next_key = self.next_key.max(group + 1);
             let open = self.keys.entry(key).or_insert_with(|| {
@@ -194,7 +196,7 @@ impl Operator for Sessions {
 
     fn save_changes(&mut self) -> PolarsResult<Kept> {
         let Noted { places, gone, rows_gone } = self.noted.replace(Noted::default()).unwrap_or_default();
-        let mut saved = SavedGroups::new(&self.kept);
+        let mut saved = SavedGroups::new(&self.kept, self.keys_name());
         for key in places {
             let Some(open) = self.keys.get_mut(&key) else { continue };
             open.spans(&key).for_each(|span| saved.push(span));
@@ -218,6 +220,11 @@ impl Open {
 }
 
 impl Sessions {
+    /// What the keys' column is called in a written state.
+    fn keys_name(&self) -> PlSmallStr {
+        kept_as(self.schema.iter_values().take(self.plan.keys.len()))
+    }
+
     fn remove<'a>(
         &mut self,
         ids: impl Iterator<Item = &'a u64>,
@@ -250,6 +257,7 @@ impl Sessions {
         watermark: Option<i64>,
         touched: &mut BTreeSet<Box<[u8]>>,
     ) -> PolarsResult<(usize, usize)> {
+        let (rows, _) = in_calendar(rows, &self.time)?;
         let rows = rows.lazy().with_columns(named_keys(&self.plan.keys)).collect()?;
         let times = integers(&rows, &self.time)?;
         let keys = encoded(&keys_of(&rows, self.plan.keys.len())?, rows.height())?;
@@ -258,9 +266,8 @@ impl Sessions {
         for (row, (key, time)) in keys.iter().zip(times.iter()).enumerate() {
             match time {
                 None => timeless += 1,
-                Some(time) if watermark.is_some_and(|watermark| time.saturating_add(self.gap) <= watermark) => {
-                    late += 1
-                }
+                // A session that has ended has no row within a gap of the watermark, so none that is in time belongs to one.
+                Some(time) if watermark.is_some_and(|watermark| time < watermark) => late += 1,
                 Some(_) => found.entry(key.unwrap_or_default().into()).or_default().push(row as IdxSize),
             }
         }

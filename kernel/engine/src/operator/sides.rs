@@ -41,7 +41,7 @@ impl Sides {
     /// `input` is the schema of the rows of both sides.
     pub(super) fn new(join: &SideJoin, bound: i64, how: &JoinType, input: &SchemaRef) -> PolarsResult<Sides> {
         let side = |columns: &[PlSmallStr], gives_alone: bool| {
-            PolarsResult::Ok(Side { kept: KeptRows::new(columns, input)?, index: ByTime::default(), gives_alone })
+            PolarsResult::Ok(Side { kept: KeptRows::new(join, columns, input)?, index: ByTime::default(), gives_alone })
         };
         let left = side(&join.left, matches!(how, JoinType::Left | JoinType::Full | JoinType::Anti))?;
         let right = side(&join.right, matches!(how, JoinType::Right | JoinType::Full))?;

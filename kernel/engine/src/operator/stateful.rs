@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use plan::{Moment, StateFunction, States};
 use polars::prelude::*;
 
-use super::columns::{KEY, START, decoded, encoded, keys_of, named_keys};
+use super::columns::{START, decoded, encoded, kept_as, kept_keys, keys_of, named_keys};
 use super::{Executed, GROUPS, Kept, Operator, Tables, never_changing};
 use crate::alone::Alone;
 use crate::change::Delta;
@@ -14,6 +14,8 @@ use crate::rows::stacked;
 /// The states and what the function is called with.
 pub(crate) struct Stateful {
     keys: Vec<Expr>,
+    /// The keys' names and types.
+    key_fields: Vec<Field>,
     /// How many of the watermark's units a millisecond has.
     per_ms: i64,
     states: Box<dyn States>,
@@ -35,17 +37,19 @@ impl Stateful {
         input: &SchemaRef,
         output: &SchemaRef,
         per_ms: i64,
-    ) -> Stateful {
-        Stateful {
+    ) -> PolarsResult<Stateful> {
+        let none = DataFrame::empty_with_schema(input);
+        Ok(Stateful {
             keys: keys.to_vec(),
+            key_fields: none.clone().lazy().select(keys).collect()?.schema().iter_fields().collect(),
             per_ms,
             states: function.begin(),
             timeouts: PlHashMap::default(),
             times: BTreeSet::new(),
-            none: DataFrame::empty_with_schema(input),
+            none,
             empty: DataFrame::empty_with_schema(output),
             called: None,
-        }
+        })
     }
 }
 
@@ -87,7 +91,7 @@ impl Operator for Stateful {
 
     fn save(&self) -> PolarsResult<Kept> {
         let states = self.states.save()?;
-        let states: Vec<_> = states.into_iter().map(|(key, text)| (key, Some(text))).collect();
+        let states: Vec<_> = states.into_iter().map(|(key, state)| (key, Some(state))).collect();
         Ok(Kept::new(0, [(GROUPS, self.table(&states)?)]))
     }
 
@@ -103,7 +107,7 @@ impl Operator for Stateful {
 
     fn save_changes(&mut self) -> PolarsResult<Kept> {
         let called = self.called.replace(PlHashSet::default()).unwrap_or_default();
-        let state = |key: Box<[u8]>| self.states.save_one(&key).map(|text| (key, text));
+        let state = |key: Box<[u8]>| self.states.save_one(&key).map(|state| (key, state));
         let states = called.into_iter().map(state).collect::<PolarsResult<Vec<_>>>()?;
         Ok(Kept::changes(0, [(GROUPS, self.table(&states)?)]))
     }
@@ -113,26 +117,34 @@ impl Operator for Stateful {
     }
 }
 
+/// The column that has the states themselves.
+const STATE: &str = "state in CBOR";
+
 impl Stateful {
+    /// What the keys' column is called in a written state.
+    fn keys_name(&self) -> PlSmallStr {
+        kept_as(self.key_fields.iter().map(Field::dtype))
+    }
+
     /// States as a table; a key that was forgotten has none.
-    fn table(&self, states: &[(Box<[u8]>, Option<String>)]) -> PolarsResult<DataFrame> {
+    fn table(&self, states: &[(Box<[u8]>, Option<Vec<u8>>)]) -> PolarsResult<DataFrame> {
         let keys: Vec<&[u8]> = states.iter().map(|(key, _)| key.as_ref()).collect();
         let timeouts: Vec<Option<i64>> = keys.iter().map(|key| self.timeouts.get(*key).copied()).collect();
-        let texts: Vec<Option<&str>> = states.iter().map(|(_, text)| text.as_deref()).collect();
+        let written: Vec<Option<&[u8]>> = states.iter().map(|(_, state)| state.as_deref()).collect();
         let columns: Vec<Column> = vec![
-            Series::new(KEY.into(), keys).into(),
+            Series::new(self.keys_name(), keys).into(),
             Series::new(START.into(), timeouts).into(),
-            Series::new("state".into(), texts).into(),
+            Series::new(STATE.into(), written).into(),
         ];
         DataFrame::new(states.len(), columns)
     }
 
     fn put(&mut self, saved: &DataFrame) -> PolarsResult<()> {
-        let (keys, texts) = (saved.column(KEY)?.binary()?, saved.column("state")?.str()?);
-        for ((key, text), timeout) in keys.iter().zip(texts.iter()).zip(saved.column(START)?.i64()?.iter()) {
+        let (keys, states) = (kept_keys(saved, &self.keys_name())?, saved.column(STATE)?.binary()?);
+        for ((key, state), timeout) in keys.iter().zip(states.iter()).zip(saved.column(START)?.i64()?.iter()) {
             let key = key.unwrap_or_default();
-            match text {
-                Some(text) => self.states.restore(key, text)?,
+            match state {
+                Some(state) => self.states.restore(key, state)?,
                 None => self.states.forget(key),
             }
             self.set_timeout(key, timeout);
@@ -177,10 +189,7 @@ impl Stateful {
 
     /// A key as a person writes it.
     fn in_words(&self, key: &[u8]) -> String {
-        let keys = self.none.clone().lazy().select(&self.keys).collect();
-        let fields = keys.map(|keys| keys.schema().iter_fields().collect::<Vec<_>>());
-        let columns = fields.and_then(|fields| decoded(&[key], &fields));
-        match columns.and_then(|columns| DataFrame::new(1, columns)) {
+        match decoded(&[key], &self.key_fields).and_then(|columns| DataFrame::new(1, columns)) {
             Ok(key) => plan::row_in_words(&key, 0),
             Err(_) => "not known".to_owned(),
         }

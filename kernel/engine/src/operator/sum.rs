@@ -30,6 +30,39 @@ impl CompensatedSum {
     }
 }
 
+/// A sum of integers of 128 bits, in 192.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct WideSum {
+    low: u128,
+    high: i64,
+}
+
+impl WideSum {
+    pub(crate) fn add(&mut self, value: i128) {
+        let (low, carry) = self.low.overflowing_add(value.cast_unsigned());
+        self.low = low;
+        self.high = self.high.wrapping_add((value >> 127) as i64).wrapping_add(i64::from(carry));
+    }
+
+    /// What it consists of, to be kept.
+    pub(crate) fn parts(self) -> (i128, i64) {
+        (self.low.cast_signed(), self.high)
+    }
+
+    pub(crate) fn from_parts((low, high): (i128, i64)) -> WideSum {
+        WideSum { low: low.cast_unsigned(), high }
+    }
+
+    /// As the nearest float.
+    pub(crate) fn as_float(self) -> f64 {
+        let low = self.low.cast_signed();
+        if i128::from(self.high) == low >> 127 {
+            return low as f64;
+        }
+        self.high as f64 * 2f64.powi(128) + self.low as f64
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -43,6 +76,22 @@ mod tests {
     #[test]
     fn small_values_survive_large_ones() {
         assert_eq!(sum(&[1.0, 1e100, 1.0, -1e100]), 2.0);
+    }
+
+    #[test]
+    fn integers_do_not_wrap() {
+        let wide = |values: &[i128]| {
+            let mut sum = WideSum::default();
+            values.iter().for_each(|value| sum.add(*value));
+            assert_eq!(WideSum::from_parts(sum.parts()), sum);
+            sum.as_float()
+        };
+        let large = 9 * 10i128.pow(37);
+        assert_eq!(wide(&[large, large]), 1.8e38);
+        assert_eq!(wide(&[-large, -large, -large]), -2.7e38);
+        assert_eq!(wide(&[large, large, large, -large, -large, -large, 5, -7]), -2.0);
+        assert_eq!(wide(&[i128::MIN, i128::MIN]), 2.0 * i128::MIN as f64);
+        assert_eq!(wide(&[]), 0.0);
     }
 
     #[test]

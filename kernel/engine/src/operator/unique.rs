@@ -4,13 +4,15 @@ use std::collections::BTreeSet;
 
 use polars::prelude::*;
 
-use super::columns::{KEY, START, encoded, integers};
+use super::columns::{START, encoded, integers, kept_as, kept_keys};
 use super::{Executed, GROUPS, Kept, Operator, Tables, never_changing};
 use crate::change::Delta;
 
 /// The values that have come.
 pub(crate) struct Unique {
     columns: Vec<PlSmallStr>,
+    /// What the values' column is called in a written state.
+    kept_as: PlSmallStr,
     /// The column by which values are forgotten.
     time: Option<PlSmallStr>,
     seen: PlHashMap<Box<[u8]>, i64>,
@@ -22,9 +24,11 @@ pub(crate) struct Unique {
 }
 
 impl Unique {
-    pub(crate) fn new(columns: &[PlSmallStr], time: Option<PlSmallStr>) -> Unique {
+    /// `input` is the schema of the rows.
+    pub(crate) fn new(columns: &[PlSmallStr], time: Option<PlSmallStr>, input: &Schema) -> Unique {
         Unique {
             columns: columns.to_vec(),
+            kept_as: kept_as(columns.iter().filter_map(|name| input.get(name))),
             time,
             seen: PlHashMap::default(),
             times: BTreeSet::new(),
@@ -72,7 +76,7 @@ impl Operator for Unique {
     }
 
     fn save(&self) -> PolarsResult<Kept> {
-        let seen = table(self.seen.iter().map(|(key, time)| (key.as_ref(), *time)))?;
+        let seen = self.table(self.seen.iter().map(|(key, time)| (key.as_ref(), *time)))?;
         Ok(Kept::new(self.closed.cast_unsigned(), [(GROUPS, seen)]))
     }
 
@@ -91,7 +95,7 @@ impl Operator for Unique {
 
     fn save_changes(&mut self) -> PolarsResult<Kept> {
         let new = self.new.replace(Vec::new()).unwrap_or_default();
-        let changes = table(new.iter().map(|(key, time)| (key.as_ref(), *time)))?;
+        let changes = self.table(new.iter().map(|(key, time)| (key.as_ref(), *time)))?;
         Ok(Kept::changes(self.closed.cast_unsigned(), [(GROUPS, changes)]))
     }
 
@@ -114,15 +118,15 @@ impl Unique {
 
     fn put(&mut self, saved: &DataFrame) -> PolarsResult<()> {
         let times = integers(saved, START)?;
-        for (key, time) in saved.column(KEY)?.binary()?.iter().zip(times.iter()) {
+        for (key, time) in kept_keys(saved, &self.kept_as)?.iter().zip(times.iter()) {
             self.insert(key.unwrap_or_default(), time.unwrap_or(i64::MAX));
         }
         Ok(())
     }
-}
 
-fn table<'a>(values: impl Iterator<Item = (&'a [u8], i64)>) -> PolarsResult<DataFrame> {
-    let (keys, times): (Vec<&[u8]>, Vec<i64>) = values.unzip();
-    let columns = vec![Series::new(KEY.into(), &keys).into(), Series::new(START.into(), times).into()];
-    DataFrame::new(keys.len(), columns)
+    fn table<'a>(&self, values: impl Iterator<Item = (&'a [u8], i64)>) -> PolarsResult<DataFrame> {
+        let (keys, times): (Vec<&[u8]>, Vec<i64>) = values.unzip();
+        let keys_column = Series::new(self.kept_as.clone(), &keys);
+        DataFrame::new(keys.len(), vec![keys_column.into(), Series::new(START.into(), times).into()])
+    }
 }

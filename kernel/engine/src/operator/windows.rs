@@ -3,6 +3,7 @@
 //! in a time zone go by the local clock: where the clocks change one is shorter or longer, and Polars' depend on the first row.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use plan::{Aggregate, BOUNDARIES, Cut, Hops, Over};
 use polars::prelude::*;
@@ -10,6 +11,7 @@ use polars_arrow::legacy::time_zone::Tz;
 
 use super::columns::{END, START, integers};
 use super::watermark::steps;
+use crate::calendar::{calendar, within};
 
 /// Windows of a column that are known without its rows.
 pub(crate) struct Windows {
@@ -18,6 +20,8 @@ pub(crate) struct Windows {
     dtype: DataType,
     unit: TimeUnit,
     grid: Grid,
+    /// The times whose windows have ends that can be told; a row of another time is as one without a time.
+    range: Range<i64>,
 }
 
 /// Where windows start.
@@ -63,7 +67,8 @@ impl Windows {
             }
             zone => Grid::Calendar { zone: zone.and_then(|zone| zone.to_chrono().ok()) },
         };
-        Some(Windows { time: over.time.clone(), hops, dtype: dtype.clone(), unit: *unit, grid })
+        let range = range(&hops, *unit);
+        Some(Windows { time: over.time.clone(), hops, dtype: dtype.clone(), unit: *unit, grid, range })
     }
 
     /// The windows of an aggregation whose result has `schema`; `None` for sessions, and where there are none.
@@ -75,6 +80,7 @@ impl Windows {
     /// Puts each row into its windows: a row of several is there once for each. Rows without a time have no window, and are
     /// there once.
     pub(crate) fn assigned(&self, rows: DataFrame) -> PolarsResult<LazyFrame> {
+        let (rows, _) = within(rows, &self.time, &self.range)?;
         if self.hops.tumble() && self.hops.offset.is_zero() && self.hops.closed == ClosedWindow::Left {
             // Polars does many at once.
             let every = lit(self.hops.every.to_string());
@@ -112,6 +118,9 @@ impl Windows {
 
     /// The first time after all windows that hold a time; `None` where no window holds it.
     pub(crate) fn passed(&self, time: i64) -> PolarsResult<Option<i64>> {
+        if !self.range.contains(&time) {
+            return Ok(None);
+        }
         let after = self.after(self.newest(time)?)?;
         Ok((after > time).then_some(after))
     }
@@ -196,6 +205,19 @@ impl Windows {
             TimeUnit::Milliseconds => by.add_ms(time, zone),
         }
     }
+}
+
+/// The times from which, and to which, a window and those beside it reach no further than numbers go.
+fn range(hops: &Hops, unit: TimeUnit) -> Range<i64> {
+    let longest = |duration: &Duration| {
+        let days = 31 * duration.months() + 7 * duration.weeks() + duration.days();
+        days.saturating_mul(DAY).saturating_add(duration.nanoseconds())
+    };
+    let reach = [hops.period, hops.every, hops.every, hops.offset]
+        .iter()
+        .fold(2 * DAY, |reach, duration| reach.saturating_add(longest(duration)));
+    let (reach, calendar) = (steps(reach, unit), calendar(unit));
+    calendar.start.max(i64::MIN.saturating_add(reach))..calendar.end.min(i64::MAX.saturating_sub(reach))
 }
 
 /// A day, in nanoseconds.

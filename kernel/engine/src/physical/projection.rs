@@ -43,8 +43,11 @@ fn narrow(operation: &Operation, input: &SchemaRef, after: Names, times: &Times)
     match operation {
         Operation::Step(Step::Aggregate(aggregate)) | Operation::Aggregate(aggregate, _) => {
             let aggregate = aggregate.narrowed(&after);
+            // What is the first of a key's rows, their time says where there is one.
+            let order = times.nearest().filter(|_| aggregate.over.is_none());
+            let time = aggregate.over.iter().map(|over| &over.time).chain(order).cloned();
             let before = match columns_of(aggregate.keys.iter().chain(&aggregate.written)) {
-                Some(names) => &names | &aggregate.over.iter().map(|over| over.time.clone()).collect(),
+                Some(names) => &names | &time.collect(),
                 None => input.iter_names().cloned().collect(),
             };
             (Some(Operation::Step(Step::Aggregate(Box::new(aggregate)))), before)

@@ -42,6 +42,7 @@ impl Pipeline {
     /// # Errors
     /// A table that is missing or has other columns.
     pub fn restore(&mut self, mut saved: Saved) -> PolarsResult<()> {
+        self.owes_a_row = false;
         self.next_id = saved.facts.next_id;
         self.at(saved.facts.moment_ms);
         if let Some(positions) = &mut self.positions {

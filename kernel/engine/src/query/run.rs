@@ -264,8 +264,12 @@ impl Run {
             offsets: (from, to.clone()),
         };
         let (readers, failing) = (source.readers(), source.failing());
+        let notices = [source.notices(), output.notices.clone()].concat();
         self.result.apply(&output.changes, |status| {
             (status.readers, status.failing) = (readers, failing);
+            if !notices.is_empty() {
+                status.notices = notices;
+            }
             facts.write(status, &output, progress.watermark_ms, [&progress.offsets.0, &to]);
         })?;
         if let Some(out) = out.as_deref_mut() {
@@ -328,7 +332,7 @@ impl Run {
             }
             None => {}
         }
-        if to == from && !reached.pipeline.is_due(at) {
+        if to == from && !reached.pipeline.owes_a_row() && !reached.pipeline.is_due(at) {
             return if is_done { Err(Halt::Done) } else { Ok(None) };
         }
         Ok(Some(Planned { batch: reached.batch, from, to, at: Some(at), ran: None, committed: false }))

@@ -4,7 +4,7 @@
 use plan::{Node, Plan};
 
 use super::{Query, fingerprint};
-use crate::result::{LiveResult, Status, derives};
+use crate::result::{Derivation, LiveResult, Status, derives};
 
 impl Query {
     /// The result of `plan`, where this query has it or has what it is made of; `name` is what people see of it. The plan must be
@@ -20,7 +20,8 @@ impl Query {
         while !rest.is(&self.plan) {
             match rest.node() {
                 Node::Step { input, step } if derives(step) => {
-                    steps.push((step.clone(), rest.schema().clone()));
+                    let time = input.times().nearest().cloned();
+                    steps.push(Derivation { step: step.clone(), schema: rest.schema().clone(), time });
                     rest = input;
                 }
                 _ => return None,

@@ -2,12 +2,14 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use plan::Step;
-use polars::prelude::{PolarsResult, SchemaRef, polars_bail};
+use polars::prelude::{PlSmallStr, PolarsResult, SchemaRef, polars_bail};
 
 use super::{LiveResult, State, Status};
 use crate::change::{Changes, Delta};
+use crate::operator::columns::check_name;
 use crate::operator::stateless::{self, RowWise};
 use crate::operator::{Before, Operator, operator};
 use crate::physical::Operation;
@@ -15,38 +17,48 @@ use crate::physical::Operation;
 /// The operators, and the result that they make.
 pub(super) struct Derived {
     operators: Vec<Box<dyn Operator>>,
+    /// Whether they were given anything yet: some have a row also of none.
+    begun: bool,
     result: LiveResult,
 }
 
+/// A step between a result and another.
+pub(crate) struct Derivation {
+    pub(crate) step: Step,
+    /// The columns after it.
+    pub(crate) schema: SchemaRef,
+    /// The column before it that has the event time.
+    pub(crate) time: Option<PlSmallStr>,
+}
+
 impl Derived {
-    /// `input` is the schema of the rows, and each step has the one after it.
-    fn new(input: &SchemaRef, steps: &[(Step, SchemaRef)], result: LiveResult) -> PolarsResult<Derived> {
+    /// `input` is the schema of the rows.
+    fn new(input: &SchemaRef, steps: &[Derivation], result: LiveResult) -> PolarsResult<Derived> {
         let (mut operators, mut row_wise, mut input): (Vec<Box<dyn Operator>>, _, _) =
             (Vec::new(), RowWise::default(), input);
-        for (step, schema) in steps {
+        for Derivation { step, schema, time } in steps {
+            schema.iter_names().try_for_each(check_name)?;
             if stateless::takes(step) {
                 row_wise.push(step);
             } else {
                 operators.push(Box::new(std::mem::take(&mut row_wise)));
-                operators.push(operator(
-                    &Operation::of_changes(step),
-                    &Before { input, time: None, per_ms: 1 },
-                    schema,
-                )?);
+                let before = Before { input, time: None, order: time.as_ref(), per_ms: 1 };
+                operators.push(operator(&Operation::of_changes(step), &before, schema)?);
             }
             input = schema;
         }
         operators.push(Box::new(row_wise));
-        Ok(Derived { operators, result })
+        Ok(Derived { operators, begun: false, result })
     }
 
     /// Takes in what changed in the first result; says whether it can go on, and anybody has its own. A step that fails ends
     /// this result alone.
     pub(super) fn take(&mut self, changes: &Changes, status: &Status) -> bool {
-        if changes.is_empty() {
+        if changes.is_empty() && self.begun {
             self.tell(status);
             return self.result.is_shared();
         }
+        self.begun = true;
         let take = || -> PolarsResult<()> {
             let mut delta = Delta::Change(changes.clone());
             for operator in &mut self.operators {
@@ -86,12 +98,12 @@ pub(crate) fn derives(step: &Step) -> bool {
 }
 
 impl LiveResult {
-    /// The result of further steps, each with the schema after it, kept up to date with this one for as long as anybody has it.
+    /// The result of further steps, kept up to date with this one for as long as anybody has it.
     /// `None` where this one has let rows go.
     ///
     /// # Errors
     /// Never for steps that were checked when they were made; what Polars says otherwise.
-    pub(crate) fn derive(&self, steps: &[(Step, SchemaRef)], status: Status) -> PolarsResult<Option<LiveResult>> {
+    pub(crate) fn derive(&self, steps: &[Derivation], status: Status) -> PolarsResult<Option<LiveResult>> {
         // While it is held no batch comes between the rows that are there and those that change.
         let mut derived = self.derived();
         let now = self.status();
@@ -99,9 +111,12 @@ impl LiveResult {
             return Ok(None);
         }
         let own = self.schema();
-        let schema = steps.last().map_or_else(|| own.clone(), |(_, schema)| schema.clone());
+        let schema = steps.last().map_or_else(|| own.clone(), |last| last.schema.clone());
         let result = LiveResult::of(schema, status, super::ROWS_HELD, Some(self));
         let (ids, rows) = self.identified();
+        // A group has no place among sorted rows, and is not made of them.
+        let is_ordered = self.is_ordered() || steps.iter().any(|derivation| matches!(derivation.step, Step::Sort(_)));
+        result.0.ordered.store(is_ordered, Ordering::Relaxed);
         let mut first = Derived::new(&own, steps, result.clone())?;
         if first.take(&Changes { ids, rows, deletes: Vec::new() }, &now) {
             derived.push(first);

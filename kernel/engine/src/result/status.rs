@@ -55,6 +55,8 @@ pub struct Status {
     pub failing: Option<String>,
     /// What can no longer be read, where the query was told to go on all the same.
     pub data_loss: Option<String>,
+    /// What else is to be known of the records that were read, in a sentence each.
+    pub notices: Vec<String>,
     /// What is asked otherwise than before by a query that goes on from a checkpoint, line by line: then (-) and now (+).
     pub changed: Option<String>,
     /// The watermark, in milliseconds since the epoch.
@@ -78,6 +80,7 @@ impl Status {
         });
         let lost = self.data_loss.as_ref().map(|lost| format!("records are gone that were not read: {lost}"));
         let held_back = self.held_back.clone();
-        [lost, self.failing.clone(), self.stale.clone(), held_back, ahead].into_iter().flatten().collect()
+        let own = [lost, self.failing.clone(), self.stale.clone(), held_back, ahead];
+        own.into_iter().flatten().chain(self.notices.iter().cloned()).collect()
     }
 }

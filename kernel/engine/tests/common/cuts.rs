@@ -111,7 +111,7 @@ impl Run {
             append,
             ends: cuts.ends(&first, &last).into_iter().enumerate(),
             from: first,
-            live: LiveResult::new(plan.schema().clone(), Status::default()),
+            live: LiveResult::new(plan.schema().clone(), Status::default()).in_order_of(plan),
         })
     }
 

@@ -296,11 +296,23 @@ impl Both {
                 self.windows = Some(level(*shape));
             }
             None => {
+                let time = self.plan.times().nearest().cloned();
                 self.plan = refused(self.plan.group_by(&keys, &aggs))?;
-                // Without keys all rows are a group, and no rows are none.
-                let all = self.polars.clone().with_columns([lit(1).alias("all")]);
-                let by: Vec<Expr> = keys.iter().cloned().chain([col("all")]).collect();
-                self.polars = all.group_by_stable(by).agg(&aggs).drop(cols(["all"]));
+                // The first of a key's rows is the first by the event time, where there is one.
+                let in_order = |time: PlSmallStr| {
+                    self.polars.clone().sort([time], SortMultipleOptions::default().with_maintain_order(true))
+                };
+                let rows = time.map_or_else(|| self.polars.clone(), in_order);
+                // Without keys all rows are a group, also where there are none.
+                let all = rows.with_columns([lit(1).alias("all")]).collect();
+                let all = all.map_err(|error| format!("Polars refuses the words: {error}"))?;
+                self.polars = if keys.is_empty() && all.height() == 0 {
+                    let one = of_nothing(&all, &aggs, self.plan.schema());
+                    one.map_err(|error| format!("Polars refuses the reference: {error}"))?.lazy()
+                } else {
+                    let by: Vec<Expr> = keys.iter().cloned().chain([col("all")]).collect();
+                    all.lazy().group_by_stable(by).agg(&aggs).drop(cols(["all"]))
+                };
             }
         }
         let known = keys.len() + over.as_ref().map_or(0, |(shape, _)| shape.columns());
@@ -422,6 +434,20 @@ impl Both {
         self.named += 1;
         format!("{what} {}", self.named)
     }
+}
+
+/// What Polars gives where there are no rows: `select` in the place of a group that is not there. Of no values a list is empty.
+fn of_nothing(none: &DataFrame, aggs: &[Expr], schema: &Schema) -> PolarsResult<DataFrame> {
+    let one = |(expr, dtype): (&Expr, &DataType)| {
+        let selected = none.clone().lazy().select([expr.clone()]).collect()?;
+        let selected = if selected.height() == 1 {
+            selected
+        } else {
+            selected.lazy().select([all().as_expr().implode(true)]).collect()?
+        };
+        selected.columns()[0].cast(dtype)
+    };
+    DataFrame::new(1, aggs.iter().zip(schema.iter_values()).map(one).collect::<PolarsResult<_>>()?)
 }
 
 fn level(shape: Shape) -> Option<usize> {

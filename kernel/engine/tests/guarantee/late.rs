@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use crate::common::compare::equal;
 use crate::common::cuts::{ALL, Cuts, cuts, open, streamed};
 use crate::common::rows::{Lines, PARTITIONS, Row, frame, rows};
-use crate::windows::{Shape, by_start, spans};
+use crate::windows::{Shape, by_start, sessions, spans};
 
 #[derive(Clone, Debug)]
 pub(crate) struct Late {
@@ -18,20 +18,24 @@ pub(crate) struct Late {
     cuts: Cuts,
     delay: i64,
     regroup: bool,
-    period: &'static str,
+    shape: Shape,
 }
 
 /// From one window's start to the next.
 const EVERY: &str = "10s";
 
 pub(crate) fn late() -> impl Strategy<Value = Late> {
-    let period = prop::sample::select(vec![EVERY, EVERY, "30s", "25s"]);
-    (rows(120), cuts(), 1..40_000i64, any::<bool>(), period).prop_map(|(rows, cuts, delay, regroup, period)| Late {
+    let shape = prop_oneof![
+        2 => Just(Shape::Tumbling(EVERY)),
+        2 => prop::sample::select(vec!["30s", "25s"]).prop_map(|period| Shape::Hopping(period, EVERY)),
+        3 => (1..20_000i64).prop_map(Shape::Session),
+    ];
+    (rows(120), cuts(), 1..40_000i64, any::<bool>(), shape).prop_map(|(rows, cuts, delay, regroup, shape)| Late {
         rows,
         cuts,
         delay,
         regroup,
-        period,
+        shape,
     })
 }
 
@@ -39,33 +43,53 @@ impl Late {
     fn plan(&self) -> Plan {
         let plan = Plan::source("memory rows", frame(&[]).schema().clone()).filter(passes()).unwrap();
         let plan = plan.with_watermark("event_time", &format!("{}ms", self.delay)).unwrap();
-        let shape = if self.period == EVERY { Shape::Tumbling(EVERY) } else { Shape::Hopping(self.period, EVERY) };
-        plan.group_by_dynamic(&col("event_time"), &[col("key")], &shape.window(), &self.aggs()).unwrap()
+        plan.group_by_dynamic(&col("event_time"), &[col("key")], &self.shape.window(), &self.aggs()).unwrap()
     }
 
     fn aggs(&self) -> Vec<Expr> {
-        let mut aggs = vec![len().alias("n"), col("whole").sum(), col("float").mean(), col("small").std(1)];
+        let newest = col("event_time").max().alias("newest");
+        let mut aggs = vec![len().alias("n"), col("whole").sum(), col("float").mean(), col("small").std(1), newest];
         if self.regroup {
             aggs.extend([col("key").n_unique().alias("keys"), col("cents").last(), col("flag").alias("list")]);
         }
         aggs
     }
 
+    /// The length of a window, in milliseconds; of a session, the gap behind its last row.
+    fn length(&self) -> i64 {
+        match self.shape {
+            Shape::Session(gap) => gap,
+            Shape::Hopping(period, _) => Duration::parse(period).duration_ns() / 1_000_000,
+            _ => Duration::parse(EVERY).duration_ns() / 1_000_000,
+        }
+    }
+
+    /// The starts of a row's windows, and which of them are in time at a watermark: those that end after it. What session a row
+    /// is in is not known yet; it is in time if its own time is.
+    fn starts(&self, at: i64, watermark: i64) -> Vec<(i64, bool)> {
+        let period = match self.shape {
+            Shape::Session(_) => return vec![(at, at >= watermark)],
+            Shape::Hopping(period, _) => period,
+            _ => EVERY,
+        };
+        let starts = spans(&[at], period, EVERY).into_iter().map(|(_, start)| start);
+        starts.map(|start| (start, start + self.length() > watermark)).collect()
+    }
+
     /// The rows that are not late, once for each window they are in, and how many are late: a row is late for a window that
     /// ended at or before the watermark that stood when its batch began.
     fn split(&self) -> (Vec<Row>, Vec<i64>, usize) {
         let is_there = |row: &&Row| row.float.is_none_or(|f| f.is_nan() || f > -9e5);
-        let period = Duration::parse(self.period).duration_ns() / 1_000_000;
         let mut newest: BTreeMap<i32, i64> = BTreeMap::new();
         let mut watermark = i64::MIN;
         let (mut kept, mut late) = (Vec::new(), 0);
         for batch in self.cuts.batches(&self.rows) {
             for row in batch.iter().filter(is_there) {
-                for (_, start) in row.time.iter().flat_map(|at| spans(&[*at], self.period, EVERY)) {
-                    if start + period <= watermark {
-                        late += 1;
-                    } else {
+                for (start, in_time) in row.time.iter().flat_map(|at| self.starts(*at, watermark)) {
+                    if in_time {
                         kept.push((row.clone(), start));
+                    } else {
+                        late += 1;
                     }
                 }
             }
@@ -78,7 +102,10 @@ impl Late {
         }
         // `last` goes by time, partition and offset.
         kept.sort_by_key(|(row, _)| (row.time, row.partition));
-        let (kept, starts) = kept.into_iter().unzip();
+        let (kept, mut starts): (Vec<Row>, Vec<i64>) = kept.into_iter().unzip();
+        if let Shape::Session(gap) = self.shape {
+            starts = sessions(&frame(&kept), "event_time", &[col("key")], gap).unwrap();
+        }
         (kept, starts, late)
     }
 
@@ -95,9 +122,9 @@ impl Late {
         }
         equal(&sorted(ran.result)?, &polars)?;
         let ran = streamed(&plan, &open, &self.cuts, true).map_err(said)?;
-        let period = Duration::parse(self.period).duration_ns() / 1_000_000;
-        let ended =
-            (col("event_time").cast(DataType::Int64) + lit(period)).lt_eq(lit(ran.watermark.unwrap_or(i64::MIN)));
+        let last = if matches!(self.shape, Shape::Session(_)) { "newest" } else { "event_time" };
+        let end = col(last).cast(DataType::Int64) + lit(self.length());
+        let ended = end.lt_eq(lit(ran.watermark.unwrap_or(i64::MIN)));
         equal(&sorted(ran.given)?, &polars.lazy().filter(ended).collect().map_err(said)?)
             .map_err(|error| format!("of the final rows: {error}"))
     }

@@ -137,7 +137,7 @@ pub(crate) fn spans(times: &[i64], period: &str, every: &str) -> Vec<(IdxSize, i
 }
 
 /// The start of each row's session; the rows are in the order of time.
-fn sessions(rows: &DataFrame, time: &str, keys: &[Expr], gap: i64) -> PolarsResult<Vec<i64>> {
+pub(crate) fn sessions(rows: &DataFrame, time: &str, keys: &[Expr], gap: i64) -> PolarsResult<Vec<i64>> {
     let named = keys.iter().enumerate().map(|(n, key)| key.clone().alias(format!("{n}")));
     // The time keeps the rows' number where there are no keys.
     let keyed = rows.clone().lazy().select(named.chain([col(time).alias("time")]).collect::<Vec<_>>()).collect()?;

@@ -54,21 +54,22 @@ impl Twin for Windows {
     }
 }
 
-/// Runs of a key's rows in which none comes `gap` or more after the one before it.
+/// Runs of a key's rows in which none comes `gap` or more after the one before it: those of all rows that are not late, cut as if
+/// they had come at once.
 pub(crate) struct Sessions {
     gap: i64,
     aggregates: Aggregates,
-    open: Vec<Row>,
-    given: Vec<String>,
+    rows: Vec<Row>,
+    given: BTreeSet<Place>,
 }
 
 impl Sessions {
     pub(crate) fn new(gap: i64, aggregates: Aggregates) -> Sessions {
-        Sessions { gap, aggregates, open: Vec::new(), given: Vec::new() }
+        Sessions { gap, aggregates, rows: Vec::new(), given: BTreeSet::new() }
     }
 
     fn cut(&self) -> Vec<(Place, Vec<Row>)> {
-        let mut rows = self.open.clone();
+        let mut rows = self.rows.clone();
         rows.sort_by_key(|row| (row.key.clone(), row.time));
         let mut sessions: Vec<(Place, Vec<Row>)> = Vec::new();
         for row in rows {
@@ -84,26 +85,21 @@ impl Sessions {
 
 impl Twin for Sessions {
     fn take(&mut self, batch: &[Row], before: Option<i64>, after: Option<i64>) -> (Vec<String>, usize) {
-        let is_late = |row: &&Row| before.is_some_and(|watermark| row.time.unwrap() + self.gap <= watermark);
+        let is_late = |row: &&Row| before.is_some_and(|watermark| row.time.unwrap() < watermark);
         let (late, new): (Vec<&Row>, Vec<&Row>) = batch.iter().filter(|row| row.time.is_some()).partition(is_late);
-        self.open.extend(new.into_iter().cloned());
-        let sessions = self.cut();
-        self.open.clear();
+        self.rows.extend(new.into_iter().cloned());
         let mut given = Vec::new();
-        for (place, rows) in sessions {
-            if after.is_some_and(|watermark| newest(&rows) + self.gap <= watermark) {
+        for (place, rows) in self.cut() {
+            let is_over = after.is_some_and(|watermark| newest(&rows) + self.gap <= watermark);
+            if is_over && self.given.insert(place.clone()) {
                 given.push(line(&place, &rows, self.aggregates));
-            } else {
-                self.open.extend(rows);
             }
         }
-        self.given.extend(given.clone());
         (given, late.len())
     }
 
     fn result(&self) -> Option<Vec<String>> {
-        let open = self.cut().into_iter().map(|(place, rows)| line(&place, &rows, self.aggregates));
-        Some(self.given.iter().cloned().chain(open).collect())
+        Some(self.cut().into_iter().map(|(place, rows)| line(&place, &rows, self.aggregates)).collect())
     }
 }
 

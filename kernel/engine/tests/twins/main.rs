@@ -81,7 +81,7 @@ impl Case {
             same(number, "late rows", &[late.to_string()], &[ours.late.to_string()])?;
             match twin.result() {
                 Some(result) if twin.is_ordered() => {
-                    same(number, "result", &result, &lines(&whole.live.frame().reverse()))?;
+                    same(number, "result", &result, &lines(&whole.live.frame()))?;
                 }
                 Some(result) => same(number, "result", &sorted(result), &sorted(lines(&whole.live.frame())))?,
                 None => {}

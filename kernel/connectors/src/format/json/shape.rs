@@ -18,6 +18,8 @@ struct Known {
     /// As it is written.
     key: String,
     column: Option<usize>,
+    /// Whether it is a field that the sample did not have.
+    new: bool,
     /// What stands before its value, from the value before it on.
     before: Vec<u8>,
     /// The same in words, if it fits, and which of their bits count.
@@ -38,6 +40,19 @@ impl Shape {
         self.fields.get(position).map_or("", |known| &known.key)
     }
 
+    /// Whether the field at a position is one that the sample did not have.
+    #[inline]
+    pub(super) fn is_new(&self, position: usize) -> bool {
+        self.fields.get(position).is_some_and(|known| known.new)
+    }
+
+    /// Says that it is one.
+    pub(super) fn set_new(&mut self, position: usize) {
+        if let Some(known) = self.fields.get_mut(position) {
+            known.new = true;
+        }
+    }
+
     /// The column of a key, if it was at this position before.
     pub(super) fn column(&self, position: usize, key: &str) -> Option<Option<usize>> {
         self.fields.get(position).filter(|known| known.key == key).map(|known| known.column)
@@ -51,7 +66,7 @@ impl Shape {
         if let Some(known) = self.fields.get_mut(position) {
             known.key.clear();
             known.key.push_str(key);
-            known.column = column;
+            (known.column, known.new) = (column, false);
             known.remember(before);
         }
     }

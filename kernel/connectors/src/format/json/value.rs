@@ -4,7 +4,7 @@ use super::scan::{Number, Text, Value};
 use super::text::unescape;
 use crate::format::Malformed;
 use crate::format::rows::{Cell, Kind};
-use crate::format::time::{DateText, InstantText};
+use crate::format::time::{DateText, InstantText, is_day, is_instant, range_of_instants};
 
 /// The letters of a value that a message shows.
 const SHOWN: usize = 40;
@@ -23,7 +23,9 @@ pub(super) fn put_text(cell: &mut Cell, text: Text, kind: Kind, record: &str, sc
             *cell = Cell::Text(text.span.from, text.span.to);
             return true;
         }
-        Kind::Instant(per_second) => InstantText::parse(text.span.of(record), per_second),
+        Kind::Instant(per_second) => {
+            InstantText::parse(text.span.of(record), per_second).filter(|at| is_instant(*at, per_second))
+        }
         Kind::Date => DateText::parse(text.span.of(record)),
         _ => None,
     };
@@ -34,9 +36,14 @@ pub(super) fn put_text(cell: &mut Cell, text: Text, kind: Kind, record: &str, sc
 #[inline(always)]
 pub(super) fn put_number(cell: &mut Cell, number: Number, kind: Kind, record: &str) -> bool {
     match kind {
-        Kind::Int(low, high) => put(cell, integer(number).filter(|value| (low..=high).contains(value)).map(Cell::Int)),
-        Kind::Instant(_) => put(cell, integer(number).map(Cell::Int)),
-        Kind::Date => put(cell, integer(number).filter(|days| i32::try_from(*days).is_ok()).map(Cell::Int)),
+        Kind::Int(low, high) => {
+            put(cell, integer(number, record).filter(|value| (low..=high).contains(value)).map(Cell::Int))
+        }
+        Kind::Unsigned => put(cell, unsigned(number, record).map(Cell::Unsigned)),
+        Kind::Instant(per_second) => {
+            put(cell, integer(number, record).filter(|at| is_instant(*at, per_second)).map(Cell::Int))
+        }
+        Kind::Date => put(cell, integer(number, record).filter(|days| is_day(*days)).map(Cell::Int)),
         Kind::Float => put(cell, float(number, record).map(Cell::Float)),
         Kind::Decimal { precision, scale } => put(cell, decimal(number, precision, scale, record).map(Cell::Decimal)),
         Kind::Text => put(cell, Some(Cell::Text(number.span.from, number.span.to))),
@@ -72,12 +79,28 @@ fn put(cell: &mut Cell, found: Option<Cell>) -> bool {
     }
 }
 
+/// A whole number, also where it is written with a point or an exponent, as `3.0` and `1e2` are.
 #[inline]
-pub(crate) fn integer(number: Number) -> Option<i64> {
+fn integer(number: Number, record: &str) -> Option<i64> {
     if !number.whole || !number.exact {
-        return None;
+        return whole(number, record).and_then(|value| i64::try_from(value).ok());
     }
     if number.negative { 0i64.checked_sub_unsigned(number.digits) } else { i64::try_from(number.digits).ok() }
+}
+
+/// A whole number that is not negative.
+#[inline]
+fn unsigned(number: Number, record: &str) -> Option<u64> {
+    if number.whole && number.exact && !number.negative {
+        return Some(number.digits);
+    }
+    whole(number, record).and_then(|value| u64::try_from(value).ok())
+}
+
+/// A whole number of up to 38 digits, however it is written.
+#[cold]
+fn whole(number: Number, record: &str) -> Option<i128> {
+    decimal_from_text(number, 38, 0, record)
 }
 
 /// Powers of ten that a float holds exactly.
@@ -152,10 +175,39 @@ fn ten_to(power: usize) -> Option<i128> {
 
 /// The dead letter's reason: field, expected, found.
 #[cold]
-pub(super) fn wrong_type(key: &str, kind: Kind, found: Value, record: &str) -> Malformed {
+pub(super) fn refused(key: &str, kind: Kind, found: Value, record: &str) -> Malformed {
     let mut field = String::new();
     unescape(key, &mut field);
-    Malformed::WrongType { field, expected: kind.words(), found: describe(found, record) }
+    let mut decimals = None;
+    match (kind, found) {
+        (Kind::Int(..) | Kind::Unsigned, Value::Number(number)) if is_fraction(number, record) => {
+            decimals = Some(number.decimals.clamp(1, 37));
+        }
+        (Kind::Instant(per_second), found) if is_time(found, record) => {
+            let expected = range_of_instants(per_second);
+            return Malformed::TimeOutOfRange { field, expected, found: describe(found, record) };
+        }
+        (Kind::Date, Value::Number(number)) if !is_fraction(number, record) => {
+            let expected = "a day of the years 0 to 9999";
+            return Malformed::TimeOutOfRange { field, expected, found: describe(found, record) };
+        }
+        _ => {}
+    }
+    Malformed::WrongType { field, expected: kind.words(), found: describe(found, record), decimals }
+}
+
+/// Whether a number has a part behind the point. One that is too large to tell has none.
+fn is_fraction(number: Number, record: &str) -> bool {
+    !number.whole && number.span.of(record).parse::<f64>().is_ok_and(|value| value.is_finite() && value.fract() != 0.0)
+}
+
+/// Whether a value that an instant's column did not take is a time all the same.
+fn is_time(value: Value, record: &str) -> bool {
+    match value {
+        Value::Number(number) => !is_fraction(number, record),
+        Value::Text(text) => InstantText::parse(text.span.of(record), 1).is_some(),
+        _ => false,
+    }
 }
 
 /// A value in words, with its first letters.

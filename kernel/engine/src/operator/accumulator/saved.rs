@@ -4,7 +4,7 @@ use polars::prelude::*;
 
 use super::super::merged::groups::Groups;
 use super::super::merged::words::Packed;
-use super::super::sum::CompensatedSum;
+use super::super::sum::{CompensatedSum, WideSum};
 use super::{Cells, Spread, Values};
 
 impl Cells {
@@ -14,16 +14,20 @@ impl Cells {
         match &self.values {
             Values::Len | Values::Count => vec![column(name(0), self.all::<u64>(groups, slots))],
             Values::Sum => vec![column(name(0), self.all::<i64>(groups, slots))],
-            Values::DecimalSum => halves(name, self.each(groups, slots).map(Some)),
+            Values::DecimalSum(beyond) => {
+                let sums = slots.iter().zip(self.each(groups, slots));
+                halves(name, sums.map(|(slot, sum)| (!groups.is_marked(*slot, *beyond)).then_some(sum)))
+            }
             Values::FloatSum => floats(name, self.each(groups, slots).map(|sum: CompensatedSum| sum.parts())),
             Values::Mean => {
                 let parts = |(sum, n): (CompensatedSum, u64)| with(sum.parts(), f64::from_bits(n));
                 floats(name, self.each(groups, slots).map(parts))
             }
             Values::DecimalMean => {
-                let of = self.all::<(i128, u64)>(groups, slots);
-                let mut columns = halves(name, of.iter().map(|(sum, _)| Some(*sum)));
+                let of = self.all::<(WideSum, u64)>(groups, slots);
+                let mut columns = halves(name, of.iter().map(|(sum, _)| Some(sum.parts().0)));
                 columns.push(column(name(2), of.iter().map(|(_, n)| *n).collect::<Vec<u64>>()));
+                columns.push(column(name(3), of.iter().map(|(sum, _)| sum.parts().1).collect::<Vec<i64>>()));
                 columns
             }
             Values::Extreme(flag) => vec![column(name(0), self.known::<i64>(groups, slots, *flag))],
@@ -67,13 +71,24 @@ impl Cells {
         match &mut self.values {
             Values::Len | Values::Count => put(groups, slots, first, unsigned(0)?.map(Option::unwrap_or_default)),
             Values::Sum => put(groups, slots, first, at(0)?.i64()?.iter().map(Option::unwrap_or_default)),
-            Values::DecimalSum => put(groups, slots, first, whole()?.into_iter().map(Option::unwrap_or_default)),
+            Values::DecimalSum(beyond) => {
+                for (slot, sum) in slots.iter().zip(whole()?) {
+                    match sum {
+                        Some(sum) => groups.set(*slot, first, sum),
+                        None => {
+                            groups.mark(*slot, *beyond);
+                        }
+                    }
+                }
+            }
             Values::FloatSum => put(groups, slots, first, sums()?),
             Values::Mean => {
                 put(groups, slots, first, sums()?.zip(unsigned(2)?.map(Option::unwrap_or_default)));
             }
             Values::DecimalMean => {
-                let sums = whole()?.into_iter().map(Option::unwrap_or_default);
+                let lows = whole()?.into_iter().map(Option::unwrap_or_default);
+                let highs = at(3)?.i64()?.iter().map(Option::unwrap_or_default);
+                let sums = lows.zip(highs).map(WideSum::from_parts);
                 put(groups, slots, first, sums.zip(unsigned(2)?.map(Option::unwrap_or_default)));
             }
             Values::Extreme(flag) => each_known(slots, at(0)?.i64()?.iter(), |slot, value| {

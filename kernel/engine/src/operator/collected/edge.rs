@@ -57,7 +57,8 @@ impl Collected for Edges {
         let values = encoded(&[in_bits(batch.values)?], batch.values.len())?;
         let order = times.i64()?.iter().zip(positions.i64()?.iter());
         for (row, ((slot, at), value)) in batch.slots.iter().zip(order).zip(values.iter()).enumerate() {
-            let at = (at.0.unwrap_or_default(), at.1.unwrap_or_default());
+            // As Polars sorts, rows without a time come first.
+            let at = (at.0.unwrap_or(i64::MIN), at.1.unwrap_or_default());
             // Of rows at one place, those that come later are behind.
             let is_better = batch.counts(row)
                 && self.rows[*slot as usize].as_ref().is_none_or(|held| match self.spec.function {

@@ -208,8 +208,13 @@ impl Groups {
         }
     }
 
+    /// Whether a flag is set.
+    pub(crate) fn is_marked(&self, slot: u32, flag: Flag) -> bool {
+        flag.is_set(self.row(slot))
+    }
+
     /// Sets a flag; says whether it was set before.
-    pub(super) fn mark(&mut self, slot: u32, flag: Flag) -> bool {
+    pub(crate) fn mark(&mut self, slot: u32, flag: Flag) -> bool {
         let row = self.row_mut(slot);
         let before = flag.is_set(row);
         flag.set(row);

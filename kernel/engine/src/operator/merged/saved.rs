@@ -4,9 +4,14 @@ use polars::prelude::*;
 
 use super::groups::{Key, KeyBytes};
 use super::{Merged, Window, hash};
-use crate::operator::columns::{END, GROUP, KEY, START, integers};
+use crate::operator::columns::{END, GROUP, START, integers, kept_as, kept_keys};
 
 impl Merged {
+    /// What the keys' column is called.
+    fn keys_name(&self) -> PlSmallStr {
+        kept_as(self.schema.iter_values().take(self.plan.keys.len()))
+    }
+
     /// Groups of each window, to be saved.
     pub(super) fn table(&self, of: impl Fn(&Window) -> Vec<u32>) -> PolarsResult<DataFrame> {
         let (mut starts, mut ends, mut slots) = (Vec::new(), Vec::new(), Vec::new());
@@ -19,7 +24,7 @@ impl Merged {
         let mut columns: Vec<Column> = vec![
             Series::new(START.into(), starts).into(),
             Series::new(END.into(), ends).into(),
-            Series::new(KEY.into(), keys.iter().map(|key| key.as_ref()).collect::<Vec<&[u8]>>()).into(),
+            Series::new(self.keys_name(), keys.iter().map(|key| key.as_ref()).collect::<Vec<&[u8]>>()).into(),
             Series::new(GROUP.into(), slots.iter().map(|slot| self.groups.id(*slot)).collect::<Vec<_>>()).into(),
         ];
         for (number, cells) in self.cells.iter().enumerate() {
@@ -33,7 +38,7 @@ impl Merged {
     pub(super) fn put(&mut self, saved: &DataFrame) -> PolarsResult<()> {
         self.groups.expect(saved.height())?;
         let (starts, ends) = (integers(saved, START)?, integers(saved, END)?);
-        let (keys, ids) = (saved.column(KEY)?.binary()?, saved.column(GROUP)?.u64()?);
+        let (keys, ids) = (kept_keys(saved, &self.keys_name())?, saved.column(GROUP)?.u64()?);
         let mut slots = Vec::with_capacity(saved.height());
         for (((start, end), key), id) in starts.iter().zip(ends.iter()).zip(keys.iter()).zip(ids.iter()) {
             let (bytes, id) = (key.unwrap_or_default(), id.unwrap_or_default());

@@ -1,7 +1,7 @@
 //! How values lie in a group's row of words. Every value is made so that words of zeros stand for "nothing taken in yet".
 
 use super::groups::{FREE_BITS, WORDS};
-use crate::operator::sum::CompensatedSum;
+use crate::operator::sum::{CompensatedSum, WideSum};
 
 /// Deals out the words and the flags of a row.
 pub(crate) struct Layout {
@@ -127,6 +127,20 @@ impl Packed for i128 {
     fn pack(self, words: &mut [u64]) {
         words[0] = self as u64;
         words[1] = (self >> 64) as u64;
+    }
+}
+
+impl Packed for WideSum {
+    const WORDS: usize = <(i128, i64)>::WORDS;
+
+    #[inline]
+    fn unpacked(words: &[u64]) -> WideSum {
+        WideSum::from_parts(<(i128, i64)>::unpacked(words))
+    }
+
+    #[inline]
+    fn pack(self, words: &mut [u64]) {
+        self.parts().pack(words);
     }
 }
 

@@ -104,6 +104,11 @@ impl Function {
         matches!(self, Function::First | Function::Last)
     }
 
+    /// Whether it is a count.
+    pub(crate) fn counts(self) -> bool {
+        matches!(self, Function::Len | Function::Count | Function::Distinct | Function::ApproxDistinct)
+    }
+
     /// Whether it keeps values of a group, which then take memory.
     pub(crate) fn keeps_values(self) -> bool {
         matches!(self, Function::Distinct | Function::Quantiles | Function::Largest { .. } | Function::Smallest { .. })

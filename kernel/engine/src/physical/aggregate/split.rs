@@ -63,8 +63,9 @@ impl Split<'_> {
         Ok(match expr {
             Expr::Alias(inner, name) => Expr::Alias(Arc::new(self.replace(inner)?), name.clone()),
             Expr::KeepName(inner) => Expr::KeepName(Arc::new(self.replace(inner)?)),
+            // A count that is cast is not squeezed through Polars' own type of counts first.
             Expr::Cast { expr, dtype, options } => {
-                Expr::Cast { expr: Arc::new(self.replace(expr)?), dtype: dtype.clone(), options: *options }
+                Expr::Cast { expr: Arc::new(wide(self.replace(expr)?)), dtype: dtype.clone(), options: *options }
             }
             Expr::BinaryExpr { left, op, right } => {
                 Expr::BinaryExpr { left: Arc::new(self.replace(left)?), op: *op, right: Arc::new(self.replace(right)?) }
@@ -83,13 +84,14 @@ impl Split<'_> {
         })
     }
 
-    /// A mean is kept as what it is made of, which other aggregates may keep too; but integers' sums would wrap.
+    /// A mean is kept as what it is made of, which other aggregates may keep too; but integers' sums would wrap, and those of
+    /// decimals may have more digits than a decimal.
     pub(super) fn mean(&mut self, expr: &Expr, input: Expr) -> Result<Expr, Cannot> {
-        if !matches!(self.dtype_of_rows(&input)?, DataType::Float64 | DataType::Decimal(_, _)) {
+        if self.dtype_of_rows(&input)? != DataType::Float64 {
             return self.one(expr, Function::Mean, input);
         }
         let sum = self.one(&input.clone().sum(), Function::Sum, input.clone())?;
-        let count = self.one(&input.clone().count(), Function::Count, input)?;
+        let count = wide(self.one(&input.clone().count(), Function::Count, input)?);
         let float = |expr: Expr| expr.cast(DataType::Float64);
         Ok(when(count.clone().gt(lit(0))).then(float(sum) / float(count)).otherwise(lit(NULL)))
     }
@@ -124,7 +126,9 @@ impl Split<'_> {
             return Ok(known);
         }
         let at = self.accumulators.len();
-        let name = PlSmallStr::from_string(format!("accumulator {at}"));
+        let name = PlSmallStr::from_string(format!("__corriente_accumulator_{at}"));
+        // A stream may have more rows than a frame.
+        let dtype = if function.counts() { DataType::UInt64 } else { dtype };
         self.accumulators.push(Accumulator { name, function, input, only, input_dtype, dtype, readings: Vec::new() });
         Ok(at)
     }
@@ -135,8 +139,10 @@ impl Split<'_> {
         if is_constant || !is_row_wise(self.schema, input) { Err(Cannot::merge(expr)) } else { Ok(()) }
     }
 
+    /// What an accumulator holds, in Polars' type: a count that does not fit is an error.
     pub(super) fn column(&self, accumulator: usize) -> Expr {
-        col(self.accumulators[accumulator].name.clone())
+        let Accumulator { name, function, .. } = &self.accumulators[accumulator];
+        if function.counts() { col(name.clone()).strict_cast(IDX_DTYPE) } else { col(name.clone()) }
     }
 
     /// The type of an expression on rows.
@@ -155,6 +161,17 @@ impl Split<'_> {
     fn dtype(&self, expr: &Expr, step: impl FnOnce(LazyFrame) -> LazyFrame) -> Result<DataType, Cannot> {
         let schema = schema_after("agg", self.schema, std::slice::from_ref(expr), step).map_err(Cannot::Be)?;
         Ok(schema.get(VALUE).cloned().unwrap_or(DataType::Null))
+    }
+}
+
+/// A count as it is kept, where the expression is one in Polars' type.
+fn wide(expr: Expr) -> Expr {
+    match &expr {
+        Expr::Cast { expr: inner, .. } if matches!(inner.as_ref(), Expr::Column(_)) => {
+            let inner = inner.as_ref().clone();
+            if inner.clone().strict_cast(IDX_DTYPE) == expr { inner } else { expr }
+        }
+        _ => expr,
     }
 }
 

@@ -116,8 +116,6 @@ impl Run {
     fn write(&self, out: &mut Out, changes: Changes, gone: &DataFrame, progress: &mut Progress) -> Result<(), Halt> {
         let rows: DataFrame = match out.mode {
             OutputMode::Append | OutputMode::Update => changes.rows,
-            // The first row of a sorted result has the largest identity.
-            OutputMode::Complete if self.plan.order().is_some() => self.result.frame().reverse(),
             OutputMode::Complete => self.result.frame(),
         };
         progress.output_rows = rows.height();
