@@ -67,10 +67,13 @@ impl StreamingQuery {
         self.query().is_active()
     }
 
-    /// The rows of the result as it is now.
+    /// The rows of the result as it is now: all of them where the query writes the whole result or keeps it in memory.
+    /// Otherwise the newest, as many as are kept to be looked at; [`status`](StreamingQuery::status) says how many are not.
     #[must_use]
     pub fn frame(&self) -> DataFrame {
-        self.query().result().frame()
+        // Not while the query is locked: a large result takes its time.
+        let table = self.query().table().cloned();
+        table.map_or_else(|| self.query().frame(), |table| table.frame())
     }
 
     /// Stops the query after the batch it is at. Its result stays.
@@ -139,8 +142,12 @@ impl std::ops::Deref for QueryStatus {
 
 impl fmt::Display for QueryStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Status { rows_read, rows, late_rows, dead_letters, changed, .. } = &self.0;
-        write!(f, "{}, {rows_read} rows read, {rows} in the result", state(&self.0.state))?;
+        let Status { rows_read, rows, dropped_rows, late_rows, dead_letters, changed, .. } = &self.0;
+        let all = *rows as u64 + dropped_rows;
+        write!(f, "{}, {rows_read} rows read, {all} in the result", state(&self.0.state))?;
+        if *dropped_rows > 0 {
+            write!(f, " (the newest {rows} are kept to be looked at)")?;
+        }
         if *late_rows > 0 {
             write!(f, ", {late_rows} late")?;
         }
@@ -180,17 +187,30 @@ pub fn streams() -> Streams {
     Streams(queries().list())
 }
 
-/// The result of the newest query of a name, as it is now.
+/// The whole result of the newest query of a name, as it is now.
 ///
 /// # Errors
-/// When no query has that name.
+/// When no query has that name, when it failed, or when it keeps only the newest rows of a larger result.
 pub fn memory_table(name: &str) -> Result<DataFrame, QueryFailed> {
     let all = queries().list();
-    let found = all.iter().find(|query| query.name == name);
-    found.map(StreamingQuery::frame).ok_or_else(|| {
+    let Some(query) = all.iter().find(|query| query.name == name) else {
         let names: Vec<&str> = all.iter().map(|query| query.name.as_str()).collect();
-        QueryFailed(format!("no query is called \"{name}\". There are: {}", names.join(", ")))
-    })
+        return Err(QueryFailed(format!("no query is called \"{name}\". There are: {}", names.join(", "))));
+    };
+    if let Some(QueryFailed(why)) = query.exception() {
+        return Err(QueryFailed(format!(
+            "the query \"{name}\" failed, and .frame() has what it had until then: {why}"
+        )));
+    }
+    let (has_table, Status { rows, dropped_rows, .. }) = (query.query().table().is_some(), query.status().0);
+    if !has_table && dropped_rows > 0 {
+        let of = rows as u64 + dropped_rows;
+        return Err(QueryFailed(format!(
+            "the query \"{name}\" keeps only the newest {rows} of the {of} rows of its result, and .frame() has those. Write \
+             the result with .memory(\"{name}\") to have all of it here"
+        )));
+    }
+    Ok(query.frame())
 }
 
 /// Queries; shown, they are a table that stays up to date.
@@ -290,7 +310,7 @@ impl Queries {
             Series::new("state".into(), all.iter().map(|(_, status, _)| state(&status.state)).collect::<Vec<_>>()),
             Series::new("batch".into(), batches),
             Series::new("rows_read".into(), of(&|status| status.rows_read)),
-            Series::new("result_rows".into(), of(&|status| status.rows as u64)),
+            Series::new("result_rows".into(), of(&|status| status.rows as u64 + status.dropped_rows)),
             Series::new("readers".into(), of(&|status| status.readers as u64)),
             Series::new("late_rows".into(), of(&|status| status.late_rows)),
             Series::new("dead_letters".into(), of(&|status| status.dead_letters)),

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use connectors::{KafkaOptions, KafkaSink, KafkaSinkOptions, ParquetSink, RecordForm};
 use engine::{
-    ForeachBatch, Nowhere, Options, OutputMode, Query, QueryOutput, Sink, SinkError, StartError, Trigger, natural_mode,
+    ForeachBatch, MemoryTable, Options, OutputMode, Query, QueryOutput, Sink, SinkError, StartError, Trigger,
+    natural_mode,
 };
 use polars::prelude::{DataFrame, SchemaRef};
 
@@ -66,7 +67,9 @@ impl StreamFrame {
         self.to_function(Box::new(function))
     }
 
-    /// Keeps the result in memory, for [`memory_table`](crate::memory_table) to read by its name.
+    /// Keeps the result in memory, all of it, for [`memory_table`](crate::memory_table) to read by its name. It may take 4 GiB
+    /// unless [`max_result_bytes`](StreamWriter::max_result_bytes) says otherwise; a result that needs more ends the query with
+    /// an error.
     pub fn memory(&self, name: impl Into<String>) -> StreamWriter {
         self.to_memory(name.into())
     }
@@ -95,7 +98,7 @@ impl StreamFrame {
     }
 
     fn to_memory(&self, name: String) -> StreamWriter {
-        self.writer(name, Box::new(|_| Ok(Box::new(Nowhere))))
+        self.writer(name, Box::new(|_| Ok(Box::new(MemoryTable))))
     }
 
     fn writer(&self, name: String, sink: MakeSink) -> StreamWriter {
@@ -107,6 +110,7 @@ impl StreamFrame {
             trigger: Trigger::default(),
             checkpoint: None,
             use_newest_good_state: false,
+            max_result_bytes: None,
             has_records: false,
             said: Said::default(),
             settings: BTreeMap::new(),
@@ -124,6 +128,7 @@ pub struct StreamWriter {
     trigger: Trigger,
     checkpoint: Option<PathBuf>,
     use_newest_good_state: bool,
+    max_result_bytes: Option<usize>,
     has_records: bool,
     said: Said,
     settings: BTreeMap<String, String>,
@@ -164,6 +169,13 @@ impl StreamWriter {
         self
     }
 
+    /// The memory that a whole result may take, in bytes, where all of it is written every time or kept in memory. Left out, it
+    /// is 4 GiB. A query whose result needs more ends with an error: no row is left out.
+    pub fn max_result_bytes(mut self, bytes: usize) -> StreamWriter {
+        self.max_result_bytes = Some(bytes);
+        self
+    }
+
     /// Starts the query. It runs until it is stopped, whatever becomes of the variable.
     ///
     /// # Errors
@@ -186,7 +198,9 @@ impl StreamWriter {
             checkpoint: self.checkpoint,
             use_newest_good_state: self.use_newest_good_state,
         };
-        let options = Options { trigger: self.trigger, ..Options::default() };
+        let usual = Options::default();
+        let max_result_bytes = self.max_result_bytes.unwrap_or(usual.max_result_bytes);
+        let options = Options { trigger: self.trigger, max_result_bytes, ..usual };
         let query = Query::write(&self.name, plan, self.frame.open(), options, output)?;
         Ok(queries().add(&self.name, query))
     }

@@ -1,4 +1,4 @@
-//! A sink that is a person's own function, as Spark's `foreachBatch`.
+//! Sinks without a place of their own: a person's function, as Spark's `foreachBatch`, and the query's memory.
 
 use std::error::Error;
 
@@ -37,12 +37,16 @@ where
     }
 }
 
-/// Takes every batch and keeps none: the query's result is all there is.
+/// Writes nothing: the query itself keeps its whole result, for who reads it by the query's name.
 #[derive(Debug, Default)]
-pub struct Nowhere;
+pub struct MemoryTable;
 
-impl Sink for Nowhere {
+impl Sink for MemoryTable {
     fn write(&mut self, _: u64, _: &DataFrame) -> Result<(), SinkError> {
         Ok(())
+    }
+
+    fn keeps_result(&self) -> bool {
+        true
     }
 }

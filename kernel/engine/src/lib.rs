@@ -9,6 +9,7 @@ mod calendar;
 mod change;
 mod checkpoint;
 mod clock;
+mod disk;
 mod foreach;
 mod operator;
 mod physical;
@@ -28,9 +29,10 @@ mod union;
 pub use batch::{CollectError, Collected, collect};
 pub use calendar::calendar;
 pub use change::Changes;
-pub use checkpoint::CheckpointError;
+pub use checkpoint::{CheckpointError, Hint};
 pub use clock::{Clock, ManualClock, SystemClock};
-pub use foreach::{ForeachBatch, Nowhere};
+pub use disk::{Disk, DiskFile, LocalDisk, OpenFile, make_folders, replace_file};
+pub use foreach::{ForeachBatch, MemoryTable};
 pub use physical::{Connectors, OpenScan, Part, PhysicalPlan, QuantileSketch, RowFilter, approx_quantile};
 pub use pipeline::{Mode, Output, OutputMode, Pipeline};
 pub use position::{Offsets, Reach, TopicId, TopicPartition};
@@ -39,7 +41,7 @@ pub use query::{
     Crash, OpenSource, Options, Output as QueryOutput, Query, StartError, Step, Trigger, explain, fingerprint,
     natural_mode, short_hash,
 };
-pub use result::{LiveResult, Page, ROWS_HELD, STREAM_ROWS_HELD, State, Status};
+pub use result::{LiveResult, Page, ROWS_HELD, ResultTable, ResultTooLarge, STREAM_ROWS_HELD, State, Status};
 pub use saved::{Facts, Saved};
 pub use shared::Sharing;
 pub use sink::{Sink, SinkError};

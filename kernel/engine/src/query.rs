@@ -14,14 +14,15 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use plan::Plan;
-use polars::prelude::PlSmallStr;
+use polars::prelude::{DataFrame, PlSmallStr};
 use sha2::{Digest as _, Sha256};
 
 use crate::clock::{Clock, SystemClock};
+use crate::disk::{Disk, LocalDisk};
 use crate::physical::PhysicalPlan;
 use crate::pipeline::OutputMode;
 use crate::progress::Progress;
-use crate::result::{LiveResult, ROWS_HELD, STREAM_ROWS_HELD, State, Status};
+use crate::result::{LiveResult, ROWS_HELD, ResultTable, STREAM_ROWS_HELD, State, Status};
 use crate::sink::Sink;
 use crate::source::{Source, SourceError};
 use run::Run;
@@ -83,8 +84,12 @@ pub struct Options {
     pub snapshot_rows: usize,
     /// The longest time between two such writings, while there are rows.
     pub snapshot_every: Duration,
+    /// Memory that a whole result may take, in bytes, where it is kept for a sink.
+    pub max_result_bytes: usize,
     /// What tells the time.
     pub clock: Arc<dyn Clock>,
+    /// Where the checkpoint is written.
+    pub disk: Arc<dyn Disk>,
     /// For tests.
     pub crash: Option<Crash>,
 }
@@ -99,7 +104,9 @@ impl Default for Options {
             retry_after: Duration::from_secs(1),
             snapshot_rows: 5_000_000,
             snapshot_every: Duration::from_secs(10),
+            max_result_bytes: 4 << 30,
             clock: Arc::new(SystemClock::default()),
+            disk: Arc::new(LocalDisk),
             crash: None,
         }
     }
@@ -140,6 +147,7 @@ pub struct Query {
     plan: Plan,
     has_output: bool,
     result: LiveResult,
+    table: Option<ResultTable>,
     recent: Arc<Mutex<VecDeque<Progress>>>,
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -185,6 +193,11 @@ impl Query {
         };
         let held = if plan.aggregate().is_some() { ROWS_HELD } else { STREAM_ROWS_HELD };
         let result = LiveResult::with_rows_held(plan.schema().clone(), status, held).in_order_of(plan);
+        let wants_whole = |output: &Output| output.mode == OutputMode::Complete || output.sink.keeps_result();
+        let table = output
+            .as_ref()
+            .is_some_and(wants_whole)
+            .then(|| ResultTable::new(plan.schema().clone(), options.max_result_bytes, plan.order().is_some()));
         let recent = Arc::new(Mutex::new(VecDeque::new()));
         let (stop, stopped) = channel();
         let has_output = output.is_some();
@@ -194,18 +207,35 @@ impl Query {
             clock: Arc::clone(&options.clock),
             options,
             result: result.clone(),
+            table: table.clone(),
             recent: Arc::clone(&recent),
             stopped,
         };
         let thread = std::thread::Builder::new().name(format!("query {name}")).spawn(move || run.guarded(output))?;
         let (stop, thread) = (Some(stop), Some(thread));
-        Ok(Query { plan: plan.clone(), has_output, result, recent, stop, thread })
+        Ok(Query { plan: plan.clone(), has_output, result, table, recent, stop, thread })
     }
 
     /// The result, for views.
     #[must_use]
     pub fn result(&self) -> &LiveResult {
         &self.result
+    }
+
+    /// The whole result, where it is kept for the sink.
+    #[must_use]
+    pub fn table(&self) -> Option<&ResultTable> {
+        self.table.as_ref()
+    }
+
+    /// The rows of the result as it is now: all of them where they are kept for the sink; otherwise those that are held to be
+    /// looked at, and the status says how many are not. In their order, if they have one.
+    #[must_use]
+    pub fn frame(&self) -> DataFrame {
+        match &self.table {
+            Some(table) => table.frame(),
+            None => self.result.frame(),
+        }
     }
 
     /// Where the query is.
@@ -229,7 +259,7 @@ impl Query {
     /// Why the query failed, if it did.
     #[must_use]
     pub fn exception(&self) -> Option<String> {
-        match self.status().state {
+        match self.result.state() {
             State::Failed(message) => Some(message),
             _ => None,
         }
@@ -250,7 +280,7 @@ impl Query {
     /// Whether the query still reads, or will again.
     #[must_use]
     pub fn is_active(&self) -> bool {
-        !matches!(self.status().state, State::Ended | State::Failed(_))
+        !matches!(self.result.state(), State::Ended | State::Failed(_))
     }
 
     /// Waits until the query has ended, `timeout` at the most; says whether it has.

@@ -1,22 +1,38 @@
-//! The result of a running query, held so that a view can look at any part of it while the query writes on.
-//! One writer (the query's thread), any number of readers. Knows nothing of pages, charts or MIME types.
+//! The result of a running query as views see it: any part of it, while the query writes on. One writer (the query's thread),
+//! any number of readers. Knows nothing of pages, charts or MIME types, and no sink is fed from it: that is what
+//! [`ResultTable`] is for.
 
+/// The newest rows, so many at the most.
+mod cache;
+/// Results that another result makes.
 mod derived;
-mod held;
+/// Which rows a view has let go.
+mod dropped;
+/// Rows by identity.
+mod indexed_rows;
+/// What a screen shows.
+mod page;
+/// Where a query is.
 mod status;
+/// The whole result, for sinks.
+mod table;
+/// When somebody looked.
+mod watch;
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use plan::Plan;
 use polars::prelude::*;
 
 use crate::change::Changes;
+use cache::ViewCache;
 use derived::Derived;
 pub(crate) use derived::{Derivation, derives};
-use held::Held;
+pub use page::Page;
 pub use status::{State, Status};
+pub use table::{ResultTable, ResultTooLarge};
+use watch::LastLook;
 
 /// Rows kept of an aggregation's result; the oldest go first, and [`Status::dropped_rows`] tells how many.
 pub const ROWS_HELD: usize = 1_000_000;
@@ -28,29 +44,30 @@ pub const STREAM_ROWS_HELD: usize = 200_000;
 pub struct LiveResult(Arc<Shared>);
 
 struct Shared {
-    held: Mutex<Held>,
+    view: Mutex<View>,
     changed: Condvar,
-    watched: Mutex<Instant>,
-    woken: Condvar,
-    /// Whether the rows have an order of their own: then the first has the largest identity.
-    ordered: AtomicBool,
+    looked_at: LastLook,
     /// Results that this one makes.
     derived: Mutex<Vec<Derived>>,
     /// The result that makes this one: who looks at this one looks at it.
     origin: Weak<Shared>,
 }
 
-/// The part of a result that a screen shows.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Page {
-    /// Rows to pass over.
-    pub offset: usize,
-    /// Rows wanted.
-    pub len: usize,
-    /// Column to sort by, and whether the largest comes first. Without it the newest rows come first.
-    pub sort: Option<(String, bool)>,
-    /// Text that at least one cell of a row must hold, whatever its case.
-    pub filter: Option<String>,
+/// Rows and status under one lock: a version is of the rows that are there.
+struct View {
+    cache: ViewCache,
+    status: Status,
+    /// Whether the rows have an order of their own: then the first has the largest identity.
+    is_ordered: bool,
+}
+
+impl View {
+    /// Takes in what was put aside, and has the status say how many rows there are.
+    fn settle(&mut self) {
+        let (rows, dropped) = self.cache.now();
+        self.status.rows = rows.len();
+        self.status.dropped_rows = dropped;
+    }
 }
 
 impl LiveResult {
@@ -68,11 +85,9 @@ impl LiveResult {
 
     fn of(schema: SchemaRef, status: Status, rows_held: usize, origin: Option<&LiveResult>) -> LiveResult {
         LiveResult(Arc::new(Shared {
-            held: Mutex::new(Held::new(schema, status, rows_held)),
+            view: Mutex::new(View { cache: ViewCache::new(schema, rows_held), status, is_ordered: false }),
             changed: Condvar::new(),
-            watched: Mutex::new(now()),
-            woken: Condvar::new(),
-            ordered: AtomicBool::new(false),
+            looked_at: LastLook::default(),
             derived: Mutex::default(),
             origin: origin.map_or_else(Weak::new, |origin| Arc::downgrade(&origin.0)),
         }))
@@ -81,13 +96,8 @@ impl LiveResult {
     /// The result for a plan, whose rows are in the plan's order where it has one.
     #[must_use]
     pub fn in_order_of(self, plan: &Plan) -> LiveResult {
-        self.0.ordered.store(plan.order().is_some(), Ordering::Relaxed);
+        self.view().is_ordered = plan.order().is_some();
         self
-    }
-
-    /// Whether the rows have an order of their own.
-    fn is_ordered(&self) -> bool {
-        self.0.ordered.load(Ordering::Relaxed)
     }
 
     /// A result that no query writes: `frame` as it is, ended.
@@ -103,9 +113,10 @@ impl LiveResult {
 
     /// Puts `frame` in the place of all rows, as a new version. For results that are fed by hand.
     pub fn replace(&self, frame: DataFrame) {
-        let mut held = self.held();
-        held.replace(frame);
-        drop(held);
+        let mut view = self.view();
+        view.cache.replace(&frame);
+        view.status.version += 1;
+        drop(view);
         self.0.changed.notify_all();
     }
 
@@ -115,11 +126,12 @@ impl LiveResult {
     /// When the rows do not have the result's schema.
     pub fn apply(&self, changes: &Changes, update: impl FnOnce(&mut Status)) -> PolarsResult<()> {
         let mut derived = self.derived();
-        let mut held = self.held();
-        held.apply(changes)?;
-        held.update(update);
-        let status = (!derived.is_empty()).then(|| held.status.clone());
-        drop(held);
+        let mut view = self.view();
+        view.cache.put(changes)?;
+        view.status.version += u64::from(!changes.is_empty());
+        update(&mut view.status);
+        let status = (!derived.is_empty()).then(|| view.status.clone());
+        drop(view);
         self.0.changed.notify_all();
         if let Some(status) = status {
             derived.retain_mut(|derived| derived.take(changes, &status));
@@ -130,10 +142,10 @@ impl LiveResult {
     /// Writes the status without a new version of the rows.
     pub fn set_status(&self, update: impl FnOnce(&mut Status)) {
         let derived = self.derived();
-        let mut held = self.held();
-        held.update(update);
-        let status = (!derived.is_empty()).then(|| held.status.clone());
-        drop(held);
+        let mut view = self.view();
+        update(&mut view.status);
+        let status = (!derived.is_empty()).then(|| view.status.clone());
+        drop(view);
         self.0.changed.notify_all();
         if let Some(status) = status {
             derived.iter().for_each(|derived| derived.tell(&status));
@@ -143,43 +155,51 @@ impl LiveResult {
     /// The columns of the result.
     #[must_use]
     pub fn schema(&self) -> SchemaRef {
-        self.held().schema.clone()
+        self.view().cache.schema().clone()
     }
 
     /// Where the query is now.
     #[must_use]
     pub fn status(&self) -> Status {
-        self.held().status.clone()
+        self.settled().status.clone()
+    }
+
+    /// What the query does now.
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.view().status.state.clone()
     }
 
     /// Waits until the version has risen above `seen` or the query's state has changed, `timeout` at the most.
     #[must_use]
     pub fn wait(&self, seen: u64, timeout: Duration) -> Status {
-        let held = self.held();
-        let before = held.status.state.clone();
-        let (held, _) = self
+        let view = self.view();
+        let before = view.status.state.clone();
+        let (mut view, _) = self
             .0
             .changed
-            .wait_timeout_while(held, timeout, |held| held.status.version <= seen && held.status.state == before)
+            .wait_timeout_while(view, timeout, |view| view.status.version <= seen && view.status.state == before)
             .unwrap_or_else(PoisonError::into_inner);
-        held.status.clone()
+        view.settle();
+        view.status.clone()
     }
 
     /// Waits until the query has ended, `timeout` at the most; says whether it has.
     #[must_use]
     pub fn wait_ended(&self, timeout: Duration) -> bool {
-        let runs = |held: &mut Held| !matches!(held.status.state, State::Ended | State::Failed(_));
-        let held = self.held();
-        let (mut held, _) =
-            self.0.changed.wait_timeout_while(held, timeout, runs).unwrap_or_else(PoisonError::into_inner);
-        !runs(&mut held)
+        let runs = |view: &mut View| !matches!(view.status.state, State::Ended | State::Failed(_));
+        let view = self.view();
+        let (mut view, _) =
+            self.0.changed.wait_timeout_while(view, timeout, runs).unwrap_or_else(PoisonError::into_inner);
+        !runs(&mut view)
     }
 
     /// All rows held with their identities, oldest first.
     #[must_use]
     pub fn identified(&self) -> (Vec<u64>, DataFrame) {
-        let held = self.held();
-        (held.ids(), held.tail(usize::MAX))
+        let mut view = self.view();
+        let (rows, _) = view.cache.now();
+        (rows.ids(), rows.tail(usize::MAX))
     }
 
     /// The rows of a page, and how many rows there are after the filter.
@@ -189,32 +209,18 @@ impl LiveResult {
     /// # Errors
     /// When the sort names a column that the result does not have.
     pub fn page(&self, page: &Page) -> PolarsResult<(usize, DataFrame)> {
-        if page.sort.is_none() && page.filter.is_none() {
-            let held = self.held();
-            return Ok((held.rows(), held.newest_first(page.offset, page.len)));
+        if page.is_plain() {
+            let mut view = self.view();
+            let (rows, _) = view.cache.now();
+            return Ok((rows.len(), rows.newest_first(page.offset, page.len)));
         }
-        let mut frame = self.tail(usize::MAX);
-        if let Some(text) = page.filter.as_deref().filter(|text| !text.is_empty()) {
-            frame = containing(&frame, text)?;
-        }
-        let total = frame.height();
-        frame = match &page.sort {
-            Some((column, descending)) => {
-                let options = SortMultipleOptions::default()
-                    .with_order_descending(*descending)
-                    .with_nulls_last(true)
-                    .with_maintain_order(true);
-                frame.reverse().sort([column.as_str()], options)?
-            }
-            None => frame.reverse(),
-        };
-        Ok((total, frame.slice(i64::try_from(page.offset).unwrap_or(i64::MAX), page.len)))
+        page.of(self.tail(usize::MAX))
     }
 
     /// The newest `rows` rows, oldest first.
     #[must_use]
     pub fn tail(&self, rows: usize) -> DataFrame {
-        self.held().tail(rows)
+        self.view().cache.now().0.tail(rows)
     }
 
     /// All rows held, in the order of the plan where it has one; others oldest first.
@@ -226,8 +232,7 @@ impl LiveResult {
 
     /// Says that somebody is looking. A query whose result no one looks at rests after a while.
     pub fn touch(&self) {
-        *self.0.watched.lock().unwrap_or_else(PoisonError::into_inner) = now();
-        self.0.woken.notify_all();
+        self.0.looked_at.touch();
         if let Some(origin) = self.0.origin.upgrade() {
             LiveResult(origin).touch();
         }
@@ -236,49 +241,30 @@ impl LiveResult {
     /// How long ago somebody looked.
     #[must_use]
     pub fn unwatched_for(&self) -> Duration {
-        self.0.watched.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
+        self.0.looked_at.elapsed()
     }
 
     /// Waits until somebody looks, `timeout` at the most; says whether somebody did within it.
     #[must_use]
     pub fn wait_watched(&self, timeout: Duration) -> bool {
-        let watched = self.0.watched.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = *watched;
-        let (watched, _) = self
-            .0
-            .woken
-            .wait_timeout_while(watched, timeout, |at| *at == before)
-            .unwrap_or_else(PoisonError::into_inner);
-        *watched != before
+        self.0.looked_at.wait(timeout)
+    }
+
+    fn is_ordered(&self) -> bool {
+        self.view().is_ordered
     }
 
     fn derived(&self) -> MutexGuard<'_, Vec<Derived>> {
         self.0.derived.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn held(&self) -> MutexGuard<'_, Held> {
-        self.0.held.lock().unwrap_or_else(PoisonError::into_inner)
+    fn view(&self) -> MutexGuard<'_, View> {
+        self.0.view.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
 
-/// The rows of which some cell, as text, holds `text`.
-fn containing(frame: &DataFrame, text: &str) -> PolarsResult<DataFrame> {
-    let needle = text.to_lowercase();
-    let mut mask: Option<BooleanChunked> = None;
-    for column in frame.columns() {
-        let texts = column.cast(&DataType::String)?;
-        let hits: BooleanChunked =
-            texts.str()?.apply_nonnull_values_generic(DataType::Boolean, |cell| cell.to_lowercase().contains(&needle));
-        let hits = hits.fill_null_with_values(false)?;
-        mask = Some(match mask {
-            Some(mask) => &mask | &hits,
-            None => hits,
-        });
+    fn settled(&self) -> MutexGuard<'_, View> {
+        let mut view = self.view();
+        view.settle();
+        view
     }
-    mask.map_or_else(|| Ok(frame.clone()), |mask| frame.filter(&mask))
-}
-
-// The moment a view was last looked at is no stream's time: the engine's clock does not decide it.
-fn now() -> Instant {
-    Instant::now()
 }

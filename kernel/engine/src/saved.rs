@@ -44,6 +44,35 @@ pub struct Facts {
     pub stages: Vec<u64>,
 }
 
+/// A state as it was at one moment. What is large is made into tables later, on whichever thread, while the query goes on.
+pub(crate) struct FrozenState {
+    /// What is no table.
+    pub(crate) facts: Facts,
+    parts: Vec<Part>,
+}
+
+/// Puts its tables into a state.
+type Part = Box<dyn FnOnce(&mut Saved) -> PolarsResult<()> + Send>;
+
+impl FrozenState {
+    /// A state without tables yet.
+    pub(crate) fn new(facts: Facts) -> FrozenState {
+        FrozenState { facts, parts: Vec::new() }
+    }
+
+    /// Adds what puts tables in.
+    pub(crate) fn add(&mut self, part: impl FnOnce(&mut Saved) -> PolarsResult<()> + Send + 'static) {
+        self.parts.push(Box::new(part));
+    }
+
+    /// Makes the tables.
+    pub(crate) fn tables(self) -> PolarsResult<Saved> {
+        let mut saved = Saved { facts: self.facts, ..Saved::default() };
+        self.parts.into_iter().try_for_each(|part| part(&mut saved))?;
+        Ok(saved)
+    }
+}
+
 impl Saved {
     /// Puts a stage's state in.
     pub(crate) fn put(&mut self, number: usize, kept: Kept) {
@@ -51,6 +80,15 @@ impl Saved {
         self.frames.extend(kept.tables.into_iter().map(|(name, table)| (format!("{number}-{name}"), table)));
         self.changes
             .extend(kept.changes.into_iter().map(|(name, changes)| (format!("{number}-{name}"), vec![changes])));
+    }
+
+    /// Puts a table in, or what changed of it.
+    pub(crate) fn put_table(&mut self, name: &str, all: bool, table: DataFrame) {
+        if all {
+            self.frames.insert(name.to_owned(), table);
+        } else {
+            self.changes.insert(name.to_owned(), vec![table]);
+        }
     }
 
     /// Takes a table out, with all that changed of it.

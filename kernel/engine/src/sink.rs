@@ -23,6 +23,16 @@ pub trait Sink: Send {
     /// When the rows could not be written. Where [`SinkError::retry`] says so, the same call comes again.
     fn write(&mut self, batch: u64, rows: &DataFrame) -> Result<(), SinkError>;
 
+    /// Whether [`Sink::reached`] always tells the newest batch that has rows in the sink, so that `None` means that it has none.
+    fn tells_batches(&self) -> bool {
+        false
+    }
+
+    /// Whether the query is to keep its whole result in memory for it, whatever the output mode.
+    fn keeps_result(&self) -> bool {
+        false
+    }
+
     /// The columns by which the sink can be told of rows that leave the result. Without any it is not told.
     fn keys(&self) -> Vec<PlSmallStr> {
         Vec::new()

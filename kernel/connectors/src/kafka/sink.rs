@@ -98,6 +98,11 @@ impl Sink for KafkaSink {
         Ok(self.connection()?.mark)
     }
 
+    /// Where Kafka has forgotten it, it does not.
+    fn tells_batches(&self) -> bool {
+        self.connection.as_ref().is_some_and(|connection| connection.mark.is_some())
+    }
+
     fn keys(&self) -> Vec<PlSmallStr> {
         self.options.form.identity()
     }

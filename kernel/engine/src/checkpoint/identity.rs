@@ -6,7 +6,8 @@ use std::path::Path;
 use plan::Plan;
 use serde::{Deserialize, Serialize};
 
-use super::{CheckpointError, VERSION, corrupt, failed, write_whole};
+use super::{CheckpointError, Hint, VERSION, damaged, read, replace};
+use crate::disk::Disk;
 use crate::physical::PhysicalPlan;
 use crate::pipeline::OutputMode;
 
@@ -38,20 +39,20 @@ impl Identity {
     ///
     /// # Errors
     /// Another query's checkpoint, or one of another version, or one that cannot be read.
-    pub(super) fn check(&self, folder: &Path) -> Result<Option<String>, CheckpointError> {
+    pub(super) fn check(&self, disk: &dyn Disk, folder: &Path) -> Result<Option<String>, CheckpointError> {
         let path = folder.join("query.json");
-        let text = match std::fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return self.write(folder).map(|()| None),
-            Err(error) => return Err(failed(path)(error)),
-        };
+        let Some(text) = read(&path)? else { return self.write(disk, folder).map(|()| None) };
+        let corrupt = |error: serde_json::Error| damaged(&path, &error, Hint::Copy);
         // The version first: another one may have other fields.
-        let any: serde_json::Value = serde_json::from_str(&text).map_err(|e| corrupt(&path, &e))?;
+        let any: serde_json::Value = serde_json::from_slice(&text).map_err(corrupt)?;
+        if any.get("version").is_none() {
+            return Err(damaged(&path, &"it has no version", Hint::Copy));
+        }
         let found = any["version"].as_u64().and_then(|version| u32::try_from(version).ok()).unwrap_or_default();
         if found != VERSION {
             return Err(CheckpointError::Version { folder: folder.to_owned(), found });
         }
-        let before: Identity = serde_json::from_str(&text).map_err(|e| corrupt(&path, &e))?;
+        let before: Identity = serde_json::from_slice(&text).map_err(corrupt)?;
         let same_state = before.state == self.state && before.mode == self.mode;
         if same_state && before.plan == self.plan {
             return Ok(None);
@@ -71,10 +72,10 @@ impl Identity {
     ///
     /// # Errors
     /// When it cannot be written down.
-    pub(super) fn write(&self, folder: &Path) -> Result<(), CheckpointError> {
+    pub(super) fn write(&self, disk: &dyn Disk, folder: &Path) -> Result<(), CheckpointError> {
         let path = folder.join("query.json");
-        let text = serde_json::to_string_pretty(self).map_err(|e| corrupt(&path, &e))?;
-        write_whole(&path, text.as_bytes())
+        let text = serde_json::to_string_pretty(self).map_err(|error| damaged(&path, &error, Hint::Copy))?;
+        replace(disk, &path, text.as_bytes())
     }
 
     /// The lines that were asked before, and those that are asked now; those of what is kept too, if they are to be told.

@@ -1,16 +1,18 @@
-//! States in a checkpoint: a folder each, made under another name and renamed when it is whole. A table is there whole, or as
-//! what changed of it since the state before. The facts say which, and hold the hash of every table's file.
+//! States in a checkpoint: a folder each, made under another name and renamed when it is whole and on the disk; one that is to
+//! go is renamed before it is removed. A table is there whole, or as what changed of it since the state before. The facts say
+//! which, and hold the hash of every table's file.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{Cursor, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use polars::prelude::{DataFrame, ParquetReader, ParquetWriter, SerReader as _};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::{CheckpointError, corrupt, failed};
+use super::{CheckpointError, Hint, damaged, failed};
+use crate::disk::{Disk, DiskFile, OpenFile, make_folders};
 use crate::saved::{Facts, Saved};
 
 /// So many states may say what changed before one has all: a start reads them all.
@@ -40,6 +42,7 @@ impl Table {
 
 /// The states of a checkpoint.
 pub(super) struct States {
+    disk: Arc<dyn Disk>,
     folder: PathBuf,
     /// In order.
     known: Vec<Known>,
@@ -52,29 +55,46 @@ struct Known {
     bytes: u64,
 }
 
+/// What the folder had when it was opened.
+pub(super) struct FoundStates {
+    /// The newest that is used, and the batch that it is after.
+    pub(super) state: Option<(u64, Saved)>,
+    /// The newest batch that any was after, whole or not.
+    pub(super) newest: Option<u64>,
+}
+
 impl States {
-    /// Opens the folder; gives the newest state and the batch it is after. With `forgiving`, the newest that is whole: newer
-    /// ones are removed.
-    pub(super) fn open(folder: PathBuf, forgiving: bool) -> Result<(States, Option<(u64, Saved)>), CheckpointError> {
-        std::fs::create_dir_all(&folder).map_err(failed(folder.clone()))?;
-        let mut states = States { known: Vec::new(), folder };
+    /// Opens the folder, and finds the newest state. With `forgiving`, the newest that is whole: newer ones are removed.
+    pub(super) fn open(
+        disk: Arc<dyn Disk>,
+        folder: PathBuf,
+        forgiving: bool,
+    ) -> Result<(States, FoundStates), CheckpointError> {
+        make_folders(disk.as_ref(), &folder).map_err(failed(folder.clone()))?;
+        let mut states = States { disk, known: Vec::new(), folder };
+        states.clear_away()?;
         let mut batches = states.batches()?;
-        let newest = loop {
+        let newest = batches.last().copied();
+        let state = loop {
             let Some(batch) = batches.last().copied() else { break None };
             match states.read(batch) {
                 Ok(saved) => break Some((batch, saved)),
-                Err(CheckpointError::Corrupt { .. }) if forgiving => states.remove(batch)?,
+                Err(CheckpointError::Damaged { .. }) if forgiving => states.remove(batch)?,
                 Err(error) => return Err(error),
             }
             batches.pop();
         };
         for batch in batches {
-            // What cannot be read goes with nothing; it is removed with those of its age.
-            let after = states.contents(batch).ok().and_then(|contents| contents.after);
-            let bytes = states.bytes(batch)?;
-            states.known.push(Known { batch, after, bytes });
+            // What cannot be read goes with nothing.
+            match states.contents(batch) {
+                Ok(Contents { after, .. }) => {
+                    let bytes = states.bytes(batch)?;
+                    states.known.push(Known { batch, after, bytes });
+                }
+                Err(_) => states.remove(batch)?,
+            }
         }
-        Ok((states, newest))
+        Ok((states, FoundStates { state, newest }))
     }
 
     /// Whether the next state is to have all, and not only what changed.
@@ -89,17 +109,15 @@ impl States {
     pub(super) fn write(&mut self, batch: u64, saved: &mut Saved) -> Result<(), CheckpointError> {
         let new = self.folder.join(format!("{batch}.new"));
         let io = |path: &Path| failed(path.to_owned());
-        if new.exists() {
-            std::fs::remove_dir_all(&new).map_err(io(&new))?;
-        }
-        std::fs::create_dir_all(&new).map_err(io(&new))?;
+        self.disk.remove(&new).map_err(io(&new))?;
+        self.disk.make_folder(&new).map_err(io(&new))?;
         let mut tables = BTreeMap::new();
         let whole = saved.frames.iter_mut().map(|(name, frame)| (name, frame, false));
         let changes = saved.changes.iter_mut().flat_map(|(name, all)| all.iter_mut().map(move |one| (name, one, true)));
         for (name, frame, changes) in whole.chain(changes) {
             let mut table = Table { hash: None, changes };
             if frame.width() > 0 {
-                table.hash = Some(write_table(&new.join(table.file(name)), frame)?);
+                table.hash = Some(self.write_table(&new.join(table.file(name)), frame)?);
             }
             tables.insert(name.clone(), table);
         }
@@ -107,17 +125,32 @@ impl States {
         let after = newest.filter(|_| tables.values().any(|table| table.changes));
         let contents = Contents { facts: saved.facts.clone(), tables, after };
         let path = new.join("facts.json");
-        let text = serde_json::to_vec(&contents).map_err(|error| corrupt(&path, &error))?;
-        let written = File::create(&path).and_then(|mut file| file.write_all(&text).and_then(|()| file.sync_all()));
-        written.map_err(io(&path))?;
+        let text =
+            serde_json::to_vec(&contents).map_err(|error| CheckpointError::State { detail: error.to_string() })?;
+        let written = self.disk.open(&path, OpenFile::New).and_then(|mut file| {
+            file.write_all(&text)?;
+            file.sync()
+        });
+        written.and_then(|()| self.disk.sync_folder(&new)).map_err(io(&new))?;
         let whole = self.folder.join(batch.to_string());
         if whole.exists() {
-            std::fs::remove_dir_all(&whole).map_err(io(&whole))?;
+            self.remove(batch)?;
         }
-        std::fs::rename(&new, &whole).map_err(io(&whole))?;
+        self.disk.rename(&new, &whole).and_then(|()| self.disk.sync_folder(&self.folder)).map_err(io(&whole))?;
         self.known.retain(|state| state.batch < batch);
         self.known.push(Known { batch, after, bytes: self.bytes(batch)? });
         Ok(())
+    }
+
+    /// Writes a table's file; gives its hash.
+    fn write_table(&self, path: &Path, frame: &mut DataFrame) -> Result<String, CheckpointError> {
+        let file = self.disk.open(path, OpenFile::New).map_err(failed(path.to_owned()))?;
+        let mut hashed = Hashed { file, hash: Sha256::new() };
+        ParquetWriter::new(&mut hashed)
+            .finish(frame)
+            .map_err(|error| CheckpointError::Io { path: path.to_owned(), detail: error.to_string() })?;
+        hashed.file.sync().map_err(failed(path.to_owned()))?;
+        Ok(hex::encode(hashed.hash.finalize()))
     }
 
     /// Removes the states before the last but one that has all; gives that one where there are two.
@@ -131,9 +164,23 @@ impl States {
         Ok(Some(oldest))
     }
 
+    /// Takes a state away: all of it or nothing, for half of one would be taken for a damaged one.
     fn remove(&self, batch: u64) -> Result<(), CheckpointError> {
-        let path = self.folder.join(batch.to_string());
-        std::fs::remove_dir_all(&path).map_err(failed(path))
+        let (path, old) = (self.folder.join(batch.to_string()), self.folder.join(format!("{batch}.old")));
+        let removed = self.disk.remove(&old).and_then(|()| self.disk.rename(&path, &old));
+        let removed = removed.and_then(|()| self.disk.sync_folder(&self.folder)).and_then(|()| self.disk.remove(&old));
+        removed.map_err(failed(path))
+    }
+
+    /// Removes what a crash left of states that were being written or removed.
+    fn clear_away(&self) -> Result<(), CheckpointError> {
+        let entries = std::fs::read_dir(&self.folder).map_err(failed(self.folder.clone()))?;
+        for path in entries.flatten().map(|entry| entry.path()) {
+            if path.extension().is_some_and(|extension| extension == "new" || extension == "old") {
+                self.disk.remove(&path).map_err(failed(path))?;
+            }
+        }
+        Ok(())
     }
 
     fn batches(&self) -> Result<Vec<u64>, CheckpointError> {
@@ -153,8 +200,8 @@ impl States {
 
     fn contents(&self, batch: u64) -> Result<Contents, CheckpointError> {
         let path = self.folder.join(batch.to_string()).join("facts.json");
-        let text = std::fs::read(&path).map_err(|error| corrupt(&path, &error))?;
-        serde_json::from_slice(&text).map_err(|error| corrupt(&path, &error))
+        let text = std::fs::read(&path).map_err(|error| corrupt_state(&path, &error))?;
+        serde_json::from_slice(&text).map_err(|error| corrupt_state(&path, &error))
     }
 
     /// A state, with all that it goes with.
@@ -168,7 +215,7 @@ impl States {
             let folder = self.folder.join(at.to_string());
             let mut further = Vec::new();
             for name in wanted {
-                let missing = || corrupt(&folder.join("facts.json"), &format!("it has no table \"{name}\""));
+                let missing = || corrupt_state(&folder.join("facts.json"), &format!("it has no table \"{name}\""));
                 let table = contents.tables.get(&name).ok_or_else(missing)?;
                 let frame = read_table(&folder.join(table.file(&name)), table.hash.as_deref())?;
                 if table.changes {
@@ -181,7 +228,7 @@ impl States {
             if further.is_empty() {
                 return Ok(saved);
             }
-            let no_end = || corrupt(&folder.join("facts.json"), &"it names no state before it");
+            let no_end = || corrupt_state(&folder.join("facts.json"), &"it names no state before it");
             at = contents.after.filter(|after| *after < at).ok_or_else(no_end)?;
             contents = self.contents(at)?;
             wanted = further;
@@ -189,27 +236,18 @@ impl States {
     }
 }
 
-/// Writes a table's file; gives its hash.
-fn write_table(path: &Path, frame: &mut DataFrame) -> Result<String, CheckpointError> {
-    let file = File::create(path).map_err(failed(path.to_owned()))?;
-    let mut hashed = Hashed { file, hash: Sha256::new() };
-    ParquetWriter::new(&mut hashed).finish(frame).map_err(|error| corrupt(path, &error))?;
-    hashed.file.sync_all().map_err(failed(path.to_owned()))?;
-    Ok(hex::encode(hashed.hash.finalize()))
-}
-
 fn read_table(path: &Path, hash: Option<&str>) -> Result<DataFrame, CheckpointError> {
     let Some(hash) = hash else { return Ok(DataFrame::default()) };
-    let bytes = std::fs::read(path).map_err(|error| corrupt(path, &error))?;
+    let bytes = std::fs::read(path).map_err(|error| corrupt_state(path, &error))?;
     if hex::encode(Sha256::digest(&bytes)) != hash {
-        return Err(corrupt(path, &"it is not what was written"));
+        return Err(corrupt_state(path, &"it is not what was written"));
     }
-    ParquetReader::new(Cursor::new(bytes)).finish().map_err(|error| corrupt(path, &error))
+    ParquetReader::new(Cursor::new(bytes)).finish().map_err(|error| corrupt_state(path, &error))
 }
 
 /// A file whose hash is made as it is written.
 struct Hashed {
-    file: File,
+    file: Box<dyn DiskFile>,
     hash: Sha256,
 }
 
@@ -223,4 +261,8 @@ impl Write for Hashed {
     fn flush(&mut self) -> std::io::Result<()> {
         self.file.flush()
     }
+}
+
+fn corrupt_state(path: &Path, detail: &dyn std::fmt::Display) -> CheckpointError {
+    damaged(path, detail, Hint::State)
 }

@@ -12,6 +12,7 @@ use super::sum::{CompensatedSum, WideSum};
 mod saved;
 
 /// One accumulator's values for all groups.
+#[derive(Clone)]
 pub(crate) struct Cells {
     spec: Accumulator,
     values: Values,
@@ -21,6 +22,7 @@ pub(crate) struct Cells {
 
 /// What is kept, by function and type. Integers, booleans, dates and times are kept as 64-bit integers. A flag says whether
 /// there is a value.
+#[derive(Clone)]
 enum Values {
     Len,
     Count,

@@ -13,7 +13,7 @@ use super::collected::Collections;
 use super::columns::{COUNT, POSITION, START, decoded, encoded, integers, keys_of, named_keys};
 use super::kept::check_values;
 use super::windows::{HasEnd, Windows, next_end, take_ended};
-use super::{Executed, GROUPS, Kept, Operator, Tables, Touched, never_changing};
+use super::{Executed, Frozen, GROUPS, Kept, Operator, Tables, Touched, never_changing};
 use crate::alone::Alone;
 use crate::change::Delta;
 use crate::physical::Accumulator;
@@ -179,17 +179,38 @@ impl Operator for Merged {
 
     fn all_saved(&mut self) {
         self.noted = true;
-        let changed = self.windows.values_mut().flat_map(|window| window.changed.drain(..));
-        changed.for_each(|slot| self.groups.unmark(slot, CHANGED));
+        let changed: Vec<u32> =
+            self.windows.values_mut().flat_map(|window| std::mem::take(&mut window.changed)).collect();
+        if changed.len() > self.groups.slots() / MANY {
+            return self.groups.unmark_all(CHANGED);
+        }
+        changed.into_iter().for_each(|slot| self.groups.unmark(slot, CHANGED));
     }
 
     fn save_changes(&mut self) -> PolarsResult<Kept> {
         let changes = self.table(|window| window.changed.clone())?;
         self.all_saved();
-        // Windows that have been closed are told by their absence.
-        let open: Vec<i64> = self.windows.keys().copied().collect();
-        let open = DataFrame::new(open.len(), vec![Series::new(START.into(), open).into()])?;
-        Ok(Kept { changes: vec![(GROUPS, changes)], ..Kept::new(self.next_id, [(WINDOWS, open)]) })
+        Ok(Kept { changes: vec![(GROUPS, changes)], ..Kept::new(self.next_id, [(WINDOWS, self.open_windows()?)]) })
+    }
+
+    fn freeze(&mut self, all: bool) -> PolarsResult<Frozen> {
+        let changed: usize = self.windows.values().map(|window| window.changed.len()).sum();
+        if !all && changed < self.groups.slots() / MANY {
+            let kept = self.save_changes()?;
+            return Ok(Box::new(|| Ok(kept)));
+        }
+        let number = self.next_id;
+        let frozen: Frozen = if all {
+            let table = self.later_table(|window| window.index.slots().collect());
+            Box::new(move || Ok(Kept::new(number, [(GROUPS, table()?)])))
+        } else {
+            let (changes, windows) = (self.later_table(|window| window.changed.clone()), self.open_windows()?);
+            Box::new(move || {
+                Ok(Kept { changes: vec![(GROUPS, changes()?)], ..Kept::new(number, [(WINDOWS, windows)]) })
+            })
+        };
+        self.all_saved();
+        Ok(frozen)
     }
 
     fn restore_changes(&mut self, number: u64, changes: Vec<DataFrame>, tables: Tables<'_>) -> PolarsResult<()> {
@@ -204,10 +225,19 @@ impl Operator for Merged {
     }
 }
 
+/// Where so great a part of the groups has changed, it is faster to go through all of them.
+const MANY: usize = 16;
+
 /// The table with the windows that are open, beside changes.
 const WINDOWS: &str = "windows";
 
 impl Merged {
+    /// The windows that are open: those that have been closed are told by their absence.
+    fn open_windows(&self) -> PolarsResult<DataFrame> {
+        let open: Vec<i64> = self.windows.keys().copied().collect();
+        DataFrame::new(open.len(), vec![Series::new(START.into(), open).into()])
+    }
+
     /// Gives slots back.
     fn forget(&mut self, slots: impl Iterator<Item = u32>) {
         for slot in slots {

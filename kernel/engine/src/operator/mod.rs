@@ -89,6 +89,16 @@ pub(crate) trait Operator: Send {
         self.save()
     }
 
+    /// As [`Operator::save`], or with what changed only; the work that can wait is done by who calls what it gives, on whichever
+    /// thread.
+    fn freeze(&mut self, all: bool) -> PolarsResult<Frozen> {
+        let kept = if all { self.save()? } else { self.save_changes()? };
+        if all {
+            self.all_saved();
+        }
+        Ok(Box::new(|| Ok(kept)))
+    }
+
     /// Takes over what changed of [`GROUPS`] each time since the state that was restored; number and tables are those of the
     /// last time.
     fn restore_changes(&mut self, _number: u64, _changes: Vec<DataFrame>, _tables: Tables<'_>) -> PolarsResult<()> {
@@ -118,6 +128,9 @@ impl From<Touched> for Executed {
         Executed { delta: Delta::Change(Changes { ids, rows, deletes }), late, timeless }
     }
 }
+
+/// The state of an operator as it was at one moment, to be made into tables.
+pub(crate) type Frozen = Box<dyn FnOnce() -> PolarsResult<Kept> + Send>;
 
 /// The state of an operator, to be written down.
 #[derive(Default)]

@@ -4,7 +4,7 @@ use polars::prelude::{DataFrame, PolarsResult, polars_err};
 
 use super::Pipeline;
 use crate::operator::GROUPS;
-use crate::saved::{Facts, Saved};
+use crate::saved::{Facts, FrozenState, Saved};
 
 impl Pipeline {
     /// What the pipeline holds.
@@ -25,16 +25,20 @@ impl Pipeline {
     /// # Errors
     /// As for [`Pipeline::save`].
     pub fn snapshot(&mut self, all: bool) -> PolarsResult<Saved> {
-        if all {
-            let saved = self.save()?;
-            self.stages.iter_mut().for_each(|stage| stage.operator.all_saved());
-            return Ok(saved);
-        }
-        let mut saved = Saved { facts: self.facts(), ..Saved::default() };
+        self.freeze(all)?.tables()
+    }
+
+    /// As [`Pipeline::snapshot`], without the work that can be done beside.
+    pub(crate) fn freeze(&mut self, all: bool) -> PolarsResult<FrozenState> {
+        let mut state = FrozenState::new(self.facts());
         for (number, stage) in self.stages.iter_mut().enumerate() {
-            saved.put(number, stage.operator.save_changes()?);
+            let frozen = stage.operator.freeze(all)?;
+            state.add(move |saved| {
+                saved.put(number, frozen()?);
+                Ok(())
+            });
         }
-        Ok(saved)
+        Ok(state)
     }
 
     /// Takes over what [`Pipeline::save`] or [`Pipeline::snapshot`] gave, in a pipeline of the same plan.

@@ -57,28 +57,38 @@ impl Known {
         for id in closed {
             self.forget(*id);
         }
-        self.frame(&left.iter().map(AsRef::as_ref).collect::<Vec<_>>())
+        keys_frame(&left.iter().map(AsRef::as_ref).collect::<Vec<_>>(), &self.fields)
     }
 
-    /// The rows as a table: `all`, or what [changed](numbered::changes) since this was last asked.
-    pub(super) fn save(&mut self, all: bool) -> PolarsResult<DataFrame> {
+    /// The rows, to become a table: `all`, or what [changed](numbered::changes) since this was last asked.
+    pub(super) fn freeze(
+        &mut self,
+        all: bool,
+    ) -> PolarsResult<impl FnOnce() -> PolarsResult<DataFrame> + Send + use<>> {
         let changed = self.changed.replace(PlHashSet::default()).unwrap_or_default();
+        let (mut ids, mut keys, mut gone): (Vec<u64>, Vec<Arc<[u8]>>, Vec<u64>) = Default::default();
         if all {
-            return self.table(self.keys.iter().map(|(id, key)| (*id, key.as_ref())));
+            (ids, keys) = self.keys.iter().map(|(id, key)| (*id, Arc::clone(key))).unzip();
+        } else {
+            for id in changed {
+                match self.keys.get(&id) {
+                    Some(key) => {
+                        ids.push(id);
+                        keys.push(Arc::clone(key));
+                    }
+                    None => gone.push(id),
+                }
+            }
         }
-        let (there, gone): (Vec<u64>, Vec<u64>) = changed.into_iter().partition(|id| self.keys.contains_key(id));
-        let rows = there.into_iter().filter_map(|id| self.keys.get(&id).map(|key| (id, key.as_ref())));
-        numbered::changes(self.table(rows)?, gone)
+        let fields = self.fields.clone();
+        Ok(move || {
+            let mut table = keys_frame(&keys.iter().map(AsRef::as_ref).collect::<Vec<_>>(), &fields)?;
+            table.with_column(Column::from(Series::new(ROW.into(), ids)))?;
+            if all { Ok(table) } else { numbered::changes(table, gone) }
+        })
     }
 
-    fn table<'a>(&self, rows: impl Iterator<Item = (u64, &'a [u8])>) -> PolarsResult<DataFrame> {
-        let (ids, keys): (Vec<u64>, Vec<&[u8]>) = rows.unzip();
-        let mut table = self.frame(&keys)?;
-        table.with_column(Column::from(Series::new(ROW.into(), ids)))?;
-        Ok(table)
-    }
-
-    /// Takes over what [`Known::save`] gave, with all that changed of it; or says why it cannot.
+    /// Takes over what [`Known::freeze`] gave, with all that changed of it; or says why it cannot.
     pub(super) fn restore(&mut self, saved: Option<DataFrame>) -> Result<(), String> {
         let Some(saved) = saved else {
             return Err(format!(
@@ -129,10 +139,11 @@ impl Known {
         self.counts.remove(&key);
         Some(key)
     }
+}
 
-    fn frame(&self, keys: &[&[u8]]) -> PolarsResult<DataFrame> {
-        DataFrame::new(keys.len(), decoded(keys, &self.fields)?)
-    }
+/// Keys as columns.
+fn keys_frame(keys: &[&[u8]], fields: &[Field]) -> PolarsResult<DataFrame> {
+    DataFrame::new(keys.len(), decoded(keys, fields)?)
 }
 
 const ELSEWHERE: &str = "Choose another checkpoint and another place to write to";
@@ -190,13 +201,13 @@ mod tests {
     fn what_is_saved_is_known_again_under_the_same_key_only() {
         let mut before = known();
         change(&mut before, &[(1, "a"), (2, "b"), (3, "a"), (4, "d")], &[], &[]);
-        let all = before.save(true).unwrap();
+        let all = before.freeze(true).unwrap()().unwrap();
         change(&mut before, &[(2, "c"), (5, "e")], &[4], &[3]);
-        let changes = vec![before.save(false).unwrap(), before.save(false).unwrap()];
+        let changes = vec![before.freeze(false).unwrap()().unwrap(), before.freeze(false).unwrap()().unwrap()];
         assert_eq!(changes.iter().map(DataFrame::height).collect::<Vec<_>>(), [4, 0]);
         let mut after = known();
         after.restore(Some(numbered::changed(all.clone(), changes).unwrap())).unwrap();
-        assert_eq!(after.save(false).unwrap().height(), 0);
+        assert_eq!(after.freeze(false).unwrap()().unwrap().height(), 0);
         assert_eq!(change(&mut after, &[], &[1, 2, 3, 4, 5], &[]), ["a", "c", "e"]);
         assert!(known().restore(None).unwrap_err().contains("had no such key"));
         let mut other = known();

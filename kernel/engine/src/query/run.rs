@@ -18,12 +18,11 @@ use crate::physical::PhysicalPlan;
 use crate::pipeline::{Mode, Pipeline};
 use crate::position::Offsets;
 use crate::progress::Progress;
-use crate::result::{LiveResult, State};
+use crate::result::{LiveResult, ResultTable, ResultTooLarge, State};
 use crate::source::{Resumed, Source, SourceBatch, SourceError};
 use out::Out;
 
 mod out;
-mod whole;
 
 /// A small batch may take this part of a core's time.
 const PAUSES_PER_BATCH: u32 = 10;
@@ -36,6 +35,8 @@ pub(super) struct Run {
     pub(super) open: OpenSource,
     pub(super) options: Options,
     pub(super) result: LiveResult,
+    /// The whole result, where it is kept for the sink.
+    pub(super) table: Option<ResultTable>,
     pub(super) recent: Arc<Mutex<VecDeque<Progress>>>,
     pub(super) stopped: Receiver<()>,
     pub(super) clock: Arc<dyn Clock>,
@@ -52,6 +53,12 @@ enum Halt {
 
 impl From<polars::prelude::PolarsError> for Halt {
     fn from(error: polars::prelude::PolarsError) -> Halt {
+        Halt::Failed(error.to_string())
+    }
+}
+
+impl From<ResultTooLarge> for Halt {
+    fn from(error: ResultTooLarge) -> Halt {
         Halt::Failed(error.to_string())
     }
 }
@@ -122,10 +129,12 @@ impl Run {
                 }
                 Err(error) => Halt::Source(error),
             };
-            let state = State::from(halt);
-            if state == State::Ended {
+            let mut state = State::from(halt);
+            if state == State::Ended
                 // The next start needs not repeat what is done.
-                self.save(&mut reached, out.as_mut());
+                && let Err(halt) = self.save(&mut reached, out.as_mut())
+            {
+                state = halt.into();
             }
             let ended = !matches!(state, State::Suspended | State::Waiting(_));
             if ended {
@@ -173,6 +182,11 @@ impl Run {
             }
             if out.is_none() && self.result.unwatched_for() > self.options.rest_after {
                 return Halt::Unwatched;
+            }
+            if let Some(out) = out.as_deref_mut()
+                && let Err(halt) = self.hear(out)
+            {
+                return halt;
             }
             match self.batch(source.as_mut(), reached, out.as_deref_mut()) {
                 Ok(Some(rest)) => {

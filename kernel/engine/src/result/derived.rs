@@ -2,7 +2,6 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use plan::Step;
 use polars::prelude::{PlSmallStr, PolarsResult, SchemaRef, polars_bail};
@@ -116,7 +115,7 @@ impl LiveResult {
         let (ids, rows) = self.identified();
         // A group has no place among sorted rows, and is not made of them.
         let is_ordered = self.is_ordered() || steps.iter().any(|derivation| matches!(derivation.step, Step::Sort(_)));
-        result.0.ordered.store(is_ordered, Ordering::Relaxed);
+        result.view().is_ordered = is_ordered;
         let mut first = Derived::new(&own, steps, result.clone())?;
         if first.take(&Changes { ids, rows, deletes: Vec::new() }, &now) {
             derived.push(first);

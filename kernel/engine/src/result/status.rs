@@ -33,9 +33,9 @@ pub struct Status {
     pub state: State,
     /// Rises with each change of the rows.
     pub version: u64,
-    /// Rows in the result.
+    /// Rows of the result that are held to be looked at.
     pub rows: usize,
-    /// Rows that fell off because the result holds only so many.
+    /// Rows of the result that are not, because only so many are held; the oldest.
     pub dropped_rows: u64,
     /// Rows read from the source.
     pub rows_read: u64,

@@ -5,6 +5,7 @@
 
 pub(crate) mod compare;
 pub(crate) mod cuts;
+pub(crate) mod disk;
 pub(crate) mod frames;
 pub(crate) mod log;
 pub(crate) mod query;

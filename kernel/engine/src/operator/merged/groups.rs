@@ -75,6 +75,27 @@ impl Groups {
         }
     }
 
+    /// The groups as they are now. Their rows are copied as they lie in memory, which is as fast as memory is.
+    pub(super) fn copied(&self) -> Groups {
+        let (mut chunks, mut left) = (Vec::with_capacity(self.chunks.len()), self.slots());
+        for (number, chunk) in self.chunks.iter().enumerate() {
+            let rows = (FIRST << number).min(left);
+            left -= rows;
+            let mut copy = zeros(rows * self.stride);
+            copy.copy_from_slice(&chunk[..rows * self.stride]);
+            chunks.push(copy);
+        }
+        let (free, free_long) = (self.free.clone(), self.free_long.clone());
+        Groups { stride: self.stride, chunks, slots: self.slots, free, long: self.long.clone(), free_long }
+    }
+
+    /// Takes a flag away from all groups: one way through the memory, where single ones would be looked for here and there.
+    pub(super) fn unmark_all(&mut self, flag: Flag) {
+        for row in self.chunks.iter_mut().flat_map(|chunk| chunk.chunks_exact_mut(self.stride)) {
+            flag.clear(row);
+        }
+    }
+
     /// Slots that there are, whether they have a group or not.
     pub(super) fn slots(&self) -> usize {
         self.slots as usize

@@ -2,9 +2,20 @@
 
 use polars::prelude::*;
 
-use super::groups::{Key, KeyBytes};
+use super::groups::{Groups, Key, KeyBytes};
 use super::{Merged, Window, hash};
+use crate::operator::accumulator::Cells;
 use crate::operator::columns::{END, GROUP, START, integers, kept_as, kept_keys};
+
+/// A table that is still to be made.
+type LaterTable = Box<dyn FnOnce() -> PolarsResult<DataFrame> + Send>;
+
+/// The groups that a table is to have.
+struct Lines {
+    /// The start and end of each window, and how many of the slots are of it.
+    windows: Vec<(i64, i64, usize)>,
+    slots: Vec<u32>,
+}
 
 impl Merged {
     /// What the keys' column is called.
@@ -14,24 +25,29 @@ impl Merged {
 
     /// Groups of each window, to be saved.
     pub(super) fn table(&self, of: impl Fn(&Window) -> Vec<u32>) -> PolarsResult<DataFrame> {
-        let (mut starts, mut ends, mut slots) = (Vec::new(), Vec::new(), Vec::new());
+        let lines = self.lines(of);
+        let collected = self.collections.save(&lines.slots);
+        table(&self.groups, &self.cells, collected, self.keys_name(), &lines)
+    }
+
+    /// As [`Merged::table`], of a copy of the groups, at any time. What is collected is written at once, for it has no copy.
+    pub(super) fn later_table(&self, of: impl Fn(&Window) -> Vec<u32>) -> LaterTable {
+        let lines = self.lines(of);
+        let collected = self.collections.save(&lines.slots);
+        let (groups, cells, keys_name) = (self.groups.copied(), self.cells.clone(), self.keys_name());
+        Box::new(move || table(&groups, &cells, collected, keys_name, &lines))
+    }
+
+    fn lines(&self, of: impl Fn(&Window) -> Vec<u32>) -> Lines {
+        let (mut windows, mut slots) = (Vec::with_capacity(self.windows.len()), Vec::new());
         for (start, window) in &self.windows {
-            slots.extend(of(window));
-            starts.resize(slots.len(), *start);
-            ends.resize(slots.len(), window.end);
+            let mut of_window = of(window);
+            // In the order of memory.
+            of_window.sort_unstable();
+            windows.push((*start, window.end, of_window.len()));
+            slots.append(&mut of_window);
         }
-        let keys: Vec<KeyBytes> = slots.iter().map(|slot| self.groups.key(*slot)).collect();
-        let mut columns: Vec<Column> = vec![
-            Series::new(START.into(), starts).into(),
-            Series::new(END.into(), ends).into(),
-            Series::new(self.keys_name(), keys.iter().map(|key| key.as_ref()).collect::<Vec<&[u8]>>()).into(),
-            Series::new(GROUP.into(), slots.iter().map(|slot| self.groups.id(*slot)).collect::<Vec<_>>()).into(),
-        ];
-        for (number, cells) in self.cells.iter().enumerate() {
-            columns.extend(cells.save(&self.groups, &slots, &format!("cells {number}")));
-        }
-        columns.extend(self.collections.save(&slots));
-        DataFrame::new(slots.len(), columns)
+        Lines { windows, slots }
     }
 
     /// Puts saved groups in; those that are there already are replaced.
@@ -66,4 +82,30 @@ impl Merged {
         self.collections.grow(self.groups.slots());
         self.collections.restore(&slots, saved)
     }
+}
+
+fn table(
+    groups: &Groups,
+    cells: &[Cells],
+    collected: Vec<Column>,
+    keys_name: PlSmallStr,
+    lines: &Lines,
+) -> PolarsResult<DataFrame> {
+    let Lines { windows, slots } = lines;
+    let each = |time: fn(&(i64, i64, usize)) -> i64| {
+        windows.iter().flat_map(|window| std::iter::repeat_n(time(window), window.2)).collect::<Vec<i64>>()
+    };
+    let (starts, ends) = (each(|window| window.0), each(|window| window.1));
+    let keys: Vec<KeyBytes> = slots.iter().map(|slot| groups.key(*slot)).collect();
+    let mut columns: Vec<Column> = vec![
+        Series::new(START.into(), starts).into(),
+        Series::new(END.into(), ends).into(),
+        Series::new(keys_name, keys.iter().map(|key| key.as_ref()).collect::<Vec<&[u8]>>()).into(),
+        Series::new(GROUP.into(), slots.iter().map(|slot| groups.id(*slot)).collect::<Vec<_>>()).into(),
+    ];
+    for (number, cells) in cells.iter().enumerate() {
+        columns.extend(cells.save(groups, slots, &format!("cells {number}")));
+    }
+    columns.extend(collected);
+    DataFrame::new(slots.len(), columns)
 }

@@ -1,21 +1,20 @@
 //! The sink's side of a query's thread: the checkpoint, what a start finds in it, and what a batch leaves in the sink and in it.
 
-use polars::prelude::DataFrame;
+use std::sync::Arc;
 
-use super::whole::Whole;
+use polars::prelude::{DataFrame, SchemaRef};
+
 use super::{Halt, Reached, Run};
 use crate::change::Changes;
-use crate::checkpoint::{Checkpoint, Found, Identity};
-use crate::operator::columns::ROW;
+use crate::checkpoint::{Checkpoint, CheckpointError, Found, Hint, Identity};
 use crate::pipeline::{self, OutputMode};
 use crate::progress::Progress;
 use crate::query::known::Known;
 use crate::query::{Output, Step};
 use crate::result::State;
-use crate::saved::Saved;
 use crate::sink::{Sink, SinkError};
 
-/// The table of a saved state that has the result, where all of it is wanted.
+/// The table of a saved state that has the result, where all of it is kept.
 const RESULT: &str = "result";
 /// The table that has the keys of rows, where the sink is told of those that leave.
 const KEYS: &str = "keys";
@@ -32,8 +31,6 @@ pub(super) struct Out {
     known: Option<Known>,
     /// The newest batch that the sink has by its own account.
     reached: Option<u64>,
-    /// The result in the states, where all of it is wanted.
-    whole: Whole,
 }
 
 impl Run {
@@ -44,14 +41,16 @@ impl Run {
         let identity = Identity::new(&self.plan, mode, known.is_some());
         let (checkpoint, found) = match checkpoint {
             Some(folder) => {
-                let (checkpoint, found) = Checkpoint::open(&folder, &identity, use_newest_good_state)?;
+                let disk = Arc::clone(&self.options.disk);
+                let (checkpoint, found) =
+                    Checkpoint::open(disk, &folder, &identity, &self.sources(), use_newest_good_state)?;
                 self.result.set_status(|status| status.changed.clone_from(&found.changed));
                 (Some(checkpoint), Some(found))
             }
             None => (None, None),
         };
         let reached = self.insist(|| sink.reached())?;
-        Ok(Out { sink, mode, identity, checkpoint, found, known, reached, whole: Whole::default() })
+        Ok(Out { sink, mode, identity, checkpoint, found, known, reached })
     }
 
     /// Has a query go on from what its checkpoint has, unless the sink has more.
@@ -60,40 +59,62 @@ impl Run {
         if out.mode == OutputMode::Append {
             reached.pipeline.append();
         }
+        let (mut damage, mut is_changed) = (None, false);
         if let Some(found) = out.found.take() {
+            damage = found.damage;
             let repeats = found.batches.iter().any(|planned| planned.ran.is_some());
             if found.changed.is_some() && repeats && reached.known.is_some() {
                 return Err(Halt::Failed(CHANGED_TOO_SOON.to_owned()));
             }
+            if found.changed.is_some() && self.table.is_some() {
+                return Err(Halt::Failed(CHANGED_WITH_A_TABLE.to_owned()));
+            }
             if let Some((after, mut saved)) = found.state {
                 reached.batch = after + 1;
                 reached.from = saved.facts.offsets.clone();
-                if let Some(rows) = saved.take(RESULT)? {
-                    out.whole = Whole::restored(&self.refill(rows)?);
-                }
+                self.refill(saved.take(RESULT)?)?;
                 let keys = saved.take(KEYS)?;
                 if let Some(known) = &mut reached.known {
                     known.restore(keys).map_err(Halt::Failed)?;
                 }
                 reached.pipeline.restore(saved)?;
             }
-            if let (Some(_), Some(checkpoint)) = (&found.changed, &out.checkpoint) {
-                checkpoint.take_over(&out.identity)?;
-            }
             reached.again = found.batches.into();
+            is_changed = found.changed.is_some();
         }
-        let known = reached.again.back().map(|planned| planned.batch).or(reached.batch.checked_sub(1));
-        match out.reached.filter(|newest| known.is_none_or(|known| *newest > known)) {
-            Some(newest) => Err(Halt::Failed(unknown_batches(newest, out.checkpoint.is_some()))),
-            None => Ok(()),
+        self.check_sink(out, reached, damage)?;
+        match &out.checkpoint {
+            Some(checkpoint) if is_changed => Ok(checkpoint.take_over(&out.identity, &self.sources())?),
+            _ => Ok(()),
         }
     }
 
-    /// Puts back the result that a state had; gives the rows' identities.
-    fn refill(&self, mut rows: DataFrame) -> Result<Vec<u64>, Halt> {
-        let ids: Vec<u64> = rows.drop_in_place(ROW)?.u64()?.iter().map(Option::unwrap_or_default).collect();
-        self.result.apply(&Changes { ids: ids.clone(), rows, deletes: Vec::new() }, |_| {})?;
-        Ok(ids)
+    /// The columns of what is read.
+    fn sources(&self) -> Vec<SchemaRef> {
+        self.plan.scans().into_iter().map(|scan| scan.schema.clone()).collect()
+    }
+
+    /// Refuses to go on where the sink has batches, or may have, that would be cut otherwise now.
+    fn check_sink(&self, out: &Out, reached: &Reached, damage: Option<CheckpointError>) -> Result<(), Halt> {
+        let known = reached.again.back().map(|planned| planned.batch).or(reached.batch.checked_sub(1));
+        let more = out.reached.filter(|newest| known.is_none_or(|known| *newest > known));
+        if let Some(CheckpointError::Damaged { path, detail, .. }) = damage {
+            let hint = match more {
+                _ if !out.sink.tells_batches() => Hint::SinkDoesNotTell,
+                Some(_) => Hint::SinkHasMore,
+                None => return Ok(()),
+            };
+            return Err(CheckpointError::Damaged { path, detail, hint }.into());
+        }
+        more.map_or(Ok(()), |newest| Err(Halt::Failed(unknown_batches(newest, out.checkpoint.is_some()))))
+    }
+
+    /// Puts back the whole result that a state had, where it is kept.
+    fn refill(&self, rows: Option<DataFrame>) -> Result<(), Halt> {
+        let Some(table) = &self.table else { return Ok(()) };
+        let rows = rows.ok_or_else(|| Halt::Failed(NO_RESULT.to_owned()))?;
+        self.result.apply(&table.restore(rows)?, |_| {})?;
+        Ok(table.fits()?)
     }
 
     /// Takes in what a batch led to, and gives it to the sink, unless that is known to have it.
@@ -107,22 +128,25 @@ impl Run {
     ) -> Result<(), Halt> {
         let pipeline::Output { changes, closed, .. } = output;
         let gone = reached.known.as_mut().map(|known| known.change(&changes, &closed)).transpose()?;
-        if out.mode == OutputMode::Complete && out.checkpoint.is_some() {
-            out.whole.change(&changes.ids);
+        if let Some(table) = &self.table {
+            table.apply(&changes)?;
+            table.fits()?;
         }
         if committed { Ok(()) } else { self.write(out, changes, &gone.unwrap_or_default(), progress) }
     }
 
     fn write(&self, out: &mut Out, changes: Changes, gone: &DataFrame, progress: &mut Progress) -> Result<(), Halt> {
-        let rows: DataFrame = match out.mode {
-            OutputMode::Append | OutputMode::Update => changes.rows,
-            OutputMode::Complete => self.result.frame(),
-        };
-        progress.output_rows = rows.height();
-        if out.reached.is_none_or(|reached| progress.batch > reached) {
-            self.insist(|| out.sink.write_changes(progress.batch, &rows, gone))?;
+        if let (OutputMode::Complete, Some(table)) = (out.mode, &self.table) {
+            progress.output_rows = table.height();
         }
-        Ok(())
+        if out.reached.is_some_and(|reached| progress.batch <= reached) {
+            return Ok(());
+        }
+        let rows = match (out.mode, &self.table) {
+            (OutputMode::Complete, Some(table)) => table.frame(),
+            _ => changes.rows,
+        };
+        self.insist(|| out.sink.write_changes(progress.batch, &rows, gone))
     }
 
     /// Asks a sink until it answers, or says that it never will.
@@ -149,13 +173,18 @@ impl Run {
         }
     }
 
-    /// Writes down that the sink has a batch, and the state where that is due.
+    /// Writes down that the sink has a batch, and hands over the state where that is due.
     pub(super) fn keep(&self, out: &mut Out, reached: &mut Reached, batch: u64, committed: bool) -> Result<(), Halt> {
         self.step(batch, Step::Written)?;
-        let (rows, since) = reached.unsaved;
-        let due = self.clock.now().saturating_sub(since) > self.options.snapshot_every;
-        if out.checkpoint.is_some() && (rows >= self.options.snapshot_rows || due) {
-            self.snapshot(reached, out)?;
+        if let Some(checkpoint) = &mut out.checkpoint {
+            let is_writing = checkpoint.is_writing()?;
+            let (rows, since) = reached.unsaved;
+            let every = self.options.snapshot_rows;
+            let is_due = rows >= every || self.clock.now().saturating_sub(since) > self.options.snapshot_every;
+            // One that is being written is waited for only where a restart would have too much to repeat.
+            if is_due && (!is_writing || rows >= every.saturating_mul(MOST_UNSAVED)) {
+                self.snapshot(reached, out)?;
+            }
         }
         self.step(batch, Step::Saved)?;
         if let Some(checkpoint) = out.checkpoint.as_mut().filter(|_| !committed) {
@@ -167,42 +196,60 @@ impl Run {
     fn snapshot(&self, reached: &mut Reached, out: &mut Out) -> Result<(), Halt> {
         let Some(after) = reached.batch.checked_sub(1) else { return Ok(()) };
         let Some(checkpoint) = &mut out.checkpoint else { return Ok(()) };
-        let all = checkpoint.wants_all();
-        let mut saved: Saved = reached.pipeline.snapshot(all)?;
-        saved.facts.offsets = reached.from.clone();
-        let mut tables = Vec::new();
-        if out.mode == OutputMode::Complete {
-            let (ids, rows) = self.result.identified();
-            tables.push((RESULT, out.whole.save(all, ids, rows)?));
+        let all = checkpoint.wants_all()?;
+        let mut state = reached.pipeline.freeze(all)?;
+        state.facts.offsets = reached.from.clone();
+        if let Some(table) = &self.table {
+            let rows = table.freeze(all)?;
+            state.add(move |saved| {
+                saved.put_table(RESULT, all, rows()?);
+                Ok(())
+            });
         }
         if let Some(known) = &mut reached.known {
-            tables.push((KEYS, known.save(all)?));
+            let keys = known.freeze(all)?;
+            state.add(move |saved| {
+                saved.put_table(KEYS, all, keys()?);
+                Ok(())
+            });
         }
-        for (name, table) in tables {
-            match all {
-                true => drop(saved.frames.insert(name.to_owned(), table)),
-                false => drop(saved.changes.insert(name.to_owned(), vec![table])),
-            }
-        }
-        checkpoint.snapshot(after, &mut saved)?;
+        checkpoint.snapshot(after, state)?;
         reached.unsaved = (0, self.clock.now());
         Ok(())
     }
 
-    /// Writes the state of a query that ends as it should. Where that fails, the next start repeats batches.
-    pub(super) fn save(&self, reached: &mut Option<Reached>, out: Option<&mut Out>) {
-        if let (Some(reached), Some(out)) = (reached, out)
-            && reached.unsaved.0 > 0
-            && !reached.within
-        {
-            let _ = self.snapshot(reached, out);
+    /// Hears whether a state that is written beside could be.
+    pub(super) fn hear(&self, out: &mut Out) -> Result<(), Halt> {
+        match &mut out.checkpoint {
+            Some(checkpoint) => Ok(checkpoint.is_writing().map(drop)?),
+            None => Ok(()),
         }
     }
+
+    /// Writes the state of a query that ends as it should, and waits until it is on the disk.
+    pub(super) fn save(&self, reached: &mut Option<Reached>, out: Option<&mut Out>) -> Result<(), Halt> {
+        let (Some(reached), Some(out)) = (reached, out) else { return Ok(()) };
+        if reached.unsaved.0 > 0 && !reached.within {
+            self.snapshot(reached, out)?;
+        }
+        out.checkpoint.as_mut().map_or(Ok(()), |checkpoint| Ok(checkpoint.settle()?))
+    }
 }
+
+/// So many times the rows after which a state is due may come before one that is being written is waited for.
+const MOST_UNSAVED: usize = 4;
 
 /// Why a query does not start that was changed: which rows its sink has was made by what it was.
 const CHANGED_TOO_SOON: &str = "the query was changed, and did not end as it should before: the sink may have rows of batches \
     that are in no state yet, and would never be told when they leave. Start the query once as it was, and stop it; then change it";
+
+/// Why a query does not start that was changed and keeps its result.
+const CHANGED_WITH_A_TABLE: &str = "the query was changed, and the rows of its result that the checkpoint has are those of what \
+    it was. Choose another checkpoint, or go on with the query as it was";
+
+/// Why a query does not start that keeps its result, over a checkpoint of one that did not.
+const NO_RESULT: &str = "the checkpoint has no rows of the result, for the query that wrote it kept none, and what this one \
+    keeps would begin in the middle. Choose another checkpoint";
 
 /// Why a query does not start that knows less than its sink: it would number other rows like those that are there.
 fn unknown_batches(reached: u64, has_checkpoint: bool) -> String {
