@@ -15,6 +15,9 @@ KEYS = (10_000, 1_000_000, 10_000_000)
 # Threads of the hand-written loop and of Polars, and the cores that a side may use (None: all). A loop of one thread is no
 # limit where there are two cores, for a query fetches on a thread of its own: only with one core for all do both have the same.
 CASES = ((1, 1), (1, None), (2, None))
+# What a query with two cores does at least, as a multiple of what it does with one: it fetches, decodes and aggregates on threads of
+# their own.
+SECOND_CORE = 1.6
 # What decoding may come to at least, as a part of what the hand-written loop does.
 DECODING = 0.8
 # What a case may take for each row, and at least.
@@ -28,12 +31,26 @@ def main():
     with broker(rows) as (bootstrap, which):
         fill(bootstrap, which, rows)
         for key in ("category", "account"):
+            reached = {}
             for threads, cores in CASES:
                 variables = {**os.environ, "POLARS_MAX_THREADS": str(threads)}
                 command = [program, "rows", bootstrap, TOPIC, key, threads]
-                run(command, SECONDS + rows * SECONDS_A_ROW, env=variables, preexec_fn=pinned(cores))
+                line = measured(command, SECONDS + rows * SECONDS_A_ROW, env=variables, preexec_fn=pinned(cores))
+                reached[line["cores"]] = line["corriente_rows_per_second"]
+            if 1 in reached and 2 in reached:
+                ratio = round(reached[2] / reached[1], 3)
+                facts = {"case": f"the second core, by {key}", "ratio": ratio, "wanted_ratio": SECOND_CORE}
+                print(json.dumps(facts), flush=True)
     decoding(decode)
     run([program, "keys", *KEYS], SECONDS)
+
+
+def measured(command, within, **variables):
+    """The line that a program prints, which is the bench's too."""
+    words = [str(word) for word in command]
+    answer = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True, timeout=within, **variables)
+    print(answer.stdout, end="", flush=True)
+    return json.loads(answer.stdout.splitlines()[-1])
 
 
 def pinned(cores):

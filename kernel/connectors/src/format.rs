@@ -31,6 +31,11 @@ pub trait Format: Send {
     fn each_new_field(&self, take: &mut dyn FnMut(&str)) {
         let _ = take;
     }
+
+    /// One more that decodes the same, for another thread; without one, one thread decodes all partitions.
+    fn another(&self) -> Option<Box<dyn Format>> {
+        None
+    }
 }
 
 /// Why a record cannot be decoded, in the words that its dead letter carries. Places count bytes from 0.

@@ -3,6 +3,7 @@
 //! nothing outside knows librdkafka.
 
 mod client;
+mod decode;
 mod describe;
 mod error;
 mod fetch;

@@ -56,7 +56,10 @@ impl Source for Rows {
             retry: false,
         };
         let rows = rows(self.groups, at(from)..at(to)).map_err(failed)?;
-        Ok(SourceBatch { parts: vec![PartitionRows { partition: 0.into(), rows, newest_ms: None }], ..SourceBatch::default() })
+        Ok(SourceBatch {
+            parts: vec![PartitionRows { partition: 0.into(), rows, newest_ms: None }],
+            ..SourceBatch::default()
+        })
     }
 }
 

@@ -2,6 +2,7 @@
 //! state and a batch; it reads no source, writes no sink and tells no time.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use plan::{Plan, Step};
@@ -10,7 +11,7 @@ use polars::prelude::*;
 use crate::calendar::in_calendar;
 use crate::change::{Changes, Delta};
 use crate::clock::Clock;
-use crate::operator::columns::{self, POSITION};
+use crate::operator::columns::{self, PART, POSITION, integers};
 use crate::operator::stateless::{self, RowWise};
 use crate::operator::watermark::WatermarkTracker;
 use crate::operator::{Before, Executed, Operator, operator};
@@ -46,7 +47,7 @@ pub enum OutputMode {
 pub struct Pipeline {
     /// The columns that are used, where the source gives more.
     wanted: Option<Vec<PlSmallStr>>,
-    /// Row-wise steps up to the watermark, run partition by partition.
+    /// Row-wise steps up to the watermark, which tells partitions apart.
     front: RowWise,
     /// The column that a watermark is on, also of a batch.
     time: Option<PlSmallStr>,
@@ -357,6 +358,9 @@ impl Pipeline {
     /// Has the last aggregation give only rows that are final.
     pub fn append(&mut self) {
         self.finals = self.stages.iter().rposition(|stage| stage.operator.aggregates());
+        if let Some(number) = self.finals {
+            self.stages[number].operator.only_final();
+        }
     }
 
     /// The watermark in its column's unit.
@@ -379,31 +383,62 @@ impl Pipeline {
 
     /// The rows that enter the stages.
     fn rows(&mut self, parts: Vec<PartitionRows>) -> PolarsResult<DataFrame> {
+        // A person's function may give other rows than it was given, and of those nothing tells the partition.
+        if !self.front.calls() || parts.len() < 2 {
+            return self.rows_of(parts);
+        }
         let mut all: Option<DataFrame> = None;
         for part in parts {
-            let mut rows = match &self.wanted {
-                Some(wanted) => part.rows.select(wanted.iter().cloned())?,
-                None => part.rows,
-            };
-            if let Some(positions) = &mut self.positions {
-                let position = Position::of(positions, &part.partition);
-                rows.with_column(position.column(rows.height()))?;
-            }
-            let mut rows = self.front.run(rows)?;
-            if let Some(time) = &self.time {
-                let (held, beyond) = in_calendar(rows, time)?;
-                rows = held;
-                self.beyond += beyond as u64;
-            }
-            if let Some(watermark) = &mut self.watermark {
-                self.ahead += watermark.observe(&part.partition, &rows, self.moment_ms)?;
-            }
+            let rows = self.rows_of(vec![part])?;
             match &mut all {
                 Some(all) => drop(all.vstack_mut(&rows)?),
                 None => all = Some(rows),
             }
         }
         Ok(all.unwrap_or_else(|| self.none.clone()))
+    }
+
+    /// The rows of some partitions, which go through the front together: what a step costs, it costs once.
+    fn rows_of(&mut self, parts: Vec<PartitionRows>) -> PolarsResult<DataFrame> {
+        let parted: Vec<(TopicPartition, usize)> =
+            parts.iter().map(|part| (part.partition.clone(), part.rows.height())).collect();
+        let Some(mut rows) = together(parts)? else { return Ok(self.none.clone()) };
+        if let Some(wanted) = &self.wanted {
+            rows = rows.select(wanted.iter().cloned())?;
+        }
+        if let Some(positions) = &mut self.positions {
+            let mut all = Vec::with_capacity(rows.height());
+            for (partition, height) in &parted {
+                all.extend(Position::of(positions, partition).next(*height));
+            }
+            rows.with_column(Series::new(POSITION.into(), all).into())?;
+        }
+        // Where rows come or go, each says which partition it is of.
+        let marked = self.watermark.is_some() && !self.front.is_empty() && parted.len() > 1;
+        if marked {
+            let parts = parted.iter().zip(0u32..).flat_map(|((_, height), part)| std::iter::repeat_n(part, *height));
+            rows.with_column(Series::new(PART.into(), parts.collect::<Vec<_>>()).into())?;
+        }
+        let mut rows = self.front.run(rows)?;
+        if let Some(time) = &self.time {
+            let (held, beyond) = in_calendar(rows, time)?;
+            rows = held;
+            self.beyond += beyond as u64;
+        }
+        if let Some(watermark) = &mut self.watermark {
+            let heights = match parted.len() {
+                _ if marked => heights(rows.drop_in_place(PART)?.u32()?, parted.len()),
+                1 => vec![rows.height()],
+                _ => parted.iter().map(|(_, height)| *height).collect(),
+            };
+            // The steps keep the rows in order.
+            let (times, mut first) = (integers(&rows, watermark.column())?, 0);
+            for ((partition, _), height) in parted.iter().zip(heights) {
+                self.ahead += watermark.observe(partition, &times.slice(first as i64, height), self.moment_ms);
+                first += height;
+            }
+        }
+        Ok(rows)
     }
 
     fn appended(&mut self, mut rows: DataFrame) -> Changes {
@@ -462,10 +497,10 @@ impl Position {
     }
 
     /// The positions of the partition's next rows.
-    fn column(&mut self, rows: usize) -> Column {
+    fn next(&mut self, rows: usize) -> Range<i64> {
         let base = (self.ordinal << 40) + self.rows;
         self.rows += rows as i64;
-        Series::new(POSITION.into(), (base..base + rows as i64).collect::<Vec<i64>>()).into()
+        base..base + rows as i64
     }
 }
 
@@ -479,4 +514,33 @@ impl From<Position> for [i64; 2] {
     fn from(position: Position) -> [i64; 2] {
         [position.ordinal, position.rows]
     }
+}
+
+/// The rows of all parts below one another, if there are any parts.
+fn together(parts: Vec<PartitionRows>) -> PolarsResult<Option<DataFrame>> {
+    let count = parts.len();
+    let mut parts = parts.into_iter().map(|part| part.rows);
+    let Some(mut all) = parts.next() else { return Ok(None) };
+    for rows in parts {
+        match all.width() {
+            // Frames without columns cannot be stacked, but their rows can be counted.
+            0 => all = DataFrame::empty_with_height(all.height() + rows.height()),
+            _ => drop(all.vstack_mut_owned(rows)?),
+        }
+    }
+    // Every piece costs each step on it, which is more than a copy where the pieces are small.
+    if count > 1 && all.height() < count * SMALL {
+        all.rechunk_mut();
+    }
+    Ok(Some(all))
+}
+
+/// Pieces of fewer rows, on the average, are put into one.
+const SMALL: usize = 1024;
+
+/// How many rows there are of each of so many parts.
+fn heights(parts: &UInt32Chunked, count: usize) -> Vec<usize> {
+    let mut heights = vec![0; count];
+    parts.iter().flatten().for_each(|part| heights[part as usize] += 1);
+    heights
 }

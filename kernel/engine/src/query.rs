@@ -98,7 +98,7 @@ impl Default for Options {
     fn default() -> Options {
         Options {
             max_rows: 100_000,
-            interval: Duration::from_millis(10),
+            interval: Duration::from_millis(1),
             trigger: Trigger::default(),
             rest_after: Duration::from_secs(60),
             retry_after: Duration::from_secs(1),

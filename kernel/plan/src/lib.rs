@@ -36,7 +36,7 @@ pub use row_wise::{explode, unnest};
 pub use rows::{FromValue, IntoValue, IntoValues, Row, RowFunction};
 pub use scan::{Format, Scan};
 pub use sql::{SqlTable, sql};
-pub use stateful::{Moment, StateFunction, States};
+pub use stateful::{Moment, StateFunction, States, WrittenState};
 pub use times::{Times, Watermark};
 pub use window::{Cut, Hops, Window, hopping, parse_duration, session, tumbling};
 pub use words::Words;

@@ -24,6 +24,8 @@ pub struct Lookup {
     how: How,
     /// Whether a key may be in the frame once only.
     unique: bool,
+    /// How often the frame was read anew.
+    version: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -121,7 +123,7 @@ impl Lookup {
             check_row_wise(operation, right.schema(), &[col(&on.right_on)])?;
         }
         let (left_on, right_on) = (on.0.to_vec(), on.1.to_vec());
-        let mut lookup = Lookup { right: DataFrame::empty(), refreshed, left_on, right_on, how, unique };
+        let mut lookup = Lookup { right: DataFrame::empty(), refreshed, left_on, right_on, how, unique, version: 0 };
         let polars = |error: PolarsError| PlanError::Polars { operation, detail: error.to_string() };
         if !lookup.is_told_apart(&right).map_err(polars)? {
             return Err(PlanError::Refused {
@@ -136,7 +138,12 @@ impl Lookup {
 
     /// The join on Polars' own frame; rows stay in the order they came in.
     pub fn join(&self, rows: LazyFrame) -> LazyFrame {
-        let right = self.right.clone().lazy();
+        self.join_with(rows, self.right.clone())
+    }
+
+    /// The join with a part of the frame: some of its rows, in its order, among which are all that these rows can meet.
+    pub fn join_with(&self, rows: LazyFrame, right: DataFrame) -> LazyFrame {
+        let right = right.lazy();
         match &self.how {
             How::Equal(how) => {
                 let mut options = JoinArgs::new(how.clone());
@@ -148,6 +155,30 @@ impl Lookup {
                 on.join(sorted, right, how).sort([PLACE], SortMultipleOptions::default()).drop(cols([PLACE]))
             }
         }
+    }
+
+    /// The frame that is looked into, as the join wants it.
+    #[must_use]
+    pub fn frame(&self) -> &DataFrame {
+        &self.right
+    }
+
+    /// How often the frame was read anew.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// What must be equal: of a row, and of the frame's.
+    #[must_use]
+    pub fn keys(&self) -> [&[Expr]; 2] {
+        [&self.left_on, &self.right_on]
+    }
+
+    /// Whether rows without a key may meet each other.
+    #[must_use]
+    pub fn nulls_meet(&self) -> bool {
+        matches!(self.how, How::Nearest(..))
     }
 
     /// What of a row it is looked up by.
@@ -175,13 +206,8 @@ impl Lookup {
         let right = self.with_same_columns(refreshed.read()?)?;
         polars_ensure!(self.is_told_apart(&right)?, Duplicate: "the frame has several rows for one key now");
         self.right = self.prepared(right)?;
+        self.version += 1;
         Ok(())
-    }
-
-    /// The frame.
-    #[must_use]
-    pub fn frame(&self) -> &DataFrame {
-        &self.right
     }
 
     /// What must be equal in the stream and in the frame.

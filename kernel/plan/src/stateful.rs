@@ -62,6 +62,9 @@ impl Moment {
     }
 }
 
+/// A key as the engine encodes it, and its state as CBOR.
+pub type WrittenState = (Box<[u8]>, Vec<u8>);
+
 /// The states of all keys.
 ///
 /// Contract: `call` gives rows of one schema, whatever it is called with; `restore` takes what `save` gave for a key.
@@ -76,7 +79,7 @@ pub trait States: Send {
     ///
     /// # Errors
     /// A state that says of itself that it cannot be written.
-    fn save(&self) -> PolarsResult<Vec<(Box<[u8]>, Vec<u8>)>>;
+    fn save(&self) -> PolarsResult<Vec<WrittenState>>;
 
     /// The state of a key, if it has one, as CBOR.
     ///
@@ -145,7 +148,7 @@ where
         called.map_err(|failure| failed(&failure, &kept.head(Some(1))))
     }
 
-    fn save(&self) -> PolarsResult<Vec<(Box<[u8]>, Vec<u8>)>> {
+    fn save(&self) -> PolarsResult<Vec<WrittenState>> {
         self.states.iter().map(|(key, state)| Ok((key.clone(), written(state)?))).collect()
     }
 

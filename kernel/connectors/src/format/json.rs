@@ -30,6 +30,7 @@ pub(crate) use text::unescape;
 ///
 /// A field that is missing or `null` is null; fields that no column wants are checked to be JSON and passed over. If a
 /// key comes twice, the last one counts. A field of the wrong type makes the whole record a dead letter.
+#[derive(Clone)]
 pub struct Json {
     schema: SchemaRef,
     kinds: Vec<Kind>,
@@ -65,6 +66,10 @@ impl Json {
 impl Format for Json {
     fn schema(&self) -> &SchemaRef {
         &self.schema
+    }
+
+    fn another(&self) -> Option<Box<dyn Format>> {
+        Some(Box::new(self.clone()))
     }
 
     fn decode(&mut self, record: &[u8], rows: &mut Rows) -> Result<(), Malformed> {

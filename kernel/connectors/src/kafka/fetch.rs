@@ -1,8 +1,9 @@
-//! The fetching thread, one a consumer: takes records from librdkafka many at a time and decodes them into segments,
+//! The fetching thread, one a consumer: takes records from librdkafka many at a time and has them decoded into segments,
 //! partition by partition. It does what its commands say and stops fetching while more lies unread than it may hold.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError};
 use std::time::{Duration, Instant};
 
@@ -13,10 +14,11 @@ use rdkafka::error::RDKafkaErrorCode as Code;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::client::{Ask, Consumer, description, offsets, reach, watermarks};
+use super::decode::{Decoders, Job, Unread};
 use super::error::{from_code, from_kafka};
 use super::held::{NO_TIME, Segment};
 use super::loss::Loss;
-use super::native::{Batches, Delivery};
+use super::native::{Batches, Delivery, Message};
 use super::notices::Notices;
 use super::options::{KafkaOptions, OnDataLoss};
 use crate::format::filter::Verdict;
@@ -26,8 +28,6 @@ use crate::format::{Format, Malformed, Rows};
 pub(super) const AT_ONCE: usize = 4_096;
 /// How long to wait for a first record before looking at the commands again.
 const WAIT: Duration = Duration::from_millis(50);
-/// How long to gather more once there is one: a segment has a price, and a millisecond nobody sees.
-const GATHER: Duration = Duration::from_millis(1);
 /// A segment of so many rows or bytes is handed on, although more is there at once.
 const SEGMENT_ROWS: usize = 16_384;
 const SEGMENT_BYTES: usize = 4 << 20;
@@ -81,21 +81,32 @@ pub(super) struct Fetcher {
     options: KafkaOptions,
     consumer: Arc<Consumer>,
     batches: Batches,
-    format: Box<dyn Format>,
-    notices: Arc<Notices>,
+    decoders: Decoders,
     filter: Option<RowFilter>,
-    partitions: BTreeMap<i32, Growing>,
+    partitions: BTreeMap<i32, Fetching>,
     generation: u64,
     topic_id: Option<TopicId>,
     oldest: Offsets<i32>,
     /// Bytes sent and not yet freed.
-    unread: usize,
+    unread: Unread,
     heard: Instant,
     events: Sender<Event>,
 }
 
+/// How far a partition was fetched.
+struct Fetching {
+    /// The next offset to come.
+    next: i64,
+    until: Option<i64>,
+    /// Records that are to be decoded.
+    taken: Vec<Message>,
+    /// Everything before this offset was given to be decoded, and everything before that one was to be handed on.
+    decoded: i64,
+    handed_on: i64,
+}
+
 /// A segment in the making.
-struct Growing {
+pub(super) struct Growing {
     /// Where the last one that was sent ended.
     from: i64,
     /// The next offset to come.
@@ -110,7 +121,7 @@ struct Growing {
 }
 
 /// The reader is gone.
-struct Gone;
+pub(super) struct Gone;
 
 impl Fetcher {
     pub(super) fn new(
@@ -122,18 +133,18 @@ impl Fetcher {
         events: Sender<Event>,
     ) -> Fetcher {
         let (partitions, heard) = (BTreeMap::new(), Instant::now());
+        let decoders = Decoders::new(options.clone(), format, notices, events.clone());
         Fetcher {
             options,
             consumer,
             batches,
-            format,
-            notices,
+            decoders,
             filter: None,
             partitions,
             generation: 0,
             topic_id: None,
             oldest: Offsets::default(),
-            unread: 0,
+            unread: Unread::default(),
             heard,
             events,
         }
@@ -147,11 +158,15 @@ impl Fetcher {
     /// Does what was commanded; waits for a command while there is nothing to fetch, or too much unread.
     fn obey(&mut self, commands: &Receiver<Command>) -> Result<(), Gone> {
         loop {
-            let idle = self.partitions.values().all(Growing::is_done) || self.unread >= HELD_BYTES;
+            let unread = self.unread.load(Ordering::Relaxed);
+            let idle = self.partitions.values().all(Fetching::is_done) || unread >= HELD_BYTES;
             let command =
                 if idle { commands.recv().map_err(|_| TryRecvError::Disconnected) } else { commands.try_recv() };
             match command {
-                Ok(Command::Freed(bytes)) => self.unread = self.unread.saturating_sub(bytes),
+                Ok(Command::Freed(bytes)) => {
+                    let less = |unread: usize| Some(unread.saturating_sub(bytes));
+                    let _ = self.unread.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+                }
                 Ok(Command::Filter(filter)) => self.filter = Some(filter),
                 Ok(Command::Fetch(range)) => self.begin(range)?,
                 Err(TryRecvError::Empty) => return Ok(()),
@@ -162,16 +177,19 @@ impl Fetcher {
 
     fn begin(&mut self, range: Range) -> Result<(), Gone> {
         let Range { generation, topic_id, from, until, oldest } = range;
-        (self.generation, self.topic_id, self.oldest, self.unread) = (generation, topic_id, oldest, 0);
-        let schema = self.format.schema().clone();
+        (self.generation, self.topic_id, self.oldest) = (generation, topic_id, oldest);
+        self.unread = Unread::default();
+        let until = |partition: &i32| until.as_ref().and_then(|until| until.0.get(partition)).copied();
+        let fetching = |(partition, from): (&i32, &i64)| (*partition, Fetching::new(*from, until(partition)));
+        self.partitions = from.0.iter().map(fetching).collect();
+        let schema = self.decoders.format().schema().clone();
         let growing = |(partition, from): (&i32, &i64)| {
-            let until = until.as_ref().and_then(|until| until.0.get(partition)).copied();
             let rows = Rows::new(schema.clone())?;
             let rows = self.filter.iter().fold(rows, |rows, filter| rows.with_filter(filter));
-            Ok((*partition, Growing::new(*from, until, rows)))
+            Ok((*partition, Growing::new(*from, until(partition), rows)))
         };
         match from.0.iter().map(growing).collect::<PolarsResult<_>>() {
-            Ok(partitions) => self.partitions = partitions,
+            Ok(growing) => self.decoders.begin(generation, topic_id, growing, &self.unread)?,
             Err(error) => return self.fail(None, undecodable(&self.options, &error)),
         }
         self.assign()
@@ -181,10 +199,10 @@ impl Fetcher {
     fn assign(&mut self) -> Result<(), Gone> {
         self.heard = Instant::now();
         let mut list = TopicPartitionList::new();
-        let mut unfinished = self.partitions.iter().filter(|(_, growing)| !growing.is_done());
+        let mut unfinished = self.partitions.iter().filter(|(_, fetching)| !fetching.is_done());
         let assigned = unfinished
-            .try_for_each(|(partition, growing)| {
-                list.add_partition_offset(&self.options.topic, *partition, Offset::Offset(growing.next))
+            .try_for_each(|(partition, fetching)| {
+                list.add_partition_offset(&self.options.topic, *partition, Offset::Offset(fetching.next))
             })
             .and_then(|()| self.consumer.assign(&list));
         match assigned {
@@ -198,25 +216,25 @@ impl Fetcher {
 
     /// Takes what librdkafka has, and hands on what is ready.
     fn fetch(&mut self) -> Result<(), Gone> {
-        let Fetcher { batches, partitions, format, notices, options, topic_id, .. } = self;
+        let Fetcher { batches, partitions, .. } = self;
         let mut trouble = Vec::new();
-        let mut take = |delivery: Delivery<'_>| match delivery {
-            Delivery::Record { partition, offset, timestamp_ms, value } => {
-                if let Some(growing) = partitions.get_mut(&partition) {
-                    let place = || place(options, *topic_id, partition);
-                    growing.add(format.as_mut(), notices, place, (partition, offset), timestamp_ms, value);
+        let mut take = |delivery: Delivery| match delivery {
+            Delivery::Record(record) => {
+                if let Some(fetching) = partitions.get_mut(&record.partition()) {
+                    fetching.take(record);
                 }
             }
             Delivery::End { partition, offset } => {
-                if let Some(growing) = partitions.get_mut(&partition) {
-                    growing.advance(offset);
+                if let Some(fetching) = partitions.get_mut(&partition) {
+                    fetching.advance(offset);
                 }
             }
             Delivery::Error { partition, code, text } => trouble.push((partition, code, text)),
         };
         let mut count = batches.next(1, WAIT, &mut take);
         if count > 0 {
-            count += batches.next(AT_ONCE - 1, GATHER, &mut take);
+            // What is there already: more comes while this is decoded, so that the more there is the more is taken in one go.
+            count += batches.next(AT_ONCE - 1, Duration::ZERO, &mut take);
             self.heard = Instant::now();
             self.consumer.context().words.forget();
         }
@@ -236,26 +254,13 @@ impl Fetcher {
         Ok(())
     }
 
-    /// Sends the segments that are large enough, or all of them.
+    /// Gives what was taken to be decoded; the segments that are large enough are handed on, or all of them.
     fn hand_on(&mut self, all: bool) -> Result<(), Gone> {
-        for (partition, growing) in &mut self.partitions {
-            let large = growing.offsets.len() >= SEGMENT_ROWS || growing.bytes >= SEGMENT_BYTES;
+        for (partition, fetching) in &mut self.partitions {
             // One that is done gets no more, so it would wait for ever.
-            if growing.next == growing.from || !(all || large || growing.is_done()) {
-                continue;
+            if let Some(job) = fetching.job(*partition, all || fetching.is_done()) {
+                self.decoders.decode(job)?;
             }
-            let event = match growing.take(*partition) {
-                Ok(segment) => {
-                    self.unread += segment.weight;
-                    Event::Segment { generation: self.generation, segment }
-                }
-                Err(error) => Event::Failed {
-                    generation: self.generation,
-                    partition: Some(*partition),
-                    error: undecodable(&self.options, &error),
-                },
-            };
-            self.events.send(event).map_err(|_| Gone)?;
         }
         Ok(())
     }
@@ -270,8 +275,8 @@ impl Fetcher {
             Ok(known) => known,
             Err(error) => return self.fail(Some(partition), error),
         };
-        let Some(growing) = self.partitions.get_mut(&partition) else { return Ok(()) };
-        let at = growing.next;
+        let Some(fetching) = self.partitions.get_mut(&partition) else { return Ok(()) };
+        let at = fetching.next;
         let is_start = self.oldest.0.get(&partition) == Some(&at);
         let is_other = self.topic_id.zip(id).is_some_and(|(known, id)| known != id);
         // A position that was refused, and is there now, is one of another log.
@@ -281,15 +286,18 @@ impl Fetcher {
         if !goes_on {
             return self.fail(Some(partition), loss.error(&self.options, partition));
         }
-        growing.dead.push(DeadLetter {
+        let lost = DeadLetter {
             partition: place(&self.options, self.topic_id, partition),
             offset: at,
             reason: loss.in_words(),
             field: None,
             excerpt: String::new(),
-        });
+        };
         let to_latest = self.options.on_data_loss == OnDataLoss::Latest && !is_start;
-        growing.advance(if to_latest { high } else { low });
+        fetching.advance(if to_latest { high } else { low });
+        if let Some(job) = fetching.job(partition, false) {
+            self.decoders.decode(Job { lost: Some(lost), ..job })?;
+        }
         self.assign()
     }
 
@@ -313,14 +321,15 @@ impl Fetcher {
     }
 
     fn fail(&self, partition: Option<i32>, error: SourceError) -> Result<(), Gone> {
+        // What was fetched before it is read before it.
+        self.decoders.settle()?;
         self.events.send(Event::Failed { generation: self.generation, partition, error }).map_err(|_| Gone)
     }
 }
 
-impl Growing {
-    fn new(from: i64, until: Option<i64>, rows: Rows) -> Growing {
-        let (offsets, times, left_out, dead) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Growing { from, next: from, until, rows, offsets, times, left_out, dead, bytes: 0 }
+impl Fetching {
+    fn new(from: i64, until: Option<i64>) -> Fetching {
+        Fetching { next: from, until, taken: Vec::new(), decoded: from, handed_on: from }
     }
 
     fn is_done(&self) -> bool {
@@ -333,8 +342,52 @@ impl Growing {
     }
 
     #[inline]
+    fn take(&mut self, record: Message) {
+        let offset = record.offset();
+        // What librdkafka had fetched before it was told to begin elsewhere, and what lies behind the end.
+        if offset < self.next || self.until.is_some_and(|until| offset >= until) {
+            return self.advance(offset);
+        }
+        self.next = offset + 1;
+        self.taken.push(record);
+    }
+
+    /// What is to be decoded now, or handed on if it is to be `all`.
+    fn job(&mut self, partition: i32, all: bool) -> Option<Job> {
+        if self.decoded == self.next && !(all && self.handed_on < self.next) {
+            return None;
+        }
+        self.decoded = self.next;
+        self.handed_on = if all { self.next } else { self.handed_on };
+        let next = Vec::with_capacity(self.taken.len());
+        Some(Job { partition, records: std::mem::replace(&mut self.taken, next), lost: None, to: self.next, all })
+    }
+}
+
+impl Growing {
+    fn new(from: i64, until: Option<i64>, rows: Rows) -> Growing {
+        let (offsets, times, left_out, dead) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Growing { from, next: from, until, rows, offsets, times, left_out, dead, bytes: 0 }
+    }
+
+    /// Whether it is to be handed on: all that there is, or what is large enough.
+    pub(super) fn is_ready(&self, all: bool) -> bool {
+        self.next > self.from && (all || self.offsets.len() >= SEGMENT_ROWS || self.bytes >= SEGMENT_BYTES)
+    }
+
+    /// Everything before `offset` was seen.
+    pub(super) fn advance(&mut self, offset: i64) {
+        self.next = self.next.max(self.until.map_or(offset, |until| until.min(offset)));
+    }
+
+    /// Notes that records are gone.
+    pub(super) fn lose(&mut self, lost: DeadLetter) {
+        self.dead.push(lost);
+    }
+
+    #[inline]
     #[allow(clippy::too_many_arguments, reason = "the hot path: a record's parts, not put together")]
-    fn add(
+    pub(super) fn add(
         &mut self,
         format: &mut dyn Format,
         notices: &Notices,
@@ -380,7 +433,7 @@ impl Growing {
     }
 
     /// What has grown, as a segment; the next one begins where it ends.
-    fn take(&mut self, partition: i32) -> PolarsResult<Segment> {
+    pub(super) fn take(&mut self, partition: i32) -> PolarsResult<Segment> {
         let capacity = self.offsets.len();
         Ok(Segment {
             partition,

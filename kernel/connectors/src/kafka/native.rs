@@ -15,15 +15,9 @@ use rdkafka::error::RDKafkaErrorCode as Code;
 use super::client::Consumer;
 
 /// What comes out of a consumer.
-pub(super) enum Delivery<'a> {
+pub(super) enum Delivery {
     /// A record.
-    Record {
-        partition: i32,
-        offset: i64,
-        /// Kafka's timestamp, if the record has one.
-        timestamp_ms: Option<i64>,
-        value: Option<&'a [u8]>,
-    },
+    Record(Message),
     /// The end of a partition was reached: the next record there will have this offset.
     End { partition: i32, offset: i64 },
     /// A partition cannot be read on.
@@ -56,7 +50,7 @@ impl Batches {
     }
 
     /// Hands what is there to `take`, waiting up to `wait` for `at_most` of it; says how many there were.
-    pub(super) fn next(&mut self, at_most: usize, wait: Duration, mut take: impl FnMut(Delivery<'_>)) -> usize {
+    pub(super) fn next(&mut self, at_most: usize, wait: Duration, mut take: impl FnMut(Delivery)) -> usize {
         let wait = c_int::try_from(wait.as_millis()).unwrap_or(c_int::MAX);
         let slots = &mut self.slots[..];
         let room = at_most.min(slots.len());
@@ -68,8 +62,7 @@ impl Batches {
         SAID.with_borrow_mut(|said| said.drain(..).for_each(|said| words.keep(&said)));
         for slot in &mut slots[..count] {
             if let Some(message) = NonNull::new(std::mem::replace(slot, ptr::null_mut())) {
-                let message = Message(message);
-                take(message.delivery());
+                take(Message(message).delivery());
             }
         }
         count
@@ -99,22 +92,19 @@ impl Drop for Batches {
     }
 }
 
-/// A message of librdkafka, given back when dropped.
-struct Message(NonNull<native::rd_kafka_message_t>);
+/// A message of librdkafka, given back when dropped. It must not outlive the consumer that it came from.
+pub(super) struct Message(NonNull<native::rd_kafka_message_t>);
+
+// SAFETY: a message belongs to who was given it, and librdkafka lets any thread read it and give it back.
+unsafe impl Send for Message {}
 
 impl Message {
-    fn delivery(&self) -> Delivery<'_> {
+    fn delivery(self) -> Delivery {
         // SAFETY: the message is ours until it is dropped, and librdkafka does not write to it.
         let message = unsafe { self.0.as_ref() };
         let (partition, offset) = (message.partition, message.offset);
         match message.err {
-            native::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => {
-                let value = (!message.payload.is_null()).then(|| {
-                    // SAFETY: `payload` points to `len` bytes that live as long as the message.
-                    unsafe { std::slice::from_raw_parts(message.payload.cast::<u8>(), message.len) }
-                });
-                Delivery::Record { partition, offset, timestamp_ms: self.timestamp_ms(), value }
-            }
+            native::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => Delivery::Record(self),
             native::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__PARTITION_EOF => Delivery::End { partition, offset },
             code => {
                 // SAFETY: the text, if any, is a C string that lives as long as the message.
@@ -127,7 +117,30 @@ impl Message {
         }
     }
 
-    fn timestamp_ms(&self) -> Option<i64> {
+    #[inline]
+    pub(super) fn partition(&self) -> i32 {
+        // SAFETY: as in `delivery`.
+        unsafe { self.0.as_ref() }.partition
+    }
+
+    #[inline]
+    pub(super) fn offset(&self) -> i64 {
+        // SAFETY: as in `delivery`.
+        unsafe { self.0.as_ref() }.offset
+    }
+
+    #[inline]
+    pub(super) fn value(&self) -> Option<&[u8]> {
+        // SAFETY: as in `delivery`.
+        let message = unsafe { self.0.as_ref() };
+        (!message.payload.is_null()).then(|| {
+            // SAFETY: `payload` points to `len` bytes that live as long as the message.
+            unsafe { std::slice::from_raw_parts(message.payload.cast::<u8>(), message.len) }
+        })
+    }
+
+    /// Kafka's timestamp, if the record has one.
+    pub(super) fn timestamp_ms(&self) -> Option<i64> {
         // SAFETY: the message is alive; the kind of timestamp is not asked for, which the null pointer says.
         let at = unsafe { native::rd_kafka_message_timestamp(self.0.as_ptr(), ptr::null_mut()) };
         (at >= 0).then_some(at)

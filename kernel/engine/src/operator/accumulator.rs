@@ -9,6 +9,7 @@ use super::merged::groups::Groups;
 use super::merged::words::{Flag, Layout, Packed};
 use super::sum::{CompensatedSum, WideSum};
 
+mod combined;
 mod saved;
 
 /// One accumulator's values for all groups.

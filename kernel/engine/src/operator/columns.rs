@@ -13,6 +13,8 @@ pub(crate) const END: &str = "__corriente_end";
 pub(crate) const POSITION: &str = "__corriente_position";
 /// The place of a row in its batch.
 pub(crate) const ROW: &str = "__corriente_row";
+/// Which of a batch's parts a row came in.
+pub(crate) const PART: &str = "__corriente_part";
 /// Rows.
 pub(crate) const COUNT: &str = "__corriente_count";
 /// The number of a group among those that are aggregated together.

@@ -12,6 +12,7 @@ use super::accumulator::Cells;
 use super::collected::Collections;
 use super::columns::{COUNT, POSITION, START, decoded, encoded, integers, keys_of, named_keys};
 use super::kept::check_values;
+use super::panes::PaneGrid;
 use super::windows::{HasEnd, Windows, next_end, take_ended};
 use super::{Executed, Frozen, GROUPS, Kept, Operator, Tables, Touched, never_changing};
 use crate::alone::Alone;
@@ -20,13 +21,16 @@ use crate::physical::Accumulator;
 use groups::{CHANGED, Groups, Key, KeyBytes, TOUCHED};
 use index::Index;
 use placed::Placed;
+use tree::Tree;
 use words::Layout;
 
 pub(super) mod groups;
 mod index;
 mod memory;
+mod panes;
 mod placed;
 mod saved;
+mod tree;
 pub(super) mod words;
 
 /// The state and its parameters.
@@ -38,6 +42,11 @@ pub(crate) struct Merged {
     cut: Option<Windows>,
     /// The column with the event time that `first` and `last` go by.
     order: Option<PlSmallStr>,
+    /// The panes of windows that overlap, where what is aggregated of each can be put together.
+    panes: Option<PaneGrid>,
+    /// Where only final rows are wanted, what makes a window out of its panes; then the panes are what is kept as windows.
+    tree: Option<Tree>,
+    only_final: bool,
     cells: Vec<Cells>,
     collections: Collections,
     groups: Groups,
@@ -96,9 +105,13 @@ impl Merged {
     ) -> Merged {
         let mut layout = Layout::new();
         let fixed = accumulators.iter().filter(|spec| !spec.function.collects());
-        let cells = fixed.map(|spec| Cells::new(spec.clone(), &mut layout)).collect();
+        let cells: Vec<Cells> = fixed.map(|spec| Cells::new(spec.clone(), &mut layout)).collect();
+        let cut = Windows::of(plan, &schema);
         Merged {
-            cut: Windows::of(plan, &schema),
+            panes: cut.as_ref().and_then(Windows::panes).filter(|_| cells.len() == accumulators.len()),
+            cut,
+            tree: None,
+            only_final: false,
             order,
             plan: plan.clone(),
             outputs: outputs.to_vec(),
@@ -119,32 +132,29 @@ impl Operator for Merged {
     fn execute(&mut self, delta: Delta, watermark: Option<i64>) -> PolarsResult<Executed> {
         let rows = never_changing(delta)?;
         let _alone = Alone::with(rows.height());
-        let mut rows = self.inputs(rows)?;
-        let placed = match &self.cut {
-            Some(windows) => Placed::new(windows, &mut rows, watermark)?,
-            None => Placed::together(rows.height()),
+        let Taken { keys, touched, late, timeless } = match self.panes {
+            Some(grid) => self.take_by_pane(&grid, rows, watermark)?,
+            None => self.take_all(&rows, watermark)?,
         };
-        let keys = keys_of(&rows, self.plan.keys.len())?;
-        let Found { slots, mut touched, firsts } = self.find(&encoded(&keys, rows.height())?, &placed)?;
-        if self.plan.is_of_all() && self.windows.is_empty() {
-            touched.push(self.begin_the_only_group());
+        touched.iter().for_each(|(_, slot)| self.groups.unmark(*slot, TOUCHED));
+        if self.only_final {
+            let rows = DataFrame::empty_with_schema(&self.schema);
+            return Ok(Touched { ids: Vec::new(), rows, deletes: Vec::new(), late, timeless }.into());
         }
-        for (number, cells) in self.cells.iter_mut().enumerate() {
-            cells.merge(&mut self.groups, &slots, rows.column(&input(number))?)?;
-        }
-        self.collections.merge(&slots, &rows)?;
-        check_values(self.collections.bytes())?;
-        touched.iter().for_each(|slot| self.groups.unmark(*slot, TOUCHED));
-        let starts = firsts.iter().map(|row| placed.start(*row as usize)).collect();
-        let firsts = IdxCa::from_vec(PlSmallStr::EMPTY, firsts);
-        let mut columns = keys.iter().map(|column| column.take(&firsts)).collect::<PolarsResult<Vec<_>>>()?;
+        let (starts, slots): (Vec<i64>, Vec<u32>) = touched.into_iter().unzip();
+        let mut columns = match keys {
+            Some(keys) => keys,
+            None => self.keys(&slots)?,
+        };
         columns.extend(self.named(starts)?);
-        let ids = touched.iter().map(|slot| self.groups.id(*slot)).collect();
-        let Placed { late, timeless, .. } = placed;
-        Ok(Touched { ids, rows: self.rows(columns, &touched)?, deletes: Vec::new(), late, timeless }.into())
+        let ids = slots.iter().map(|slot| self.groups.id(*slot)).collect();
+        Ok(Touched { ids, rows: self.rows(columns, &slots)?, deletes: Vec::new(), late, timeless }.into())
     }
 
     fn close(&mut self, watermark: i64, wanted: bool) -> PolarsResult<Option<DataFrame>> {
+        if let (Some(grid), true) = (self.panes, self.tree.is_some()) {
+            return self.close_panes(&grid, watermark);
+        }
         let mut closed: Vec<(i64, u32)> = Vec::new();
         while let Some((start, window)) = take_ended(&mut self.windows, watermark) {
             closed.extend(window.index.slots().map(|slot| (start, slot)));
@@ -155,7 +165,16 @@ impl Operator for Merged {
         Ok(rows)
     }
 
+    fn only_final(&mut self) {
+        self.only_final = true;
+        self.tree = self.panes.as_ref().map(Tree::new);
+    }
+
     fn due(&self, wanted: bool) -> Option<i64> {
+        if let (Some(grid), Some(tree)) = (&self.panes, &self.tree) {
+            let first = self.windows.keys().next().map(|pane| tree.next(grid, *pane));
+            return first.map(|start| grid.end(start)).filter(|_| wanted);
+        }
         next_end(&self.windows).filter(|_| wanted)
     }
 
@@ -168,13 +187,19 @@ impl Operator for Merged {
     }
 
     fn save(&self) -> PolarsResult<Kept> {
-        Ok(Kept::new(self.next_id, [(GROUPS, self.table(|window| window.index.slots().collect())?)]))
+        let groups = self.table(|window| window.index.slots().collect())?;
+        Ok(Kept::new(self.next_id, [(GROUPS, groups)].into_iter().chain(self.of_panes())))
     }
 
     fn restore(&mut self, number: u64, tables: Tables<'_>) -> PolarsResult<()> {
         self.next_id = number;
         self.noted = true;
-        self.put(&tables(GROUPS)?)
+        if self.tree.is_some() {
+            // Without it the groups are of windows.
+            tables(PANES)?;
+        }
+        self.put(&tables(GROUPS)?)?;
+        self.grow_tree()
     }
 
     fn all_saved(&mut self) {
@@ -190,7 +215,8 @@ impl Operator for Merged {
     fn save_changes(&mut self) -> PolarsResult<Kept> {
         let changes = self.table(|window| window.changed.clone())?;
         self.all_saved();
-        Ok(Kept { changes: vec![(GROUPS, changes)], ..Kept::new(self.next_id, [(WINDOWS, self.open_windows()?)]) })
+        let tables = [(WINDOWS, self.open_windows()?)].into_iter().chain(self.of_panes());
+        Ok(Kept { changes: vec![(GROUPS, changes)], ..Kept::new(self.next_id, tables) })
     }
 
     fn freeze(&mut self, all: bool) -> PolarsResult<Frozen> {
@@ -199,14 +225,15 @@ impl Operator for Merged {
             let kept = self.save_changes()?;
             return Ok(Box::new(|| Ok(kept)));
         }
-        let number = self.next_id;
+        let (number, panes) = (self.next_id, self.of_panes());
         let frozen: Frozen = if all {
             let table = self.later_table(|window| window.index.slots().collect());
-            Box::new(move || Ok(Kept::new(number, [(GROUPS, table()?)])))
+            Box::new(move || Ok(Kept::new(number, [(GROUPS, table()?)].into_iter().chain(panes))))
         } else {
             let (changes, windows) = (self.later_table(|window| window.changed.clone()), self.open_windows()?);
             Box::new(move || {
-                Ok(Kept { changes: vec![(GROUPS, changes()?)], ..Kept::new(number, [(WINDOWS, windows)]) })
+                let tables = [(WINDOWS, windows)].into_iter().chain(panes);
+                Ok(Kept { changes: vec![(GROUPS, changes()?)], ..Kept::new(number, tables) })
             })
         };
         self.all_saved();
@@ -221,7 +248,7 @@ impl Operator for Merged {
         let closed: Vec<Window> =
             self.windows.extract_if(.., |start, _| !open.contains(start)).map(|(_, w)| w).collect();
         self.forget(closed.iter().flat_map(|window| window.index.slots()));
-        Ok(())
+        self.grow_tree()
     }
 }
 
@@ -230,6 +257,21 @@ const MANY: usize = 16;
 
 /// The table with the windows that are open, beside changes.
 const WINDOWS: &str = "windows";
+/// The table that says that what is kept is panes.
+const PANES: &str = "panes";
+
+/// What a batch's rows did.
+struct Taken {
+    /// The keys of the groups that were touched, where they are at hand.
+    keys: Option<Vec<Column>>,
+    /// The window and the slot of each group that was touched.
+    touched: Vec<(i64, u32)>,
+    late: usize,
+    timeless: usize,
+}
+
+/// Rows that are put into their windows in one go, counted once for each.
+const AT_ONCE: usize = 1 << 20;
 
 impl Merged {
     /// The windows that are open: those that have been closed are told by their absence.
@@ -247,25 +289,66 @@ impl Merged {
         }
     }
 
-    /// Rows of groups, in the order of window and age.
-    fn rows_of(&self, groups: &mut [(i64, u32)]) -> PolarsResult<DataFrame> {
-        groups.sort_by_cached_key(|(start, slot)| (*start, self.groups.id(*slot)));
-        let fields: Vec<Field> = self.schema.iter_fields().take(self.plan.keys.len()).collect();
-        let keys: Vec<KeyBytes> = groups.iter().map(|(_, slot)| self.groups.key(*slot)).collect();
-        let mut columns = decoded(&keys.iter().map(|key| key.as_ref()).collect::<Vec<_>>(), &fields)?;
-        let starts: Vec<i64> = groups.iter().map(|(start, _)| *start).collect();
-        columns.extend(self.named(starts)?);
-        self.rows(columns, &groups.iter().map(|(_, slot)| *slot).collect::<Vec<_>>())
+    /// Takes rows in: so many at a time that they have room when each is there once for each of its windows.
+    fn take_all(&mut self, rows: &DataFrame, watermark: Option<i64>) -> PolarsResult<Taken> {
+        let at_once = (AT_ONCE / self.cut.as_ref().map_or(1, Windows::of_each)).max(1);
+        if rows.height() <= at_once {
+            return self.take(rows.clone(), watermark);
+        }
+        let mut all = Taken { keys: None, touched: Vec::new(), late: 0, timeless: 0 };
+        for first in (0..rows.height()).step_by(at_once) {
+            let taken = self.take(rows.slice(first as i64, at_once), watermark)?;
+            all.touched.extend(taken.touched);
+            all.late += taken.late;
+            all.timeless += taken.timeless;
+        }
+        Ok(all)
     }
 
-    /// The rows' windows and keys, and what is aggregated of them.
-    fn inputs(&self, rows: DataFrame) -> PolarsResult<DataFrame> {
-        let none = rows.height() == 0;
-        let positioned = rows.schema().contains(POSITION);
+    /// Takes rows in, each once for each of its windows.
+    fn take(&mut self, rows: DataFrame, watermark: Option<i64>) -> PolarsResult<Taken> {
+        let (none, positioned) = (rows.height() == 0, rows.schema().contains(POSITION));
         let rows = match &self.cut {
             Some(windows) => windows.assigned(rows)?,
             None => rows.lazy(),
         };
+        let mut rows = self.inputs(rows, none, positioned)?;
+        let placed = match &self.cut {
+            Some(windows) => Placed::new(windows, &mut rows, watermark)?,
+            None => Placed::together(rows.height()),
+        };
+        let keys = keys_of(&rows, self.plan.keys.len())?;
+        let Found { slots, touched, firsts } = self.find(&encoded(&keys, rows.height())?, &placed)?;
+        let only = (self.plan.is_of_all() && self.windows.is_empty()).then(|| (0, self.begin_the_only_group()));
+        for (number, cells) in self.cells.iter_mut().enumerate() {
+            cells.merge(&mut self.groups, &slots, rows.column(&input(number))?)?;
+        }
+        self.collections.merge(&slots, &rows)?;
+        check_values(self.collections.bytes())?;
+        let touched = firsts.iter().map(|row| placed.start(*row as usize)).zip(touched).chain(only).collect();
+        let firsts = IdxCa::from_vec(PlSmallStr::EMPTY, firsts);
+        let keys = keys.iter().map(|column| column.take(&firsts)).collect::<PolarsResult<Vec<_>>>()?;
+        Ok(Taken { keys: Some(keys), touched, late: placed.late, timeless: placed.timeless })
+    }
+
+    /// Rows of groups, in the order of window and age.
+    fn rows_of(&self, groups: &mut [(i64, u32)]) -> PolarsResult<DataFrame> {
+        groups.sort_by_cached_key(|(start, slot)| (*start, self.groups.id(*slot)));
+        let (starts, slots): (Vec<i64>, Vec<u32>) = groups.iter().copied().unzip();
+        let mut columns = self.keys(&slots)?;
+        columns.extend(self.named(starts)?);
+        self.rows(columns, &slots)
+    }
+
+    /// The keys of groups.
+    fn keys(&self, slots: &[u32]) -> PolarsResult<Vec<Column>> {
+        let fields: Vec<Field> = self.schema.iter_fields().take(self.plan.keys.len()).collect();
+        let keys: Vec<KeyBytes> = slots.iter().map(|slot| self.groups.key(*slot)).collect();
+        decoded(&keys.iter().map(|key| key.as_ref()).collect::<Vec<_>>(), &fields)
+    }
+
+    /// The rows' windows and keys, and what is aggregated of them.
+    fn inputs(&self, rows: LazyFrame, none: bool, positioned: bool) -> PolarsResult<DataFrame> {
         let start = self.plan.over.iter().map(|_| col(START));
         let inputs = self.cells.iter().enumerate().map(|(number, cells)| cells.input().alias(input(number)));
         let inputs = inputs.chain(self.collections.inputs(self.order.as_ref(), positioned));

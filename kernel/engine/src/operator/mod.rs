@@ -12,7 +12,9 @@ mod group;
 mod kept;
 mod late;
 mod limit;
+mod lookup;
 mod merged;
+mod panes;
 mod regrouped;
 mod saved;
 mod segments;
@@ -64,6 +66,9 @@ pub(crate) trait Operator: Send {
     fn finish(&mut self) -> PolarsResult<Option<DataFrame>> {
         Ok(None)
     }
+
+    /// Says that of an aggregation nothing but the rows that are final is asked for, before it is given any row.
+    fn only_final(&mut self) {}
 
     /// The row-wise steps that it runs.
     fn steps(&mut self) -> &mut [Step] {

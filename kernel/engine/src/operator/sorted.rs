@@ -1,27 +1,41 @@
 //! The first rows of a result in an order of its own. A row's identity is its rank, the first row's the largest, so that a view
-//! of the newest rows shows the first ones first.
+//! of the newest rows shows the first ones first. A batch costs what it changes: see [`First`].
 
 use polars::prelude::*;
 
 use super::columns::{POSITION, ROW};
+use super::segments::Segments;
 use super::{Executed, Kept, Operator, ROWS, Tables};
+use crate::alone::Alone;
 use crate::change::{Changes, Delta};
-use crate::rows::append;
 use crate::saved::numbered;
+use first::First;
+use keys::{Key, SortKeys};
+
+mod first;
+mod keys;
 
 /// The rows that may be among the first, and those that are.
 pub(crate) struct Sorted {
-    by: Vec<Expr>,
-    options: SortMultipleOptions,
+    keys: SortKeys,
     k: usize,
-    /// With their identities where they may change, and numbers of our own where they do not; of the latter only the first.
-    rows: DataFrame,
-    shown: DataFrame,
-    /// The number that the next row without an identity gets.
+    /// By numbers of our own, in the order in which they came, which is that of rows with one key. Each has its identity in the
+    /// column [`ROW`]; of rows that never change only the first are here.
+    rows: Segments,
+    next_number: u64,
+    /// The number of the row with an identity.
+    numbers: PlHashMap<u64, u64>,
+    first: First,
+    /// The result where there is nothing in it.
+    none: DataFrame,
+    /// The identity that the next row without one gets.
     next: u64,
-    /// The rows that came or went since the state was last written down, once it has been.
+    /// The identities of rows that came or went since the state was last written down, once it has been.
     noted: Option<PlHashSet<u64>>,
 }
+
+/// Up to so many rows are given together when one of them changes: who reads the first ten wants to see ten.
+const TOGETHER: usize = 1_000;
 
 impl Sorted {
     /// `schema` is that of the rows.
@@ -29,11 +43,13 @@ impl Sorted {
         let mut with_numbers = schema.as_ref().clone();
         with_numbers.with_column(ROW.into(), DataType::UInt64);
         Sorted {
-            by: by.to_vec(),
-            options: options.clone().with_maintain_order(true),
+            keys: SortKeys::new(by, options),
             k,
-            rows: DataFrame::empty_with_schema(&with_numbers),
-            shown: DataFrame::empty_with_schema(schema),
+            rows: Segments::new(DataFrame::empty_with_schema(&with_numbers)),
+            next_number: 0,
+            numbers: PlHashMap::default(),
+            first: First::new(k),
+            none: DataFrame::empty_with_schema(schema),
             next: 0,
             noted: None,
         }
@@ -42,29 +58,30 @@ impl Sorted {
 
 impl Operator for Sorted {
     fn execute(&mut self, delta: Delta, _: Option<i64>) -> PolarsResult<Executed> {
-        let mut now = match delta {
+        let _alone = Alone::with(match &delta {
+            Delta::Append(rows) => rows.height(),
+            Delta::Change(changes) => changes.ids.len(),
+        });
+        match delta {
             Delta::Append(rows) => self.add(rows)?,
             Delta::Change(changes) => self.change(changes)?,
-        };
-        now.rechunk_mut();
-        let before = std::mem::replace(&mut self.shown, now.clone());
-        if before.equals_missing(&now) {
-            return Ok(Executed::of(Delta::Change(Changes { rows: now.clear(), ..Changes::default() })));
         }
-        let rank = |place: usize| (self.k - 1 - place) as u64;
-        let deletes = (now.height()..before.height()).map(rank).collect();
-        let ids = (0..now.height()).map(rank).collect();
-        Ok(Executed::of(Delta::Change(Changes { ids, rows: now, deletes })))
+        let changes = self.shown()?;
+        self.rows.tidy()?;
+        Ok(Executed::of(Delta::Change(changes)))
     }
 
     fn save(&self) -> PolarsResult<Kept> {
-        Ok(Kept::new(self.next, [(ROWS, self.rows.clone())]))
+        Ok(Kept::new(self.next, [(ROWS, self.rows.live()?)]))
     }
 
     fn restore(&mut self, number: u64, tables: Tables<'_>) -> PolarsResult<()> {
         self.next = number;
-        self.rows = tables(ROWS)?;
-        self.shown = self.first()?.drop(ROW)?;
+        let rows = tables(ROWS)?;
+        let ids: Vec<u64> = rows.column(ROW)?.u64()?.iter().flatten().collect();
+        self.put(&ids, rows)?;
+        self.refill()?;
+        self.first.show();
         self.all_saved();
         Ok(())
     }
@@ -74,54 +91,144 @@ impl Operator for Sorted {
     }
 
     fn save_changes(&mut self) -> PolarsResult<Kept> {
-        let mut noted = self.noted.replace(PlHashSet::default()).unwrap_or_default();
-        let there = self.rows.column(ROW)?.u64()?;
-        let new: BooleanChunked = there.iter().map(|id| Some(id.is_some_and(|id| noted.remove(&id)))).collect();
-        let changes = numbered::changes(self.rows.filter(&new)?, noted.into_iter().collect())?;
-        Ok(Kept::changes(self.next, [(ROWS, changes)]))
+        let noted = self.noted.replace(PlHashSet::default()).unwrap_or_default();
+        let (mut there, mut gone) = (Vec::new(), Vec::new());
+        for id in noted {
+            match self.numbers.get(&id) {
+                Some(number) => there.push(Some(*number)),
+                None => gone.push(id),
+            }
+        }
+        there.sort_unstable();
+        Ok(Kept::changes(self.next, [(ROWS, numbered::changes(self.rows.take(&there)?, gone)?)]))
     }
 }
 
 impl Sorted {
-    /// Takes in rows that never change; gives those that are the first now.
-    fn add(&mut self, mut rows: DataFrame) -> PolarsResult<DataFrame> {
+    /// Takes in rows that never change: of them only the first are kept.
+    fn add(&mut self, mut rows: DataFrame) -> PolarsResult<()> {
         // A rank is no position.
         let _ = rows.drop_in_place(POSITION);
-        let numbers: Vec<u64> = (self.next..).take(rows.height()).collect();
+        let (first, old) = (self.next_number, self.next);
+        self.next_number += rows.height() as u64;
         self.next += rows.height() as u64;
-        rows.with_column(Column::from(Series::new(ROW.into(), numbers)))?;
-        let before = self.noted.as_ref().map(|_| self.numbers()).transpose()?;
-        self.rows.vstack_mut(&rows)?;
-        self.rows = self.first()?;
-        if let Some(before) = before {
-            let now = self.numbers()?;
-            let changed = before.symmetric_difference(&now).copied();
-            self.noted.get_or_insert_default().extend(changed);
+        for (number, key) in (first..).zip(self.keys.of(&rows)?.iter()) {
+            let key = key.unwrap_or_default();
+            if self.first.len() < self.k || self.first.is_before_last(key) {
+                self.first.put(Key::from_slice(key), number);
+                self.first.trim(self.k);
+            }
         }
-        self.rows.drop(ROW)
-    }
-
-    /// Takes in rows that may change; gives those that are the first now.
-    fn change(&mut self, changes: Changes) -> PolarsResult<DataFrame> {
-        let Changes { ids, mut rows, deletes } = changes;
-        rows.with_column(Column::from(Series::new(ROW.into(), ids.clone())))?;
-        let gone: PlHashSet<u64> = ids.into_iter().chain(deletes).collect();
-        let keep: BooleanChunked =
-            self.rows.column(ROW)?.u64()?.iter().map(|id| Some(id.is_none_or(|id| !gone.contains(&id)))).collect();
-        self.rows = self.rows.filter(&keep)?;
-        append(&mut self.rows, &rows)?;
+        let gone: Vec<Option<u64>> = self.first.gone().filter(|number| *number < first).map(Some).collect();
+        let left: Vec<u64> = self.rows.take(&gone)?.column(ROW)?.u64()?.iter().flatten().collect();
+        gone.iter().flatten().for_each(|number| self.rows.free(*number));
+        for id in &left {
+            self.numbers.remove(id);
+        }
+        let stays: Vec<bool> = (first..self.next_number).map(|number| self.first.has(number)).collect();
+        let came = stays.iter().zip(first..).zip(old..).filter(|((stays, _), _)| **stays);
+        let (numbers, ids): (Vec<u64>, Vec<u64>) = came.map(|((_, number), id)| (number, id)).unzip();
+        let mut rows = rows.filter(&BooleanChunked::from_slice(PlSmallStr::EMPTY, &stays))?;
+        rows.with_column(Column::from(Series::new(ROW.into(), &ids)))?;
+        self.rows.put(numbers.clone(), rows);
         if let Some(noted) = &mut self.noted {
-            noted.extend(gone);
+            noted.extend(left.iter().chain(&ids));
         }
-        self.first()?.drop(ROW)
+        self.numbers.extend(ids.into_iter().zip(numbers));
+        Ok(())
     }
 
-    fn numbers(&self) -> PolarsResult<PlHashSet<u64>> {
-        Ok(self.rows.column(ROW)?.u64()?.iter().flatten().collect())
+    /// Takes in rows that may change.
+    fn change(&mut self, changes: Changes) -> PolarsResult<()> {
+        let Changes { ids, rows, deletes } = changes;
+        for id in ids.iter().chain(&deletes) {
+            if let Some(number) = self.numbers.remove(id) {
+                self.rows.free(number);
+                self.first.remove(number);
+            }
+        }
+        if let Some(noted) = &mut self.noted {
+            noted.extend(ids.iter().chain(&deletes));
+        }
+        let keys = self.keys.of(&rows)?;
+        let first = self.next_number;
+        self.put(&ids, rows)?;
+        for (number, key) in (first..).zip(keys.iter()) {
+            self.first.offer(key.unwrap_or_default(), number);
+        }
+        if self.first.len() < self.k.min(self.numbers.len()) {
+            self.refill()?;
+        }
+        self.first.trim_far(self.room());
+        Ok(())
     }
 
-    fn first(&self) -> PolarsResult<DataFrame> {
-        let sorted = self.rows.clone().lazy().sort_by_exprs(&self.by, self.options.clone());
-        sorted.limit(IdxSize::try_from(self.k).unwrap_or(IdxSize::MAX)).collect()
+    /// Adds rows with these identities under new numbers.
+    fn put(&mut self, ids: &[u64], mut rows: DataFrame) -> PolarsResult<()> {
+        rows.with_column(Column::from(Series::new(ROW.into(), ids)))?;
+        let numbers: Vec<u64> = (self.next_number..).take(ids.len()).collect();
+        self.next_number += ids.len() as u64;
+        self.numbers.extend(ids.iter().copied().zip(numbers.iter().copied()));
+        self.rows.put(numbers, rows);
+        Ok(())
+    }
+
+    /// How many rows are to be held in order: some more than are shown, so that it takes many that leave before all rows have to be
+    /// looked at again; and the more the more rows that would be.
+    fn room(&self) -> usize {
+        self.k.saturating_add((self.numbers.len() / 256).max(1_024))
+    }
+
+    /// Looks at all rows for those that are held in order.
+    fn refill(&mut self) -> PolarsResult<()> {
+        let rows = self.rows.live()?;
+        let keys = self.keys.of(&rows)?;
+        let mut all = Vec::with_capacity(rows.height());
+        for (id, key) in rows.column(ROW)?.u64()?.iter().zip(keys.iter()) {
+            if let Some(number) = id.and_then(|id| self.numbers.get(&id)) {
+                all.push((key.unwrap_or_default(), *number));
+            }
+        }
+        self.first.refill(all, self.room());
+        Ok(())
+    }
+
+    /// What changed of the rows that are shown.
+    fn shown(&mut self) -> PolarsResult<Changes> {
+        let stretches = self.first.show();
+        let shown = self.first.shown();
+        // The places whose row is another one, what stood there, and how many places there were.
+        let (mut places, mut before, mut height) = (Vec::new(), Vec::new(), shown.len());
+        for stretch in &stretches {
+            let now = shown[stretch.from..].iter().take(stretch.now.len());
+            for (n, number) in now.enumerate().filter(|(n, number)| stretch.before.get(*n) != Some(number)) {
+                debug_assert_eq!(*number, stretch.now[n]);
+                places.push(stretch.from + n);
+                before.extend(stretch.before.get(n));
+            }
+            height = (height + stretch.before.len()) - stretch.now.len();
+        }
+        let of = |places: &[usize]| self.rows_of(places.iter().map(|place| shown[*place]));
+        if height == shown.len() {
+            // A row that was given again as it was is no change.
+            let same = places.is_empty() || of(&places)?.equals_missing(&self.rows_of(before.into_iter())?);
+            if same {
+                return Ok(Changes { rows: self.none.clone(), ..Changes::default() });
+            }
+        }
+        if shown.len() <= TOGETHER {
+            places = (0..shown.len()).collect();
+        }
+        let rank = |place: usize| (self.k - 1 - place) as u64;
+        let deletes = (shown.len()..height).map(rank).collect();
+        let rows = of(&places)?;
+        Ok(Changes { ids: places.into_iter().map(rank).collect(), rows, deletes })
+    }
+
+    fn rows_of(&self, numbers: impl Iterator<Item = u64>) -> PolarsResult<DataFrame> {
+        let mut rows = self.rows.take(&numbers.map(Some).collect::<Vec<_>>())?;
+        rows.drop_in_place(ROW)?;
+        rows.rechunk_mut();
+        Ok(rows)
     }
 }

@@ -117,6 +117,9 @@ impl Operator for Stateful {
     }
 }
 
+/// A key, and the state that it has, if any.
+type Changed = (Box<[u8]>, Option<Vec<u8>>);
+
 /// The column that has the states themselves.
 const STATE: &str = "state in CBOR";
 
@@ -127,7 +130,7 @@ impl Stateful {
     }
 
     /// States as a table; a key that was forgotten has none.
-    fn table(&self, states: &[(Box<[u8]>, Option<Vec<u8>>)]) -> PolarsResult<DataFrame> {
+    fn table(&self, states: &[Changed]) -> PolarsResult<DataFrame> {
         let keys: Vec<&[u8]> = states.iter().map(|(key, _)| key.as_ref()).collect();
         let timeouts: Vec<Option<i64>> = keys.iter().map(|key| self.timeouts.get(*key).copied()).collect();
         let written: Vec<Option<&[u8]>> = states.iter().map(|(_, state)| state.as_deref()).collect();

@@ -3,8 +3,10 @@
 use plan::Step;
 use polars::prelude::*;
 
-use super::columns::{POSITION, ROW};
+use super::columns::{PART, POSITION, ROW};
+use super::lookup::Indexes;
 use super::{Executed, Kept, Operator, Tables};
+use crate::alone::Alone;
 use crate::change::{Changes, Delta};
 
 /// Consecutive steps without a state.
@@ -13,6 +15,7 @@ pub(crate) struct RowWise {
     steps: Vec<Step>,
     /// The steps that give the time of processing, and their columns.
     stamps: Vec<(usize, PlSmallStr)>,
+    indexes: Indexes,
 }
 
 impl RowWise {
@@ -27,9 +30,33 @@ impl RowWise {
         self.steps.is_empty()
     }
 
-    /// Runs the steps on rows that never change.
-    pub(crate) fn run(&self, rows: DataFrame) -> PolarsResult<DataFrame> {
-        execute(&self.steps, rows)
+    /// Whether it calls a person's own function.
+    pub(crate) fn calls(&self) -> bool {
+        self.steps.iter().any(|step| matches!(step, Step::MapBatches(_)))
+    }
+
+    /// Runs the steps on rows that never change. What the rows carry of ours is handed on.
+    pub(crate) fn run(&mut self, rows: DataFrame) -> PolarsResult<DataFrame> {
+        execute_with(&self.steps, rows, &[POSITION, PART], Some(&mut self.indexes))
+    }
+
+    /// Runs the steps on rows that have identities; those that do not pass are deleted.
+    fn run_keyed(&mut self, changes: Changes) -> PolarsResult<Changes> {
+        if self.steps.is_empty() {
+            return Ok(changes);
+        }
+        let Changes { ids, rows, mut deletes } = changes;
+        let rows = rows.with_row_index(ROW.into(), None)?;
+        let mut rows = execute_with(&self.steps, rows, &[ROW], Some(&mut self.indexes))?;
+        let mut passed = vec![false; ids.len()];
+        let mut kept = Vec::with_capacity(rows.height());
+        for row in rows.column(ROW)?.idx()?.iter().flatten() {
+            passed[row as usize] = true;
+            kept.push(ids[row as usize]);
+        }
+        deletes.extend(ids.into_iter().zip(passed).filter(|(_, passed)| !passed).map(|(id, _)| id));
+        rows.drop_in_place(ROW)?;
+        Ok(Changes { ids: kept, rows, deletes })
     }
 }
 
@@ -37,7 +64,7 @@ impl Operator for RowWise {
     fn execute(&mut self, delta: Delta, _: Option<i64>) -> PolarsResult<Executed> {
         Ok(Executed::of(match delta {
             Delta::Append(rows) => Delta::Append(self.run(rows)?),
-            Delta::Change(changes) => Delta::Change(execute_keyed(&self.steps, changes)?),
+            Delta::Change(changes) => Delta::Change(self.run_keyed(changes)?),
         }))
     }
 
@@ -69,49 +96,38 @@ pub(crate) fn takes(step: &Step) -> bool {
     !step.has_state() && !matches!(step, Step::Watermark(_))
 }
 
-/// Runs consecutive steps on the rows of a batch. The rows' positions, where they have them, are handed on.
+/// Runs consecutive steps on rows, once.
 pub(crate) fn execute(steps: &[Step], rows: DataFrame) -> PolarsResult<DataFrame> {
-    execute_with(steps, rows, POSITION)
+    execute_with(steps, rows, &[POSITION, PART], None)
 }
 
-/// Runs steps on rows that have identities; those that do not pass are deleted.
-pub(crate) fn execute_keyed(steps: &[Step], changes: Changes) -> PolarsResult<Changes> {
-    if steps.is_empty() {
-        return Ok(changes);
-    }
-    let Changes { ids, rows, mut deletes } = changes;
-    let mut rows = execute_with(steps, rows.with_row_index(ROW.into(), None)?, ROW)?;
-    let mut passed = vec![false; ids.len()];
-    let mut kept = Vec::with_capacity(rows.height());
-    for row in rows.column(ROW)?.idx()?.iter().flatten() {
-        passed[row as usize] = true;
-        kept.push(ids[row as usize]);
-    }
-    deletes.extend(ids.into_iter().zip(passed).filter(|(_, passed)| !passed).map(|(id, _)| id));
-    rows.drop_in_place(ROW)?;
-    Ok(Changes { ids: kept, rows, deletes })
-}
-
-/// Runs steps; the column `carried`, where the rows have it, is theirs afterwards too.
-fn execute_with(steps: &[Step], rows: DataFrame, carried: &'static str) -> PolarsResult<DataFrame> {
+/// Runs steps; the columns `carried`, where the rows have them, are theirs afterwards too.
+fn execute_with(
+    steps: &[Step],
+    rows: DataFrame,
+    carried: &[&'static str],
+    mut indexes: Option<&mut Indexes>,
+) -> PolarsResult<DataFrame> {
     if steps.is_empty() {
         return Ok(rows);
     }
-    let carries = rows.schema().contains(carried);
+    let _alone = Alone::with(rows.height());
+    let carried: Vec<&str> = carried.iter().copied().filter(|name| rows.schema().contains(name)).collect();
+    let carry = || carried.iter().map(|name| col(*name));
     let mut lazy = rows.lazy();
-    for step in steps {
+    for (number, step) in steps.iter().enumerate() {
         lazy = match step {
             Step::Filter(predicate) => lazy.filter(predicate.clone()),
-            Step::Select(exprs) if carries => {
-                lazy.select(exprs.iter().cloned().chain([col(carried)]).collect::<Vec<_>>())
-            }
-            Step::Select(exprs) => lazy.select(exprs),
+            Step::Select(exprs) => lazy.select(exprs.iter().cloned().chain(carry()).collect::<Vec<_>>()),
             Step::WithColumns(exprs) => lazy.with_columns(exprs),
             Step::ProcessingTime(column) => lazy.with_columns([stamp(lit(NULL), column)]),
             Step::Explode(columns) => plan::explode(lazy, columns),
             Step::Unnest(columns) => plan::unnest(lazy, columns),
-            Step::Join(lookup) => lookup.join(lazy),
-            Step::MapBatches(closure) => mapped(closure, lazy.collect()?, carried)?.lazy(),
+            Step::Join(lookup) => match &mut indexes {
+                Some(indexes) => indexes.join(number, lookup, lazy.collect()?)?,
+                None => lookup.join(lazy),
+            },
+            Step::MapBatches(closure) => mapped(closure, lazy.collect()?, &carried)?.lazy(),
             // The others are not taken.
             _ => lazy,
         };
@@ -125,17 +141,17 @@ fn stamp(moment_ms: Expr, column: &PlSmallStr) -> Expr {
 }
 
 /// A person's function sees its own columns only. Where it gives as many rows as it was given, they are the same rows.
-fn mapped(closure: &plan::Closure, mut rows: DataFrame, carried: &str) -> PolarsResult<DataFrame> {
-    let positions = rows.drop_in_place(carried).ok();
+fn mapped(closure: &plan::Closure, mut rows: DataFrame, carried: &[&str]) -> PolarsResult<DataFrame> {
+    let carried: Vec<Column> = carried.iter().map(|name| rows.drop_in_place(name)).collect::<PolarsResult<_>>()?;
     let before = rows.height();
     let mut mapped = closure.call(rows)?;
-    if let Some(positions) = positions {
-        let positions = match before.checked_sub(1) {
-            _ if mapped.height() == before => positions,
-            Some(last) => positions.new_from_index(last, mapped.height()),
-            None => Column::full_null(carried.into(), mapped.height(), positions.dtype()),
+    for column in carried {
+        let column = match before.checked_sub(1) {
+            _ if mapped.height() == before => column,
+            Some(last) => column.new_from_index(last, mapped.height()),
+            None => Column::full_null(column.name().clone(), mapped.height(), column.dtype()),
         };
-        mapped.with_column(positions)?;
+        mapped.with_column(column)?;
     }
     Ok(mapped)
 }

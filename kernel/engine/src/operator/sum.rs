@@ -15,6 +15,14 @@ impl CompensatedSum {
         self.sum = sum;
     }
 
+    /// Adds another sum.
+    pub(crate) fn merge(&mut self, other: CompensatedSum) {
+        self.add(other.sum);
+        if other.sum.is_finite() {
+            self.add(other.lost);
+        }
+    }
+
     /// What it consists of, to be kept.
     pub(crate) fn parts(self) -> [f64; 2] {
         [self.sum, self.lost]
@@ -42,6 +50,13 @@ impl WideSum {
         let (low, carry) = self.low.overflowing_add(value.cast_unsigned());
         self.low = low;
         self.high = self.high.wrapping_add((value >> 127) as i64).wrapping_add(i64::from(carry));
+    }
+
+    /// Adds another sum.
+    pub(crate) fn merge(&mut self, other: WideSum) {
+        let (low, carry) = self.low.overflowing_add(other.low);
+        self.low = low;
+        self.high = self.high.wrapping_add(other.high).wrapping_add(i64::from(carry));
     }
 
     /// What it consists of, to be kept.
@@ -92,6 +107,25 @@ mod tests {
         assert_eq!(wide(&[large, large, large, -large, -large, -large, 5, -7]), -2.0);
         assert_eq!(wide(&[i128::MIN, i128::MIN]), 2.0 * i128::MIN as f64);
         assert_eq!(wide(&[]), 0.0);
+        let [mut one, mut other] = [WideSum::default(), WideSum::default()];
+        [large, large, -5].iter().for_each(|value| one.add(*value));
+        [-large, -large, -large].iter().for_each(|value| other.add(*value));
+        one.merge(other);
+        assert_eq!(one.as_float(), -(large + 5) as f64);
+    }
+
+    #[test]
+    fn sums_of_parts_are_the_sum_of_all() {
+        let of = |values: &[f64]| {
+            let mut sum = CompensatedSum::default();
+            values.iter().for_each(|v| sum.add(*v));
+            sum
+        };
+        let mut sum = of(&[1.0, 1e100]);
+        sum.merge(of(&[1.0, -1e100]));
+        assert_eq!(sum.value(), 2.0);
+        sum.merge(of(&[f64::INFINITY, 1.0]));
+        assert_eq!(sum.value(), f64::INFINITY);
     }
 
     #[test]

@@ -117,23 +117,21 @@ impl WatermarkTracker {
         }
     }
 
+    /// The column with the event times.
+    pub(crate) fn column(&self) -> &PlSmallStr {
+        &self.column
+    }
+
     /// Takes in the event times of a partition's rows; gives how many are further ahead of the clock than they may be.
-    pub(crate) fn observe(
-        &mut self,
-        partition: &TopicPartition,
-        rows: &DataFrame,
-        moment_ms: i64,
-    ) -> PolarsResult<usize> {
+    pub(crate) fn observe(&mut self, partition: &TopicPartition, times: &Int64Chunked, moment_ms: i64) -> usize {
         let bound = self.bound(moment_ms);
-        let times = rows.column(&self.column)?.to_physical_repr();
-        let times = times.i64()?;
         let (mut newest, mut ahead) = (times.max(), 0);
         if newest.is_some_and(|newest| newest > bound) {
             ahead = times.iter().flatten().filter(|time| *time > bound).count();
             newest = times.iter().flatten().filter(|time| *time <= bound).max();
         }
-        self.saw(partition, newest, rows.height());
-        Ok(ahead)
+        self.saw(partition, newest, times.len());
+        ahead
     }
 
     /// Takes in the newest event time of rows that are not there; says whether it is further ahead of the clock than it may be.
@@ -253,9 +251,8 @@ mod tests {
     use super::*;
     use crate::ManualClock;
 
-    fn rows(times: &[i64]) -> DataFrame {
-        let times = Series::new("t".into(), times).cast(&DataType::Datetime(TimeUnit::Milliseconds, None)).unwrap();
-        DataFrame::new(times.len(), vec![times.into()]).unwrap()
+    fn times(times: &[i64]) -> Int64Chunked {
+        Int64Chunked::from_slice("t".into(), times)
     }
 
     fn at(partition: i32) -> TopicPartition {
@@ -277,9 +274,9 @@ mod tests {
     #[test]
     fn it_is_the_minimum_over_partitions() {
         let mut tracker = tracker(&Arc::default());
-        tracker.observe(&at(0), &rows(&[100, 500]), 0).unwrap();
+        tracker.observe(&at(0), &times(&[100, 500]), 0);
         assert_eq!(tracker.advance(0), None, "partition 1 has not been read");
-        tracker.observe(&at(1), &rows(&[200]), 0).unwrap();
+        tracker.observe(&at(1), &times(&[200]), 0);
         assert_eq!(tracker.advance(0), Some(190));
     }
 
@@ -287,14 +284,14 @@ mod tests {
     fn it_never_goes_back_and_an_idle_partition_lets_it_go() {
         let clock = Arc::new(ManualClock::default());
         let mut tracker = tracker(&clock);
-        tracker.observe(&at(0), &rows(&[500]), 0).unwrap();
-        tracker.observe(&at(1), &rows(&[200]), 0).unwrap();
+        tracker.observe(&at(0), &times(&[500]), 0);
+        tracker.observe(&at(1), &times(&[200]), 0);
         assert_eq!(tracker.advance(0), Some(190));
         clock.advance(IDLE);
-        tracker.observe(&at(0), &rows(&[400]), 0).unwrap();
+        tracker.observe(&at(0), &times(&[400]), 0);
         tracker.ends(&offsets([2, 1]), &offsets([2, 1]));
         assert_eq!(tracker.advance(0), Some(490));
-        tracker.observe(&at(1), &rows(&[210]), 0).unwrap();
+        tracker.observe(&at(1), &times(&[210]), 0);
         assert_eq!(tracker.advance(0), Some(490));
     }
 
@@ -302,11 +299,11 @@ mod tests {
     fn a_silent_partition_is_idle_only_at_an_end_that_was_confirmed_just_now() {
         let clock = Arc::new(ManualClock::default());
         let mut tracker = tracker(&clock);
-        tracker.observe(&at(0), &rows(&[500]), 0).unwrap();
-        tracker.observe(&at(1), &rows(&[200]), 0).unwrap();
+        tracker.observe(&at(0), &times(&[500]), 0);
+        tracker.observe(&at(1), &times(&[200]), 0);
         tracker.advance(0);
         clock.advance(IDLE * 3);
-        tracker.observe(&at(0), &rows(&[700]), 0).unwrap();
+        tracker.observe(&at(0), &times(&[700]), 0);
         assert_eq!(tracker.advance(0), Some(190), "nobody knows whether partition 1 has rows");
         assert!(tracker.wants_ends(0));
         tracker.ends(&offsets([2, 1]), &offsets([9, 5]));
@@ -325,10 +322,10 @@ mod tests {
         let mut tracker = tracker(&Arc::default());
         let end = offsets([5, 0]);
         tracker.read_to(&offsets([2, 0]), &end);
-        tracker.observe(&at(0), &rows(&[300]), 0).unwrap();
+        tracker.observe(&at(0), &times(&[300]), 0);
         assert_eq!(tracker.advance(0), Some(290), "partition 1 is empty");
         tracker.read_to(&offsets([5, 0]), &end);
-        tracker.observe(&at(0), &rows(&[400]), 0).unwrap();
+        tracker.observe(&at(0), &times(&[400]), 0);
         assert_eq!(tracker.advance(0), Some(390));
     }
 
@@ -336,7 +333,7 @@ mod tests {
     fn a_clock_that_runs_ahead_does_not_move_it() {
         let mut tracker = tracker(&Arc::default());
         tracker.assign(&Offsets::from_iter([(at(0), 0)]));
-        assert_eq!(tracker.observe(&at(0), &rows(&[100, 9_000, 1_500, 8_000]), 500).unwrap(), 2);
+        assert_eq!(tracker.observe(&at(0), &times(&[100, 9_000, 1_500, 8_000]), 500), 2);
         assert_eq!(tracker.advance(500), Some(1_490));
         assert!(tracker.observe_newest(&at(0), Some(9_000), 1, 500));
         assert_eq!(tracker.advance(500), Some(1_490));

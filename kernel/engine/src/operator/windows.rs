@@ -10,6 +10,7 @@ use polars::prelude::*;
 use polars_arrow::legacy::time_zone::Tz;
 
 use super::columns::{END, START, integers};
+use super::panes::PaneGrid;
 use super::watermark::steps;
 use crate::calendar::{calendar, within};
 
@@ -75,6 +76,25 @@ impl Windows {
     pub(crate) fn of(plan: &Aggregate, schema: &SchemaRef) -> Option<Windows> {
         let over = plan.over.as_ref()?;
         Windows::new(over, schema.get(&over.time)?)
+    }
+
+    /// How the windows are cut into panes, where they overlap and all are of one length.
+    pub(crate) fn panes(&self) -> Option<PaneGrid> {
+        let Grid::Even { every, first } = self.grid else { return None };
+        let shift = match self.hops.closed {
+            ClosedWindow::Left => 0,
+            ClosedWindow::Right => 1,
+            // A time that two windows meet at is in a pane of its own.
+            ClosedWindow::Both | ClosedWindow::None => return None,
+        };
+        let period = self.moved(&self.hops.period, 0, None).ok().filter(|_| self.hops.period.months() == 0)?;
+        (period > every).then_some(PaneGrid { first, every, period, shift })
+    }
+
+    /// The windows that a row is in, about.
+    pub(crate) fn of_each(&self) -> usize {
+        let Hops { period, every, .. } = &self.hops;
+        usize::try_from(period.duration_ns() / every.duration_ns().max(1)).unwrap_or(0) + 1
     }
 
     /// Puts each row into its windows: a row of several is there once for each. Rows without a time have no window, and are

@@ -25,7 +25,7 @@ use out::Out;
 mod out;
 
 /// A small batch may take this part of a core's time.
-const PAUSES_PER_BATCH: u32 = 10;
+const PAUSES_PER_BATCH: u32 = 4;
 /// How often a screen is drawn anew.
 const A_FRAME: Duration = Duration::from_millis(33);
 

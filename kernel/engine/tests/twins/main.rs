@@ -5,6 +5,7 @@
 mod aggregations;
 #[path = "../common/mod.rs"]
 mod common;
+mod lookup;
 mod rows;
 
 use std::collections::BTreeMap;
@@ -14,7 +15,7 @@ use plan::{Moment, Plan, StateFunction, hopping, session, tumbling, within};
 use polars::prelude::*;
 use proptest::prelude::*;
 
-use self::rows::{Limited, Paired, Sorted, Summed, Unique};
+use self::rows::{Limited, Paired, Ranked, Sorted, Summed, Unique};
 use aggregations::{Sessions, Windows};
 use common::cuts::{ALL, Cuts, Run, SIDES, cuts, open};
 use common::frames::{Frame, join_stream};
@@ -194,6 +195,67 @@ fn what_is_merged_is_what_all_rows_give() {
 }
 
 #[test]
+fn windows_made_of_panes_are_what_all_rows_give() {
+    holds(20, &cases(), |case| {
+        // Of five panes of 5 s, of three of 2 s, and of 100 of 100 ms, over which others stand.
+        let (period, every) = [(25_000, 10_000), (6_000, 4_000), (10_000, 100)][case.n as usize % 3];
+        let window = hopping(&format!("{period}ms"), &format!("{every}ms"));
+        let plan = case.source().group_by_dynamic(&col("event_time"), &[col("key")], &window, &merged_aggs()).unwrap();
+        case.compare(&case.alone(plan), Windows::new(period, every, aggregations::merged))
+    });
+}
+
+#[test]
+fn a_window_of_many_panes_is_what_all_rows_give() {
+    holds(1, &cases(), |case| {
+        let plan = case.source().group_by_dynamic(
+            &col("event_time"),
+            &[col("flag")],
+            &hopping("30s", "50ms"),
+            &[len().alias("n"), value().sum().alias("sum")],
+        );
+        let aggregates = |rows: &[Row]| {
+            let sum: i32 = rows.iter().filter_map(|row| row.small).sum();
+            vec![rows.len().to_string(), sum.to_string()]
+        };
+        // The twin's key is a text.
+        let flagged = |row: &Row| Row { key: row.flag.map(|flag| flag.to_string()), ..row.clone() };
+        let case = Case { rows: case.rows.iter().map(flagged).collect(), ..case.clone() };
+        case.compare(&case.alone(plan.unwrap()), Windows::new(30_000, 50, aggregates))
+    });
+}
+
+#[test]
+fn a_partition_moves_the_watermark_by_those_of_its_rows_that_the_steps_before_keep() {
+    holds(10, &cases(), |case| {
+        let twice = df!["of" => ["key 1", "key 2", "key 2", ""], "n" => [1, 2, 3, 4]].unwrap();
+        let source = Plan::source("memory rows", frame(&[]).schema().clone());
+        let plan = source.filter(col("flag")).unwrap();
+        let plan = plan.join(twice, &[col("key")], &[col("of")], &JoinType::Inner).unwrap();
+        let plan = plan.select(&[col("event_time"), col("whole"), col("n")]).unwrap();
+        let plan = plan.with_watermark("event_time", &format!("{}ms", case.delay)).unwrap();
+        let said = |error: PolarsError| error.to_string();
+        let mut run = Run::begin(&plan, &open(&case.rows, &ALL), &case.cuts, false).map_err(said)?;
+        let mut times = Times { delay: case.delay, newest: BTreeMap::new(), watermark: None };
+        for (number, batch) in case.cuts.batches(&case.rows).iter().enumerate() {
+            let stays = |row: &&Row| {
+                row.flag == Some(true) && row.key.as_deref().is_some_and(|key| ["key 1", "key 2", ""].contains(&key))
+            };
+            let kept: Vec<Row> = batch.iter().filter(stays).cloned().collect();
+            times.take(&kept);
+            let rows = run.batch().map_err(said)?.ok_or("there is no such batch")?.changes.rows;
+            let of = |row: &Row| if row.key.as_deref() == Some("key 2") { vec![2, 3] } else { vec![0] };
+            let each = kept.iter().flat_map(|row| of(row).into_iter().map(|_| maybe(row.whole)));
+            let whole = rows.column("whole").unwrap().i64().unwrap().clone();
+            same(number, "rows", &each.collect::<Vec<_>>(), &whole.iter().map(maybe).collect::<Vec<_>>())?;
+            let watermark = maybe(run.pipeline.watermark());
+            same(number, "watermark", &[maybe(times.watermark)], &[watermark])?;
+        }
+        Ok(())
+    });
+}
+
+#[test]
 fn what_is_grouped_anew_is_what_all_rows_give() {
     holds(20, &cases(), |case| {
         let window = hopping("25s", "10s");
@@ -225,6 +287,22 @@ fn the_largest_rows_are_the_first_of_all_when_they_are_sorted() {
         let (k, by) = (1 + case.n as usize % 9, [value(), col("whole")]);
         let plan = case.source().select(&by).unwrap().top_k(k, &by, &SortMultipleOptions::default()).unwrap();
         case.compare(&case.alone(plan), Sorted::new(k))
+    });
+}
+
+#[test]
+fn groups_in_order_are_all_groups_sorted_and_of_one_value_those_first_that_changed_first() {
+    holds(20, &cases(), |case| {
+        let (by, options) = ([col("top")], SortMultipleOptions::default());
+        let plan = case.source().group_by(&[col("key"), col("small")], &[col("float").max().alias("top")]).unwrap();
+        let k = 1 + case.n as usize % 7;
+        let (plan, k, largest) = match case.n % 3 {
+            0 => (plan.sort(&by, &options).unwrap(), usize::MAX, false),
+            1 => (plan.top_k(k, &by, &options.with_order_descending(true)).unwrap(), k, false),
+            _ => (plan.top_k(k, &by, &options).unwrap(), k, true),
+        };
+        // Of the smallest, too, those without a value come last.
+        case.compare(&case.alone(plan), Ranked::new(k, largest, k < usize::MAX))
     });
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::common::cuts::SIDES;
 use crate::common::rows::Row;
-use crate::{Twin, maybe};
+use crate::{Twin, float, maybe};
 
 fn number(row: &Row) -> String {
     maybe(row.whole)
@@ -55,6 +55,67 @@ impl Twin for Sorted {
     fn result(&self) -> Option<Vec<String>> {
         let line = |row: &Row| format!("{} | {}", maybe(row.small), number(row));
         Some(self.all.iter().take(self.k).map(line).collect())
+    }
+
+    fn is_ordered(&self) -> bool {
+        true
+    }
+}
+
+/// The largest number of each key and value, in order; those of one number in the order in which they changed last.
+pub(crate) struct Ranked {
+    k: usize,
+    largest: bool,
+    nulls_last: bool,
+    groups: Vec<(Group, Option<f64>)>,
+}
+
+/// A key and a value.
+type Group = (Option<String>, Option<i32>);
+
+impl Ranked {
+    pub(crate) fn new(k: usize, largest: bool, nulls_last: bool) -> Ranked {
+        Ranked { k, largest, nulls_last, groups: Vec::new() }
+    }
+}
+
+impl Twin for Ranked {
+    fn take(&mut self, batch: &[Row], _: Option<i64>, _: Option<i64>) -> (Vec<String>, usize) {
+        let mut changed: Vec<(Group, Option<f64>)> = Vec::new();
+        for row in batch {
+            let group = (row.key.clone(), row.small);
+            let at = changed.iter().position(|(other, _)| *other == group).unwrap_or_else(|| {
+                let known = self.groups.iter().position(|(other, _)| *other == group);
+                changed.push(known.map_or((group, None), |at| self.groups.remove(at)));
+                changed.len() - 1
+            });
+            let top = &mut changed[at].1;
+            *top = match (*top, row.float) {
+                (Some(top), Some(float)) => Some(if top.is_nan() || float > top { float } else { top }),
+                (top, float) => top.or(float),
+            };
+        }
+        self.groups.extend(changed);
+        (Vec::new(), 0)
+    }
+
+    fn result(&self) -> Option<Vec<String>> {
+        // NaN is larger than all numbers.
+        let compare = |a: f64, b: f64| match (a.is_nan(), b.is_nan()) {
+            (false, false) => a.partial_cmp(&b).unwrap(),
+            (a, b) => a.cmp(&b),
+        };
+        let mut sorted = self.groups.clone();
+        sorted.sort_by(|(_, a), (_, b)| match (a, b) {
+            (Some(a), Some(b)) if self.largest => compare(*b, *a),
+            (Some(a), Some(b)) => compare(*a, *b),
+            _ if self.nulls_last => a.is_none().cmp(&b.is_none()),
+            _ => b.is_none().cmp(&a.is_none()),
+        });
+        let line = |((key, small), top): &(Group, Option<f64>)| {
+            format!("{} | {} | {}", maybe(key.clone()), maybe(*small), maybe(top.map(float)))
+        };
+        Some(sorted.iter().take(self.k).map(line).collect())
     }
 
     fn is_ordered(&self) -> bool {

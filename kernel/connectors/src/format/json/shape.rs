@@ -8,12 +8,12 @@ const FIELDS: usize = 1_000;
 const AT_ONCE: usize = 32;
 
 /// The fields of the last records, in their order.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Shape {
     fields: Vec<Known>,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Known {
     /// As it is written.
     key: String,

@@ -176,6 +176,12 @@ impl Groups {
         self.row(slot)[ID]
     }
 
+    /// Says that a group is as old as another, if that is older.
+    pub(super) fn as_old_as(&mut self, slot: u32, id: u64) {
+        let row = self.row_mut(slot);
+        row[ID] = row[ID].min(id);
+    }
+
     pub(super) fn key(&self, slot: u32) -> KeyBytes {
         let row = self.row(slot);
         match row[HEAD] & LENGTH {

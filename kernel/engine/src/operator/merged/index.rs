@@ -62,6 +62,11 @@ impl Index {
         self.entries.iter().filter_map(|entry| slot(*entry))
     }
 
+    /// All slots with their hashes.
+    pub(super) fn hashed(&self) -> impl Iterator<Item = (u32, u32)> {
+        self.entries.iter().filter_map(|entry| Some((hash_of(*entry), slot(*entry)?)))
+    }
+
     fn put(&mut self, entry: u64) {
         let mut at = self.place(hash_of(entry));
         while self.entries[at] != 0 {

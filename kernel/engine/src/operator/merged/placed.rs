@@ -3,6 +3,7 @@
 use polars::prelude::*;
 
 use crate::operator::columns::{END, START, integers};
+use crate::operator::panes::PaneGrid;
 use crate::operator::windows::Windows;
 
 /// The windows of rows.
@@ -33,6 +34,19 @@ impl Placed {
         let mut placed = Placed { windows: starts.into_iter().zip(ends).collect(), of, late: 0, timeless: 0 };
         placed.take_out(rows, watermark)?;
         Ok(placed)
+    }
+
+    /// Places rows by their column [`START`] in panes, each of which ends with the last window that has it. Takes those out that
+    /// have no pane, or one that ends at or before `watermark`; a row is late once for each window of its pane that has ended.
+    pub(super) fn in_panes(grid: &PaneGrid, rows: &mut DataFrame, watermark: Option<i64>) -> PolarsResult<Placed> {
+        let (starts, of, _) = numbered(&integers(rows, START)?);
+        let ended = |start: &i64| watermark.map_or(0, |watermark| grid.ended(*start, watermark));
+        let ended: Vec<usize> = starts.iter().map(ended).collect();
+        let late = of.iter().map(|number| ended.get(*number as usize).copied().unwrap_or(0)).sum();
+        let windows = starts.into_iter().map(|start| (start, grid.end(grid.newest(start)))).collect();
+        let mut placed = Placed { windows, of, late: 0, timeless: 0 };
+        placed.take_out(rows, watermark)?;
+        Ok(Placed { late, ..placed })
     }
 
     /// The start of a row's window.

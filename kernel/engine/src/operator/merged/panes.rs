@@ -1,0 +1,224 @@
+//! Windows that overlap, by panes. A batch is first aggregated by pane and key, however many windows a pane is in; what comes of
+//! that is then put into all of them, or, where only final rows are wanted, into the pane itself.
+
+use polars::prelude::*;
+
+use super::groups::{CHANGED, Key, TOUCHED};
+use super::index::Index;
+use super::placed::Placed;
+use super::{Merged, PANES, Taken, Window, hash, input};
+use crate::operator::columns::{POSITION, encoded, keys_of};
+use crate::operator::panes::PaneGrid;
+
+/// What a batch has of one pane and key.
+pub(super) struct Gathered {
+    pub(super) pane: i64,
+    pub(super) hash: u32,
+    pub(super) slot: u32,
+}
+
+/// What a batch has of one key: a window takes of it what comes before or after a place, or both. Time is cut into blocks as long as
+/// a window, each window has the end of one and the beginning of the next, and of each pane it is known what its block has up to
+/// it and from it on (M. van Herk, "A fast algorithm for local minimum and maximum filters", 1992).
+#[derive(Default)]
+struct Run {
+    /// The panes with their slots, rising.
+    panes: Vec<(i64, u32)>,
+    /// The slot with what the pane's block has up to the pane, and from it on.
+    up_to: Vec<u32>,
+    from: Vec<u32>,
+    /// The slots that were made for that.
+    made: Vec<u32>,
+    /// The windows that have been given it: first and last start of stretches.
+    done: Vec<(i64, i64)>,
+}
+
+impl Run {
+    /// Says which slots are to be combined into which, in order, so that the parts are there.
+    fn put_together(&mut self, grid: &PaneGrid, pairs: &mut Vec<(u32, u32)>, mut add: impl FnMut() -> u32) {
+        let block = |(pane, _): &(i64, u32)| grid.floor(*pane, grid.period);
+        let count = self.panes.len();
+        (self.up_to, self.from) = (vec![0; count], vec![0; count]);
+        let mut join = |slots: &mut Vec<u32>, at: usize, other: Option<usize>| {
+            let other = other.filter(|other| block(&self.panes[*other]) == block(&self.panes[at]));
+            slots[at] = match other {
+                None => self.panes[at].1,
+                Some(other) => {
+                    let slot = add();
+                    pairs.extend([(slots[other], slot), (self.panes[at].1, slot)]);
+                    self.made.push(slot);
+                    slot
+                }
+            };
+        };
+        (0..count).for_each(|at| join(&mut self.up_to, at, at.checked_sub(1)));
+        (0..count).rev().for_each(|at| join(&mut self.from, at, Some(at + 1).filter(|next| *next < count)));
+    }
+
+    /// The slots that together have what is in a window.
+    fn within(&self, grid: &PaneGrid, start: i64) -> impl Iterator<Item = u32> + use<> {
+        let first = self.panes.partition_point(|(pane, _)| *pane < start);
+        let after = self.panes.partition_point(|(pane, _)| *pane < start + grid.period);
+        let block = |at: usize| self.panes.get(at).map(|(pane, _)| grid.floor(*pane, grid.period));
+        let own = Some(grid.floor(start, grid.period));
+        let last = after.checked_sub(1).filter(|last| *last >= first);
+        let from = (first < after && block(first) == own).then(|| self.from[first]);
+        let up_to = last.filter(|last| block(*last) != own).map(|last| self.up_to[last]);
+        from.into_iter().chain(up_to)
+    }
+
+    /// The starts of the windows with a pane that have not been given it, the newest first; they count as done.
+    fn not_done(&mut self, grid: &PaneGrid, pane: i64, first_open: i64) -> Vec<i64> {
+        let (first, last) = (grid.oldest(pane).max(first_open), grid.newest(pane));
+        let (mut starts, mut start) = (Vec::new(), last);
+        while start >= first {
+            match self.done.iter().find(|(from, to)| (*from..=*to).contains(&start)) {
+                Some((from, _)) => start = from - grid.every,
+                None => {
+                    starts.push(start);
+                    start -= grid.every;
+                }
+            }
+        }
+        match self.done.iter_mut().find(|(from, to)| *from <= last + grid.every && first <= *to + grid.every) {
+            Some((from, to)) => (*from, *to) = ((*from).min(first), (*to).max(last)),
+            None => self.done.push((first, last)),
+        }
+        starts
+    }
+}
+
+impl Merged {
+    /// Takes rows in by pane and key.
+    pub(super) fn take_by_pane(
+        &mut self,
+        grid: &PaneGrid,
+        rows: DataFrame,
+        watermark: Option<i64>,
+    ) -> PolarsResult<Taken> {
+        let (none, positioned) = (rows.height() == 0, rows.schema().contains(POSITION));
+        let rows = match &self.plan.over {
+            Some(over) => grid.assigned(rows, &over.time)?,
+            None => rows,
+        };
+        let mut rows = self.inputs(rows.lazy(), none, positioned)?;
+        let placed = Placed::in_panes(grid, &mut rows, watermark)?;
+        let keys = keys_of(&rows, self.plan.keys.len())?;
+        let (slots, gathered) = self.gather(&encoded(&keys, rows.height())?, &placed)?;
+        for (number, cells) in self.cells.iter_mut().enumerate() {
+            cells.merge(&mut self.groups, &slots, rows.column(&input(number))?)?;
+        }
+        let touched = match self.tree.take() {
+            Some(mut tree) => {
+                tree.closed = tree.closed.max(watermark);
+                gathered.iter().try_for_each(|one| self.keep(&mut tree, grid, one))?;
+                self.tree = Some(tree);
+                Vec::new()
+            }
+            None => self.spread(grid, &gathered, watermark)?,
+        };
+        self.forget(gathered.into_iter().map(|one| one.slot));
+        Ok(Taken { keys: None, touched, late: placed.late, timeless: placed.timeless })
+    }
+
+    /// A slot for each pane and key of a batch, and the slot of each row.
+    fn gather(&mut self, keys: &BinaryOffsetChunked, placed: &Placed) -> PolarsResult<(Vec<u32>, Vec<Gathered>)> {
+        self.groups.expect(keys.len())?;
+        let mut indexes: Vec<Index> = placed.windows.iter().map(|_| Index::default()).collect();
+        let (mut slots, mut gathered) = (Vec::with_capacity(keys.len()), Vec::new());
+        for (bytes, number) in keys.iter().map(Option::unwrap_or_default).zip(&placed.of) {
+            let (key, hash, index) = (Key::new(bytes), hash(&self.hasher, bytes), &mut indexes[*number as usize]);
+            let slot = index.find(hash, |slot| self.groups.is(slot, &key)).unwrap_or_else(|| {
+                let slot = self.groups.add(0, &key);
+                index.insert(hash, slot);
+                gathered.push(Gathered { pane: placed.windows[*number as usize].0, hash, slot });
+                slot
+            });
+            slots.push(slot);
+        }
+        self.grow_cells();
+        Ok((slots, gathered))
+    }
+
+    /// Puts what was gathered into all windows that are open; gives the groups that were touched.
+    fn spread(
+        &mut self,
+        grid: &PaneGrid,
+        gathered: &[Gathered],
+        watermark: Option<i64>,
+    ) -> PolarsResult<Vec<(i64, u32)>> {
+        let (mut runs, of_each) = self.runs(grid, gathered)?;
+        // Taken out while groups come.
+        let mut open: PlHashMap<i64, Window> = PlHashMap::default();
+        let (mut touched, mut pairs) = (Vec::new(), Vec::new());
+        for (one, run) in gathered.iter().zip(of_each) {
+            let key = self.groups.key(one.slot);
+            let key = Key::new(&key);
+            let first_open = watermark.map_or(i64::MIN, |watermark| grid.first_open(watermark));
+            for start in runs[run].not_done(grid, one.pane, first_open) {
+                self.groups.expect(1)?;
+                let ended = || Window::new(grid.end(start));
+                let window = open.entry(start).or_insert_with(|| self.windows.remove(&start).unwrap_or_else(ended));
+                let slot = window.index.find(one.hash, |slot| self.groups.is(slot, &key)).unwrap_or_else(|| {
+                    let slot = self.groups.add(self.next_id, &key);
+                    self.next_id += 1;
+                    window.index.insert(one.hash, slot);
+                    slot
+                });
+                if !self.groups.mark(slot, TOUCHED) {
+                    if self.noted && !self.groups.mark(slot, CHANGED) {
+                        window.changed.push(slot);
+                    }
+                    touched.push((start, slot));
+                }
+                pairs.extend(runs[run].within(grid, start).map(|part| (part, slot)));
+            }
+        }
+        self.combine(&pairs);
+        self.windows.extend(open);
+        self.forget(runs.into_iter().flat_map(|run| run.made));
+        Ok(touched)
+    }
+
+    /// What was gathered of each key, and of which key each is.
+    fn runs(&mut self, grid: &PaneGrid, gathered: &[Gathered]) -> PolarsResult<(Vec<Run>, Vec<usize>)> {
+        let (mut runs, mut of_each, mut index): (Vec<Run>, _, _) = (Vec::new(), Vec::new(), Index::default());
+        for one in gathered {
+            let key = self.groups.key(one.slot);
+            let key = Key::new(&key);
+            let number = index.find(one.hash, |run| self.groups.is(runs[run as usize].panes[0].1, &key));
+            let number = number.unwrap_or_else(|| {
+                index.insert(one.hash, runs.len() as u32);
+                runs.push(Run::default());
+                runs.len() as u32 - 1
+            });
+            runs[number as usize].panes.push((one.pane, one.slot));
+            of_each.push(number as usize);
+        }
+        self.groups.expect(2 * gathered.len())?;
+        let mut pairs = Vec::new();
+        for run in &mut runs {
+            run.panes.sort_unstable();
+            let key = self.groups.key(run.panes[0].1);
+            run.put_together(grid, &mut pairs, || self.groups.add(0, &Key::new(&key)));
+        }
+        self.combine(&pairs);
+        Ok((runs, of_each))
+    }
+
+    /// Takes what each first slot has into the second.
+    pub(super) fn combine(&mut self, pairs: &[(u32, u32)]) {
+        self.grow_cells();
+        self.cells.iter_mut().for_each(|cells| cells.combine(&mut self.groups, pairs));
+    }
+
+    fn grow_cells(&mut self) {
+        self.cells.iter_mut().for_each(|cells| cells.grow(self.groups.slots()));
+    }
+
+    /// Says of a state that it is of panes.
+    pub(super) fn of_panes(&self) -> Option<(&'static str, DataFrame)> {
+        let length = self.panes.filter(|_| self.tree.is_some())?.length();
+        Some((PANES, df!["length" => [length]].ok()?))
+    }
+}
