@@ -14,6 +14,11 @@ impl Alone {
     pub(crate) fn with(rows: usize) -> Alone {
         Alone((rows < FEW).then(|| ALLOW_RAYON_THREADS.replace(false)))
     }
+
+    /// For work that is done beside a query, however much it is: the query's own would wait until the threads are free again.
+    pub(crate) fn beside() -> Alone {
+        Alone(Some(ALLOW_RAYON_THREADS.replace(false)))
+    }
 }
 
 impl Drop for Alone {

@@ -174,8 +174,11 @@ impl Log {
     }
 }
 
-/// The lines that can be read, and of one that cannot: how many came before it, and what is wrong. Of several it is the last.
-fn lines(path: &Path) -> Result<(Vec<Line>, Option<(usize, String)>), CheckpointError> {
+/// Of a line that cannot be read: how many that can came before it, and what is wrong.
+type DamagedLine = (usize, String);
+
+/// The lines that can be read, and one that cannot. Of several it is the last.
+fn lines(path: &Path) -> Result<(Vec<Line>, Option<DamagedLine>), CheckpointError> {
     let (mut lines, mut damage) = (Vec::new(), None);
     let text = read(path)?.unwrap_or_default();
     for (number, line) in text.split_inclusive(|byte| *byte == b'\n').enumerate() {

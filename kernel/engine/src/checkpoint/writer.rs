@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 
 use super::CheckpointError;
 use super::state::States;
+use crate::alone::Alone;
 use crate::saved::FrozenState;
 
 /// A handle to the thread; dropping it waits until the last state is written.
@@ -33,6 +34,7 @@ impl StateWriter {
         let (sender, handed_over) = channel::<(u64, FrozenState)>();
         let (done, outcomes) = channel();
         let run = move || {
+            let _alone = Alone::beside();
             for (batch, state) in handed_over {
                 let written = catch_unwind(AssertUnwindSafe(|| write(&mut states, batch, state)));
                 let written = written.unwrap_or_else(|panic| {
@@ -53,7 +55,9 @@ impl StateWriter {
     pub(super) fn hand_over(&mut self, batch: u64, state: FrozenState) {
         // A thread that has ended is found out when it is asked how it came out.
         self.is_busy = true;
-        let _ = self.states.as_ref().map(|states| states.send((batch, state)));
+        if let Some(states) = &self.states {
+            drop(states.send((batch, state)));
+        }
     }
 
     /// Whether the next state is to have all.

@@ -17,6 +17,18 @@ struct Lines {
     slots: Vec<u32>,
 }
 
+impl Lines {
+    /// Has the slots of each window in the order in which they lie in memory.
+    fn sort(&mut self) {
+        let mut rest = self.slots.as_mut_slice();
+        for (_, _, count) in &self.windows {
+            let (slots, more) = std::mem::take(&mut rest).split_at_mut(*count);
+            slots.sort_unstable();
+            rest = more;
+        }
+    }
+}
+
 impl Merged {
     /// What the keys' column is called.
     fn keys_name(&self) -> PlSmallStr {
@@ -25,25 +37,30 @@ impl Merged {
 
     /// Groups of each window, to be saved.
     pub(super) fn table(&self, of: impl Fn(&Window) -> Vec<u32>) -> PolarsResult<DataFrame> {
-        let lines = self.lines(of);
+        let mut lines = self.lines(of);
+        lines.sort();
         let collected = self.collections.save(&lines.slots);
         table(&self.groups, &self.cells, collected, self.keys_name(), &lines)
     }
 
     /// As [`Merged::table`], of a copy of the groups, at any time. What is collected is written at once, for it has no copy.
     pub(super) fn later_table(&self, of: impl Fn(&Window) -> Vec<u32>) -> LaterTable {
-        let lines = self.lines(of);
+        let mut lines = self.lines(of);
         let collected = self.collections.save(&lines.slots);
         let (groups, cells, keys_name) = (self.groups.copied(), self.cells.clone(), self.keys_name());
-        Box::new(move || table(&groups, &cells, collected, keys_name, &lines))
+        Box::new(move || {
+            // What is collected has been written in the order that there was.
+            if collected.is_empty() {
+                lines.sort();
+            }
+            table(&groups, &cells, collected, keys_name, &lines)
+        })
     }
 
     fn lines(&self, of: impl Fn(&Window) -> Vec<u32>) -> Lines {
         let (mut windows, mut slots) = (Vec::with_capacity(self.windows.len()), Vec::new());
         for (start, window) in &self.windows {
             let mut of_window = of(window);
-            // In the order of memory.
-            of_window.sort_unstable();
             windows.push((*start, window.end, of_window.len()));
             slots.append(&mut of_window);
         }
