@@ -33,7 +33,9 @@ pub use checkpoint::{CheckpointError, Hint};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use disk::{Disk, DiskFile, LocalDisk, OpenFile, make_folders, replace_file};
 pub use foreach::{ForeachBatch, MemoryTable};
-pub use physical::{Connectors, OpenScan, Part, PhysicalPlan, QuantileSketch, RowFilter, approx_quantile};
+pub use physical::{
+    Connectors, OpenScan, Part, PhysicalPlan, QuantileSketch, RowFilter, approx_quantile, named_expression,
+};
 pub use pipeline::{Mode, Output, OutputMode, Pipeline};
 pub use position::{Offsets, Reach, TopicId, TopicPartition};
 pub use progress::Progress;

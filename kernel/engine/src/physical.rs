@@ -6,6 +6,7 @@ mod aggregate;
 mod approximate;
 mod connectors;
 mod explain;
+mod fingerprint;
 mod graph;
 mod join;
 mod lower;
@@ -19,8 +20,9 @@ use plan::{Aggregate, Plan, PlanError, Scan, Step, Times, Words, schema_after};
 use polars::prelude::*;
 
 pub(crate) use aggregate::{Accumulator, Function, MOST_KEPT, Method, Reading};
-pub use approximate::{QuantileSketch, approx_quantile};
+pub use approximate::{QuantileSketch, approx_quantile, named_expression};
 pub use connectors::{Connectors, OpenScan};
+pub(crate) use fingerprint::query_fingerprint;
 pub use graph::Part;
 pub(crate) use join::{Pairing, SIDE, SIDE_TIME, SideJoin};
 pub use pushdown::RowFilter;

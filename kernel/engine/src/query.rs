@@ -19,7 +19,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::clock::{Clock, SystemClock};
 use crate::disk::{Disk, LocalDisk};
-use crate::physical::PhysicalPlan;
+use crate::physical::{PhysicalPlan, query_fingerprint};
 use crate::pipeline::OutputMode;
 use crate::progress::Progress;
 use crate::result::{LiveResult, ROWS_HELD, ResultTable, STREAM_ROWS_HELD, State, Status};
@@ -311,10 +311,10 @@ pub fn explain(plan: &Plan) -> String {
     format!("{}\nas it runs:\n{}", plan.explain(), PhysicalPlan::of(plan).explain())
 }
 
-/// The first sixteen hex digits of the SHA-256 of the plan in words.
+/// The first sixteen hex digits of the SHA-256 of what a plan asks: the same for the same question, wherever its topics are.
 #[must_use]
 pub fn fingerprint(plan: &Plan) -> String {
-    short_hash(&plan.explain())
+    query_fingerprint(plan)[..16].to_owned()
 }
 
 /// The first sixteen hex digits of the SHA-256 of a text.

@@ -15,6 +15,8 @@ use plan::{Moment, Plan, StateFunction, hopping, session, tumbling};
 use polars::prelude::*;
 
 mod common;
+#[path = "restart/identity.rs"]
+mod identity;
 #[path = "restart/keys.rs"]
 mod keys;
 

@@ -17,6 +17,7 @@ mod rows;
 mod scan;
 mod sql;
 mod stateful;
+pub mod text;
 mod times;
 mod union;
 mod window;

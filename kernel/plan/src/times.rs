@@ -29,7 +29,7 @@ pub struct Watermark {
 }
 
 /// A day: more than any zone is ahead of another, and less than a clock that is wrong by a date.
-const AHEAD_MS: i64 = 86_400_000;
+pub(crate) const AHEAD_MS: i64 = 86_400_000;
 
 /// The columns of a step's input that the watermark says something of.
 #[derive(Clone, Debug, Default, PartialEq)]

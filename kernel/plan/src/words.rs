@@ -98,7 +98,7 @@ fn exact<'a>(exprs: impl IntoIterator<Item = &'a Expr>, printed: &str) -> String
             },
             _ => continue,
         };
-        let all: Vec<String> = values.iter().map(|value| value.to_string()).collect();
+        let all: Vec<String> = values.iter().map(|value| value_in_words(&value)).collect();
         let shown = all.iter().take(MOST_VALUES).cloned().collect::<Vec<_>>().join(", ");
         let more = match all.len() {
             0..=MOST_VALUES => String::new(),
@@ -112,4 +112,13 @@ fn exact<'a>(exprs: impl IntoIterator<Item = &'a Expr>, printed: &str) -> String
         let _ = write!(text, " WITH [{shown}{more}]");
     }
     text
+}
+
+/// A value in words. Polars cuts a float's digits off, and two that differ would look alike.
+fn value_in_words(value: &AnyValue<'_>) -> String {
+    match value {
+        AnyValue::Float64(value) => format!("{value:?}"),
+        AnyValue::Float32(value) => format!("{value:?}"),
+        value => value.to_string(),
+    }
 }

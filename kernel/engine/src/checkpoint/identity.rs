@@ -1,14 +1,14 @@
-//! What a checkpoint belongs to: a query, by its words. One that was changed is refused, or goes on where its state is the one
-//! that it would have had.
+//! What a checkpoint belongs to: a query, by the fingerprints of what it asks and of what its state depends on. One that was changed
+//! is refused, or goes on where its state is the one that it would have had.
 
 use std::path::Path;
 
-use plan::Plan;
+use plan::{Plan, text};
 use serde::{Deserialize, Serialize};
 
 use super::{CheckpointError, Hint, VERSION, damaged, read, replace};
 use crate::disk::Disk;
-use crate::physical::PhysicalPlan;
+use crate::physical::{PhysicalPlan, query_fingerprint};
 use crate::pipeline::OutputMode;
 
 /// What a query is known by.
@@ -16,22 +16,41 @@ use crate::pipeline::OutputMode;
 pub(crate) struct Identity {
     /// The format's version.
     version: u32,
-    /// The plan in words.
-    plan: String,
-    /// What the state hangs on, and the columns of the result.
-    state: String,
+    /// The fingerprint of what is asked.
+    asked: String,
+    /// The fingerprint of what the state depends on.
+    kept: String,
+    /// The columns of the result.
+    columns: Vec<String>,
     /// Whether the sink is told of rows that leave the result.
     tells: bool,
     /// The output mode's name.
     mode: String,
+    /// The plan in words, and what its state depends on: what a person is told of a difference.
+    plan: String,
+    state: String,
 }
 
 impl Identity {
     /// Of a query as it is now; `tells` says whether its sink is told of rows that leave.
     pub(crate) fn new(plan: &Plan, mode: OutputMode, tells: bool) -> Identity {
-        let columns: Vec<String> = plan.schema().iter().map(|(name, dtype)| format!("{name}: {dtype}")).collect();
-        let state = format!("{}RESULT [{}]", PhysicalPlan::of(plan).explain_state(), columns.join(", "));
-        Identity { version: VERSION, plan: plan.explain(), state, tells, mode: word(mode) }
+        let physical = PhysicalPlan::of(plan);
+        let mut columns: Vec<String> =
+            plan.schema().iter().map(|(name, dtype)| format!("{name}: {}", text::type_identity(dtype))).collect();
+        // A whole result is kept with its columns in their order.
+        if mode != OutputMode::Complete {
+            columns.sort_unstable();
+        }
+        Identity {
+            version: VERSION,
+            asked: query_fingerprint(plan),
+            kept: physical.state_fingerprint(),
+            columns,
+            tells,
+            mode: word(mode),
+            plan: plan.explain(),
+            state: physical.explain_state(),
+        }
     }
 
     /// Looks whether a folder's checkpoint is this query's; where there is none it is from now on. Gives what is asked
@@ -53,8 +72,8 @@ impl Identity {
             return Err(CheckpointError::Version { folder: folder.to_owned(), found });
         }
         let before: Identity = serde_json::from_slice(&text).map_err(corrupt)?;
-        let same_state = before.state == self.state && before.mode == self.mode;
-        if same_state && before.plan == self.plan {
+        let same_state = before.kept == self.kept && before.columns == self.columns && before.mode == self.mode;
+        if same_state && before.asked == self.asked {
             return Ok(None);
         }
         // Of a whole result all rows are kept as they were made.
@@ -88,13 +107,15 @@ impl Identity {
                     lines.push(line);
                 }
             }
+            lines.push(format!("RESULT [{}]", identity.columns.join(", ")));
             lines.push(format!("OUTPUT MODE {}", identity.mode));
             lines
         };
         let (then, now) = (lines(before), lines(self));
         let gone = then.iter().filter(|line| !now.contains(line)).map(|line| format!("- {line}"));
         let new = now.iter().filter(|line| !then.contains(line)).map(|line| format!("+ {line}"));
-        gone.chain(new).collect::<Vec<_>>().join("\n")
+        let difference = gone.chain(new).collect::<Vec<_>>().join("\n");
+        if difference.is_empty() { "- a value in its expressions\n+ another one".to_owned() } else { difference }
     }
 }
 

@@ -39,6 +39,15 @@ pub fn approx_quantile(values: Expr, q: f64) -> Expr {
     }
 }
 
+/// An expression of this program's own by its name in a plan's text, for [`Plan::from_text`](plan::Plan::from_text).
+#[must_use]
+pub fn named_expression(name: &str, of: &[Expr]) -> Option<Expr> {
+    match (name, of) {
+        (NAME, [values, Expr::Literal(q)]) => Some(approx_quantile(values.clone(), q.to_any_value()?.extract()?)),
+        _ => None,
+    }
+}
+
 /// The field of the result, where there can be one.
 fn checked(q: f64, values: &Field) -> PolarsResult<Field> {
     polars_ensure!(

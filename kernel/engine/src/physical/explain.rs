@@ -125,9 +125,12 @@ fn kept(method: &Method) -> Vec<String> {
         Some(only) => format!("{:?}", a.input.clone().filter(only.clone())),
         None => format!("{:?}", a.input),
     };
-    let values: Vec<String> = accumulators.iter().filter(|a| a.function.keeps_values()).map(of).collect();
+    // They are numbered as they were asked for, and stand in the order of a state.
+    let mut asked: Vec<&Accumulator> = accumulators.iter().collect();
+    asked.sort_by_key(|a| (a.name.len(), a.name.clone()));
+    let values: Vec<String> = asked.iter().copied().filter(|a| a.function.keeps_values()).map(of).collect();
     let about: Vec<String> =
-        accumulators.iter().filter_map(|a| Some(a.function.error()?.replace("{}", &of(a)))).collect();
+        asked.iter().copied().filter_map(|a| Some(a.function.error()?.replace("{}", &of(a)))).collect();
     let mut words = Vec::new();
     if !values.is_empty() {
         words.push(format!("KEEPING VALUES OF [{}], {most}", values.join(", ")));

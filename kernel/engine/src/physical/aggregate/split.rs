@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use plan::{PlanError, grouped, is_row_wise, schema_after};
+use plan::{PlanError, grouped, is_row_wise, schema_after, text};
 use polars::prelude::*;
 use polars_plan::utils::expr_to_leaf_column_names;
 
@@ -16,7 +16,9 @@ pub(super) fn merge(schema: &SchemaRef, aggs: &[Expr]) -> Result<Method, Cannot>
     for expr in aggs {
         outputs.push(split.output(expr)?);
     }
-    let accumulators = split.accumulators;
+    let mut accumulators = split.accumulators;
+    // A state does not depend on the order in which they are asked for.
+    accumulators.sort_by_cached_key(|accumulator| text::canonical(&accumulator.identity()));
     let columns: SchemaRef = Arc::new(accumulators.iter().flat_map(Accumulator::columns).collect());
     match aggs.iter().zip(&outputs).find(|(_, output)| !is_row_wise(&columns, output)) {
         Some((written, _)) => Err(Cannot::merge(written)),
