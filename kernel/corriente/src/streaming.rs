@@ -202,7 +202,9 @@ pub fn memory_table(name: &str) -> Result<DataFrame, QueryFailed> {
             "the query \"{name}\" failed, and .frame() has what it had until then: {why}"
         )));
     }
-    let (has_table, Status { rows, dropped_rows, .. }) = (query.query().table().is_some(), query.status().0);
+    // One after the other: the query is locked as long as it is looked at.
+    let has_table = query.query().table().is_some();
+    let Status { rows, dropped_rows, .. } = query.status().0;
     if !has_table && dropped_rows > 0 {
         let of = rows as u64 + dropped_rows;
         return Err(QueryFailed(format!(

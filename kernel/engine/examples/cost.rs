@@ -23,9 +23,12 @@ const WARM: i64 = 5;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
+/// What is measured.
+type Case = fn() -> Outcome<()>;
+
 fn main() -> Outcome<()> {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
-    let cases: [(&str, fn() -> Outcome<()>); 4] =
+    let cases: [(&str, Case); 4] =
         [("lookup", lookup), ("largest", largest), ("partitions", partitions), ("hopping", hopping_windows)];
     let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted == name);
     cases.into_iter().filter(|(name, _)| is_wanted(name)).try_for_each(|(_, case)| case())

@@ -170,7 +170,6 @@ impl Lookup {
     }
 
     /// What must be equal: of a row, and of the frame's.
-    #[must_use]
     pub fn keys(&self) -> [&[Expr]; 2] {
         [&self.left_on, &self.right_on]
     }
@@ -208,12 +207,6 @@ impl Lookup {
         self.right = self.prepared(right)?;
         self.version += 1;
         Ok(())
-    }
-
-    /// What must be equal in the stream and in the frame.
-    #[must_use]
-    pub fn on(&self) -> (&[Expr], &[Expr]) {
-        (&self.left_on, &self.right_on)
     }
 
     /// Which kind of join it is.

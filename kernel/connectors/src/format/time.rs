@@ -128,6 +128,7 @@ fn zone(text: &[u8]) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn ms(text: &str) -> Option<i64> {

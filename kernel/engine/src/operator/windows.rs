@@ -97,10 +97,15 @@ impl Windows {
         usize::try_from(period.duration_ns() / every.duration_ns().max(1)).unwrap_or(0) + 1
     }
 
+    /// The rows with null in the place of times whose windows have no ends that can be told.
+    pub(super) fn in_range(&self, rows: DataFrame) -> PolarsResult<DataFrame> {
+        within(rows, &self.time, &self.range).map(|(rows, _)| rows)
+    }
+
     /// Puts each row into its windows: a row of several is there once for each. Rows without a time have no window, and are
     /// there once.
     pub(crate) fn assigned(&self, rows: DataFrame) -> PolarsResult<LazyFrame> {
-        let (rows, _) = within(rows, &self.time, &self.range)?;
+        let rows = self.in_range(rows)?;
         if self.hops.tumble() && self.hops.offset.is_zero() && self.hops.closed == ClosedWindow::Left {
             // Polars does many at once.
             let every = lit(self.hops.every.to_string());

@@ -23,6 +23,8 @@ pub(super) struct Walk<'a> {
 }
 
 /// What a part of the query gives.
+// What was walked lives for a moment; a box would cost more than it saves.
+#[allow(clippy::large_enum_variant)]
 pub(super) enum Walked {
     Stream(Stream),
     Still(LazyFrame),

@@ -139,7 +139,7 @@ fn join_identity(join: &Join) -> Value {
 }
 
 fn look_up(lookup: &Lookup) -> Value {
-    let (left, right) = lookup.on();
+    let [left, right] = lookup.keys();
     let nearest = lookup
         .nearest()
         .map(|on| json!([&on.left_on, &on.right_on, StrategyText::of(on.strategy), &on.tolerance, on.exact]));

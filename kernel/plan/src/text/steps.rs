@@ -236,7 +236,7 @@ impl StepText {
             Step::MapBatches(_) | Step::WithState(..) => return Err(function()),
             Step::Join(lookup) if lookup.refresh().is_some() => return Err(function()),
             Step::Join(lookup) => {
-                let (left_on, right_on) = lookup.on();
+                let [left_on, right_on] = lookup.keys();
                 let columns = lookup.frame().columns().iter();
                 StepText::LookUp {
                     frame: columns.map(|c| ColumnText::of(c.as_materialized_series())).collect::<Result<_, _>>()?,

@@ -97,9 +97,9 @@ impl Merged {
         watermark: Option<i64>,
     ) -> PolarsResult<Taken> {
         let (none, positioned) = (rows.height() == 0, rows.schema().contains(POSITION));
-        let rows = match &self.plan.over {
-            Some(over) => grid.assigned(rows, &over.time)?,
-            None => rows,
+        let rows = match (&self.plan.over, &self.cut) {
+            (Some(over), Some(windows)) => grid.assigned(windows.in_range(rows)?, &over.time)?,
+            _ => rows,
         };
         let mut rows = self.inputs(rows.lazy(), none, positioned)?;
         let placed = Placed::in_panes(grid, &mut rows, watermark)?;
