@@ -13,16 +13,14 @@ use polars::prelude::*;
 
 mod common;
 
-use common::query::Kept;
+use common::query::{Kept, keyed};
 
 const DEADLINE: Duration = Duration::from_secs(30);
 /// Rows in each of two partitions: six batches.
 const ROWS: i64 = 60;
 
 fn rows(from: i64) -> DataFrame {
-    let values: Vec<i64> = (from..from + ROWS).collect();
-    let keys: Vec<i64> = values.iter().map(|value| value % 7).collect();
-    df!["k" => keys, "v" => values].unwrap()
+    keyed(from, ROWS)
 }
 
 /// A disk on which no state can be written until it is opened.

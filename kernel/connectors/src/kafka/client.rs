@@ -241,18 +241,3 @@ pub(super) fn offsets(
         _ => Ok(offsets),
     }
 }
-
-/// The first offset that is there and the next that will be, by partition.
-///
-/// # Errors
-/// When the broker does not tell.
-pub(super) fn watermarks(
-    consumer: &Consumer,
-    options: &KafkaOptions,
-    partition: i32,
-) -> Result<(i64, i64), SourceError> {
-    consumer.fetch_watermarks(&options.topic, partition, ANSWER).map_err(|error| {
-        let what = format!("the offsets of topic \"{}\" [{partition}] cannot be read", options.topic);
-        from_kafka(options, &what, &error, &consumer.context().words)
-    })
-}

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
 
-use engine::{DeadLetter, SourceError, TopicId};
+use engine::{DeadLetter, TopicId};
 
 use super::fetch::{Event, Gone, Growing, place, undecodable};
 use super::native::Message;
@@ -193,13 +193,11 @@ impl Decoder {
                 self.unread.fetch_add(segment.weight, Ordering::Relaxed);
                 Event::Segment { generation, segment }
             }
-            Err(error) => Event::Failed { generation, partition: Some(partition), error: self.undecodable(&error) },
+            Err(error) => {
+                Event::Failed { generation, partition: Some(partition), error: undecodable(&self.options, &error) }
+            }
         };
         self.events.send(event).map_err(|_| Gone)
-    }
-
-    fn undecodable(&self, error: &polars::prelude::PolarsError) -> SourceError {
-        undecodable(&self.options, error)
     }
 }
 

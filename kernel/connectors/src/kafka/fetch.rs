@@ -13,7 +13,7 @@ use rdkafka::consumer::Consumer as _;
 use rdkafka::error::RDKafkaErrorCode as Code;
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::client::{Ask, Consumer, description, offsets, reach, watermarks};
+use super::client::{Ask, Consumer, description, offsets, reach};
 use super::decode::{Decoders, Job, Unread};
 use super::error::{from_code, from_kafka};
 use super::held::{NO_TIME, Segment};
@@ -304,8 +304,8 @@ impl Fetcher {
     /// Is the broker there? Nothing came for a while, which an idle topic does too.
     fn ask(&mut self) -> Result<(), Gone> {
         let partition = self.partitions.keys().next().copied().unwrap_or(0);
-        let answer =
-            reach(&self.options).and_then(|()| watermarks(&self.consumer, &self.options, partition).map(|_| ()));
+        let end = || offsets(&self.consumer, &self.options, &[partition], Ask::Latest);
+        let answer = reach(&self.options).and_then(|()| end().map(|_| ()));
         self.heard = Instant::now();
         answer.or_else(|error| self.fail(None, error))
     }

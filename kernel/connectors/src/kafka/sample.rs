@@ -7,7 +7,7 @@ use rdkafka::consumer::Consumer as _;
 use rdkafka::error::KafkaError;
 use rdkafka::{Message as _, Offset, TopicPartitionList};
 
-use super::client::{Consumer, consumer, partitions, watermarks};
+use super::client::{Ask, Consumer, consumer, offsets, partitions};
 use super::error::from_kafka;
 use super::options::KafkaOptions;
 use crate::schema::{Inference, Sample};
@@ -29,10 +29,14 @@ pub fn sample_schema(options: &KafkaOptions) -> Result<Sample, SourceError> {
     let consumer = consumer(options)?;
     let partitions = partitions(&consumer, options)?;
     let share = i64::try_from(RECORDS.div_ceil(partitions.len())).unwrap_or(i64::MAX);
+    let [lows, highs] = [
+        offsets(&consumer, options, &partitions, Ask::Earliest)?,
+        offsets(&consumer, options, &partitions, Ask::Latest)?,
+    ];
     let mut list = TopicPartitionList::new();
     let mut records = 0;
     for partition in &partitions {
-        let (low, high) = watermarks(&consumer, options, *partition)?;
+        let (low, high) = (lows.0[partition], highs.0[partition]);
         let from = high.saturating_sub(share).max(low);
         records += high - from;
         let what = format!("the topic \"{}\" cannot be read", options.topic);

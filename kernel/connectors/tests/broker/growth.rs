@@ -10,7 +10,6 @@ use plan::Plan;
 use polars::prelude::*;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
 use rdkafka::client::DefaultClientContext;
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use crate::place::*;
@@ -37,13 +36,8 @@ fn way(sharing: &Sharing, topic: &str, on_data_loss: OnDataLoss) -> OpenSource {
 }
 
 fn numbers(topic: &str, partition: i32, numbers: &[i64]) {
-    let producer: BaseProducer = ClientConfig::new().set("bootstrap.servers", bootstrap()).create().unwrap();
-    for number in numbers {
-        let value = format!("{{\"v\":{number}}}");
-        let record = BaseRecord::<(), str>::to(topic).partition(partition).payload(&value);
-        producer.send(record).map_err(|(error, _)| error).unwrap();
-    }
-    producer.flush(Duration::from_secs(10)).unwrap();
+    let value = |number: &i64| format!("{{\"v\":{number}}}");
+    send_all(topic, partition, &numbers.iter().map(value).collect::<Vec<_>>());
 }
 
 fn admin() -> AdminClient<DefaultClientContext> {

@@ -10,8 +10,6 @@ use connectors::{KafkaSink, KafkaSinkOptions, KafkaSource, RecordForm, create_to
 use engine::{Crash, ManualClock, OpenSource, Options, OutputMode, Query, QueryOutput, Source, Step};
 use plan::{Plan, tumbling};
 use polars::prelude::*;
-use rdkafka::ClientConfig;
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
 use crate::place::*;
 
@@ -30,13 +28,8 @@ fn double(name: &str) -> String {
 
 /// Writes rows with these times to a partition.
 fn send_to(topic: &str, partition: i32, times: &[i64]) {
-    let producer: BaseProducer = ClientConfig::new().set("bootstrap.servers", bootstrap()).create().unwrap();
-    for time in times {
-        let value = format!("{{\"at\":{time}}}");
-        let record = BaseRecord::<(), str>::to(topic).partition(partition).payload(&value);
-        producer.send(record).map_err(|(error, _)| error).unwrap();
-    }
-    producer.flush(Duration::from_secs(10)).unwrap();
+    let value = |time: &i64| format!("{{\"at\":{time}}}");
+    send_all(topic, partition, &times.iter().map(value).collect::<Vec<_>>());
 }
 
 fn start(plan: &Plan, from: &str, to: &str, clock: &Arc<ManualClock>, folder: &Path, crash: Option<Crash>) -> Query {

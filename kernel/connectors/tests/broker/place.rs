@@ -67,10 +67,15 @@ pub(crate) fn topic_of(name: &str, values: &[&str]) -> String {
 
 /// Writes values to partition 0.
 pub(crate) fn send(topic: &str, values: &[&str]) {
+    send_all(topic, 0, values);
+}
+
+/// Writes values to a partition.
+pub(crate) fn send_all<V: AsRef<str>>(topic: &str, partition: i32, values: &[V]) {
     let producer: BaseProducer = ClientConfig::new().set("bootstrap.servers", bootstrap()).create().unwrap();
     for value in values {
         producer
-            .send(BaseRecord::<(), str>::to(topic).partition(0).payload(value))
+            .send(BaseRecord::<(), str>::to(topic).partition(partition).payload(value.as_ref()))
             .map_err(|(error, _)| error)
             .unwrap();
     }

@@ -5,7 +5,14 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use engine::{Crash, OutputMode, QueryOutput, Sink, SinkError, Step};
-use polars::prelude::DataFrame;
+use polars::prelude::{DataFrame, df};
+
+/// Numbers from one on, each with one of seven keys.
+pub(crate) fn keyed(from: i64, count: i64) -> DataFrame {
+    let values: Vec<i64> = (from..from + count).collect();
+    let keys: Vec<i64> = values.iter().map(|value| value % 7).collect();
+    df!["k" => keys, "v" => values].unwrap()
+}
 
 /// The steps of a batch, in their order.
 pub(crate) const STEPS: [Step; 6] = [Step::Planned, Step::Read, Step::Ran, Step::Written, Step::Saved, Step::Committed];
