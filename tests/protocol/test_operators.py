@@ -66,6 +66,31 @@ def test_a_payment_has_the_rate_of_its_time(kernel, broker):
     assert {row["amount"]: row["rate"] for row in found} == {1: 10, 2: 11, 3: None}
 
 
+def test_what_is_joined_of_aggregates_changes_with_them(kernel, broker):
+    produce(broker, "charged", moments("cents", [("a", 5, 0), ("a", 7, 1), ("b", 1, 2)]), partitions=1)
+    produce(broker, "settled", moments("cents", [("a", 5, 3)]), partitions=1)
+    kernel.ok(
+        f'let sum_of = |name: &str, cents: StreamFrame| cents.group_by([col("card")]).agg([col("cents").sum().alias(name)]);\n'
+        f'let charged = sum_of("charged", {read(broker, "charged")});\nlet settled = sum_of("settled", {read(broker, "settled")});\n'
+        'let open = charged.join(&settled, [col("card")], [col("card")], JoinType::Left)'
+        '.with_columns([(col("charged") - col("settled").fill_null(lit(0))).alias("open")]);'
+    )
+    assert {row["card"]: row["open"] for row in table(kernel, "open")} == {"a": 7, "b": 1}
+    kernel.ok('let balance = open.group_by([]).agg([col("open").sum(), len().alias("cards")]).memory("balance").start()?;')
+    total = 'memory_table("balance")?.column("{}")?.as_materialized_series().sum::<i64>()?'
+    balance = f'println!("{{}}/{{}}.", {total.format("open")}, {total.format("cards")});'
+    until(kernel, balance, "8/2.")
+    send(broker, "settled", moments("cents", [("a", 7, 4), ("b", 1, 5)]), partitions=1)
+    until(kernel, balance, "0/2.")
+    kernel.ok("balance.stop();")
+
+
+@pytest.mark.usefixtures("shops")
+def test_two_streams_that_never_change_are_not_joined_without_a_bound(kernel):
+    said = kernel.run('shops.join(&shops, [col("shop")], [col("shop")], JoinType::Inner)')
+    assert "kept for ever" in said.error and "join_stream" in said.error, said
+
+
 def test_a_table_is_read_anew_while_the_query_runs(kernel, broker, tmp_path):
     produce(broker, "bought", moments("amount", [("a", 1, 0)]), partitions=1)
     file = tmp_path / "owners.csv"

@@ -225,7 +225,7 @@ fn states(count: usize) -> Result<(), Failure> {
     let schema = keyed_schema();
     let plan = Plan::source("memory", schema.clone()).with_state(&[col("account_id")], function)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
-    let mut pipeline = Pipeline::new(&plan, &schema, Mode::Stream, &clock)?;
+    let mut pipeline = Pipeline::new(&plan, std::slice::from_ref(&schema), Mode::Stream, &clock)?;
     let mut best = f64::MAX;
     for round in 0..BATCHES {
         let rows =
@@ -269,7 +269,7 @@ fn cost(count: usize) -> Result<(Pipeline, f64, Option<usize>), Failure> {
     )?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
     let before = resident();
-    let mut pipeline = Pipeline::new(&plan, &schema, Mode::Stream, &clock)?;
+    let mut pipeline = Pipeline::new(&plan, std::slice::from_ref(&schema), Mode::Stream, &clock)?;
     for from in (0..count).step_by(FILL) {
         pipeline.execute(batch(from..(from + FILL).min(count))?)?;
     }

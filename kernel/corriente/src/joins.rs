@@ -11,6 +11,24 @@ impl StreamFrame {
     /// `txns.join(&customers, [col("account_id")], [col("id")], JoinType::Left)`. `Inner`, `Left`, `Semi` and `Anti` go with a
     /// stream.
     ///
+    /// Another stream can be joined so where the rows of one of the two change, as those of an aggregation do: the result has each
+    /// pair as long as both of its rows are there, and a pair changes with them, as in Flink's regular join. Any kind of join goes,
+    /// and the result may be joined and aggregated again. Both sides are kept, at most 2 GiB of them; where a key is the time of
+    /// windows behind a watermark on both sides, until it has passed them, and such rows can be written when they are final. Two
+    /// streams whose rows never change are joined with [`join_stream`](StreamFrame::join_stream).
+    ///
+    /// ```no_run
+    /// # use corriente::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let txns = read_kafka("127.0.0.1:9092").topic("transactions").json()?;
+    /// # let payments = read_kafka("127.0.0.1:9092").topic("payments").json()?;
+    /// let spent = txns.group_by([col("account_id")]).agg([col("amount").sum().alias("spent")]);
+    /// let paid = payments.group_by([col("account_id")]).agg([col("amount").sum().alias("paid")]);
+    /// let balance = spent.join(&paid, [col("account_id")], [col("account_id")], JoinType::Full);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// A frame that changes is read anew by a function of yours, between two batches, and as often as it says. Where that fails,
     /// or the columns are others than before, the frame from before is used further, and the query's `status()` says why. A
     /// batch that is repeated after a crash sees the frame as it is then.
@@ -26,8 +44,8 @@ impl StreamFrame {
     /// ```
     #[must_use]
     #[track_caller]
-    pub fn join(&self, right: &impl LookUp, left_on: impl Exprs, right_on: impl Exprs, how: JoinType) -> StreamFrame {
-        self.looked_up(right.table(), &left_on.into_exprs(), &right_on.into_exprs(), &how)
+    pub fn join(&self, right: &impl Joinable, left_on: impl Exprs, right_on: impl Exprs, how: JoinType) -> StreamFrame {
+        self.matched(right.other(), &left_on.into_exprs(), &right_on.into_exprs(), &how)
     }
 
     /// Joins the rows with those of another stream that come at about the same time:
@@ -70,15 +88,18 @@ impl StreamFrame {
     /// ```
     #[must_use]
     #[track_caller]
-    pub fn join_asof(&self, other: &impl Nearest, by_left: impl Exprs, by_right: impl Exprs, on: Asof) -> StreamFrame {
+    pub fn join_asof(&self, other: &impl Joinable, by_left: impl Exprs, by_right: impl Exprs, on: Asof) -> StreamFrame {
         self.nearest(other.other(), &by_left.into_exprs(), &by_right.into_exprs(), &on)
     }
 
     // These are not generic, so that a cell does not compile them.
 
     #[track_caller]
-    fn looked_up(&self, right: Table, left_on: &[Expr], right_on: &[Expr], how: &JoinType) -> StreamFrame {
-        self.with(self.plan.join(right, left_on, right_on, how))
+    fn matched(&self, right: Other, left_on: &[Expr], right_on: &[Expr], how: &JoinType) -> StreamFrame {
+        match right {
+            Other::Table(table) => self.with(self.plan.join(table, left_on, right_on, how)),
+            Other::Stream(stream) => self.with(self.plan.join_changing(&stream.plan, left_on, right_on, how)),
+        }
     }
 
     #[track_caller]
@@ -102,46 +123,17 @@ impl StreamFrame {
     }
 }
 
-/// A frame that rows can be looked up in.
+/// A frame that a stream can be joined with.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no frame that rows can be looked up in",
-    label = "a DataFrame is wanted here, or one that is read anew: refreshed(\"10m\", || …)",
-    note = "two streams are joined within a bound of time, with join_stream(…), or as of a time, with join_asof(…)"
+    message = "`{Self}` is no frame that a stream can be joined with",
+    label = "a stream, a DataFrame, or one that is read anew is wanted here: refreshed(\"10m\", || …)"
 )]
-pub trait LookUp {
-    /// The frame.
-    fn table(&self) -> Table;
-}
-
-impl LookUp for DataFrame {
-    fn table(&self) -> Table {
-        self.clone().into()
-    }
-}
-
-impl LookUp for Refreshed {
-    fn table(&self) -> Table {
-        self.clone().into()
-    }
-}
-
-impl<T: LookUp> LookUp for &T {
-    fn table(&self) -> Table {
-        (*self).table()
-    }
-}
-
-/// A frame whose rows can be the nearest in time.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` is no frame with rows in time",
-    label = "a stream, a DataFrame, or one that is read anew is wanted here"
-)]
-pub trait Nearest {
+pub trait Joinable {
     /// The frame.
     fn other(&self) -> Other;
 }
 
-/// What a stream is joined with as of a time.
+/// What a stream is joined with.
 pub enum Other {
     /// A frame that stands beside it.
     Table(Table),
@@ -149,25 +141,25 @@ pub enum Other {
     Stream(Box<StreamFrame>),
 }
 
-impl Nearest for StreamFrame {
+impl Joinable for StreamFrame {
     fn other(&self) -> Other {
         Other::Stream(Box::new(self.clone()))
     }
 }
 
-impl Nearest for DataFrame {
+impl Joinable for DataFrame {
     fn other(&self) -> Other {
-        Other::Table(self.table())
+        Other::Table(self.clone().into())
     }
 }
 
-impl Nearest for Refreshed {
+impl Joinable for Refreshed {
     fn other(&self) -> Other {
-        Other::Table(self.table())
+        Other::Table(self.clone().into())
     }
 }
 
-impl<T: Nearest> Nearest for &T {
+impl<T: Joinable> Joinable for &T {
     fn other(&self) -> Other {
         (*self).other()
     }

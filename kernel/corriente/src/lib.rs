@@ -19,7 +19,7 @@ mod write;
 pub use exprs::{Exprs, Predicate};
 pub use frame::{StreamFrame, StreamGroupBy};
 pub use graph::PlanGraph;
-pub use joins::{LookUp, Nearest, Other};
+pub use joins::{Joinable, Other};
 pub use polars;
 pub use read::{KafkaReader, read_kafka};
 pub use serde_json;

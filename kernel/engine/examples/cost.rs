@@ -60,7 +60,7 @@ fn part(partition: i32, rows: DataFrame) -> PartitionRows {
 
 fn pipeline(plan: &Plan, partitions: i32) -> Outcome<Pipeline> {
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
-    let mut pipeline = Pipeline::new(plan, rows(0..1, 1)?.schema(), Mode::Stream, &clock)?;
+    let mut pipeline = Pipeline::new(plan, std::slice::from_ref(rows(0..1, 1)?.schema()), Mode::Stream, &clock)?;
     pipeline.assign(&(0..partitions).map(|partition| (partition, 0)).collect());
     Ok(pipeline)
 }

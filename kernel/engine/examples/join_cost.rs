@@ -66,7 +66,7 @@ fn cost(kept: i64) -> Outcome<Cost> {
     let (plan, open) = join_stream(&left, &right, (&key, &key), &JoinType::Inner, &bound)?;
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
     let mut source = open(&PhysicalPlan::of(&plan).source_columns())?;
-    let mut pipeline = Pipeline::new(&plan, &source.schema(), Mode::Stream, &clock)?;
+    let mut pipeline = Pipeline::new(&plan, &source.lanes(), Mode::Stream, &clock)?;
     pipeline.assign(&source.start()?);
     let filled = (kept / BATCH + 2) as usize;
     let (mut costs, mut pairs, mut state, mut changes) = (Vec::new(), 0, (0, 0.0), (0, 0.0));

@@ -62,7 +62,7 @@ pub fn collect(plan: &Plan, open: &OpenSource, mut go_on: impl FnMut(u64) -> boo
         source.filter(&filter);
     }
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
-    let mut pipeline = Pipeline::new(plan, &source.schema(), Mode::Batch, &clock)?;
+    let mut pipeline = Pipeline::new(plan, &source.lanes(), Mode::Batch, &clock)?;
     pipeline.at(clock.since_epoch_ms());
     let result = LiveResult::with_rows_held(plan.schema().clone(), Status::default(), usize::MAX).in_order_of(plan);
     let start = source.start()?;

@@ -1,5 +1,5 @@
-//! A plan as it runs. What a frame says is lowered to one chain of operations over one input, the least that gives the same
-//! result: filters stand as early as they can, only columns that the result depends on are read, and for each aggregation it is
+//! A plan as it runs. What a frame says is lowered to a tree: a chain of operations over what is read, or over the two chains that
+//! are joined. It is the least that gives the same result: filters stand as early as they can, only columns that the result depends on are read, and for each aggregation it is
 //! chosen how it is kept up to date. A query is known by what it says; how it runs may change with every version.
 
 mod aggregate;
@@ -24,7 +24,7 @@ pub use approximate::{QuantileSketch, approx_quantile, named_expression};
 pub use connectors::{Connectors, OpenScan};
 pub(crate) use fingerprint::query_fingerprint;
 pub use graph::Part;
-pub(crate) use join::{Pairing, SIDE, SIDE_TIME, SideJoin};
+pub(crate) use join::{HashJoin, Pairing, SIDE, SIDE_TIME, SideJoin};
 pub use pushdown::RowFilter;
 
 /// A plan as it runs.
@@ -43,6 +43,8 @@ pub(crate) enum Input {
     Scan(Scan),
     /// The rows of several plans, whose operations have no state.
     Union(Vec<PhysicalPlan>),
+    /// The rows of two plans, which the first operation joins.
+    Sides(Box<[PhysicalPlan; 2]>),
 }
 
 /// An operation, and the columns that it gives.
@@ -59,8 +61,10 @@ pub(crate) enum Operation {
     Step(Step),
     /// An aggregation, and how it is kept up to date.
     Aggregate(Box<Aggregate>, Method),
-    /// The rows of two streams, which come as one, are joined.
+    /// The rows of two streams are joined by their times.
     JoinSides(Box<SideJoin>),
+    /// The rows of two streams are joined by their keys alone.
+    HashJoin(Box<HashJoin>),
     /// The rows of two streams that such a join drops because they come too late.
     LateSides(Words),
 }
@@ -112,6 +116,15 @@ impl PhysicalPlan {
         match &self.input {
             Input::Scan(_) => 1,
             Input::Union(inputs) => inputs.iter().map(PhysicalPlan::scans).sum(),
+            Input::Sides(sides) => sides.iter().map(PhysicalPlan::scans).sum(),
+        }
+    }
+
+    /// The plans that the streams are read by, from left to right: itself, where none are joined.
+    pub(crate) fn lanes(&self) -> Vec<&PhysicalPlan> {
+        match &self.input {
+            Input::Scan(_) | Input::Union(_) => vec![self],
+            Input::Sides(sides) => sides.iter().flat_map(PhysicalPlan::lanes).collect(),
         }
     }
 
@@ -122,7 +135,19 @@ impl PhysicalPlan {
 
     /// What the watermark says of the input of each stage.
     pub(crate) fn times_before(&self) -> Vec<Times> {
-        let mut times = Times::default();
+        self.all_times().0
+    }
+
+    /// What the watermark says of the input of each stage, and of the result.
+    fn all_times(&self) -> (Vec<Times>, Times) {
+        let mut times = match &self.input {
+            Input::Scan(_) | Input::Union(_) => Times::default(),
+            Input::Sides(sides) => {
+                let behind = sides.iter().map(|side| side.all_times().1.behind(SIDE_TIME)).collect::<Option<Vec<_>>>();
+                let behind = behind.and_then(|behind| behind.into_iter().max());
+                Times::of(behind.map(|behind| (SIDE_TIME.into(), behind)).into_iter().collect())
+            }
+        };
         let mut all = Vec::with_capacity(self.stages.len());
         for (number, Stage { operation, schema }) in self.stages.iter().enumerate() {
             all.push(times.clone());
@@ -130,10 +155,11 @@ impl PhysicalPlan {
                 Operation::Step(step) => times.after(step, self.before(number), schema),
                 Operation::Aggregate(aggregate, _) => times.aggregated(aggregate, schema),
                 Operation::JoinSides(join) => Times::of(join.behind.clone()),
+                Operation::HashJoin(join) => Times::of(join.behind.clone()),
                 Operation::LateSides(_) => Times::default(),
             };
         }
-        all
+        (all, times)
     }
 
     fn with(&self, operation: Operation, schema: SchemaRef) -> PhysicalPlan {
@@ -175,7 +201,8 @@ impl Operation {
     pub(crate) fn has_state(&self) -> bool {
         match self {
             Operation::Step(step) => step.has_state(),
-            Operation::Aggregate(..) | Operation::JoinSides(_) | Operation::LateSides(_) => true,
+            Operation::Aggregate(..) | Operation::LateSides(_) => true,
+            Operation::JoinSides(_) | Operation::HashJoin(_) => true,
         }
     }
 
@@ -186,12 +213,18 @@ impl Operation {
             Operation::Step(step) => times.slack(step),
             Operation::Aggregate(aggregate, _) => times.behind(&aggregate.over.as_ref()?.time),
             Operation::JoinSides(_) | Operation::LateSides(_) => times.behind(SIDE_TIME),
+            Operation::HashJoin(join) => join.time_key.map(|(_, behind)| behind),
         }
     }
 
     /// Whether it gives other rows than those that it is given.
     pub(crate) fn makes_rows(&self) -> bool {
-        matches!(self, Operation::Aggregate(..) | Operation::JoinSides(_) | Operation::Step(Step::WithState(..)))
+        self.takes_sides() || matches!(self, Operation::Aggregate(..) | Operation::Step(Step::WithState(..)))
+    }
+
+    /// Whether it has two inputs.
+    pub(crate) fn takes_sides(&self) -> bool {
+        matches!(self, Operation::JoinSides(_) | Operation::HashJoin(_) | Operation::LateSides(_))
     }
 
     /// Whether it aggregates all rows together: then there is one group, also of no rows.
@@ -201,6 +234,7 @@ impl Operation {
 
     /// Whether its rows never change, where those that it is given do not.
     fn appends(&self) -> bool {
-        !matches!(self, Operation::Aggregate(..) | Operation::Step(Step::Aggregate(_) | Step::Sort(_)))
+        let changes = matches!(self, Operation::Aggregate(..) | Operation::Step(Step::Aggregate(_) | Step::Sort(_)));
+        !changes && !matches!(self, Operation::HashJoin(_))
     }
 }

@@ -1,25 +1,21 @@
-//! A plan made ready to run: the steps in their stages, with the state between them. A pipeline is a function of its
-//! state and a batch; it reads no source, writes no sink and tells no time.
+//! A plan made ready to run: operators with their state, in the order in which they run. A pipeline is a function of its state
+//! and a batch; it reads no source, writes no sink and tells no time.
 
-use std::collections::BTreeMap;
-use std::ops::Range;
-use std::sync::Arc;
-
-use plan::{Plan, Step};
 use polars::prelude::*;
 
-use crate::calendar::in_calendar;
 use crate::change::{Changes, Delta};
-use crate::clock::Clock;
-use crate::operator::columns::{self, PART, POSITION, integers};
-use crate::operator::stateless::{self, RowWise};
+use crate::operator::columns::POSITION;
 use crate::operator::watermark::WatermarkTracker;
-use crate::operator::{Before, Executed, Operator, operator};
-use crate::physical::{self, Operation, Pairing, PhysicalPlan};
-use crate::position::{Offsets, TopicPartition};
+use crate::operator::{Executed, Operator};
+use crate::position::Offsets;
 use crate::refresh::Refresh;
 use crate::source::{LeftOut, PartitionRows};
+use lane::{Intake, Lane};
+use positions::Positions;
 
+mod build;
+mod lane;
+mod positions;
 mod saved;
 
 /// Whether rows behind the watermark are dropped.
@@ -45,20 +41,17 @@ pub enum OutputMode {
 
 /// A running plan.
 pub struct Pipeline {
-    /// The columns that are used, where the source gives more.
-    wanted: Option<Vec<PlSmallStr>>,
-    /// Row-wise steps up to the watermark, which tells partitions apart.
-    front: RowWise,
-    /// The column that a watermark is on, also of a batch.
-    time: Option<PlSmallStr>,
+    /// The streams that are read, from left to right.
+    lanes: Vec<Lane>,
     watermark: Option<WatermarkTracker>,
-    /// How many times in that column the calendar does not hold.
-    beyond: u64,
+    /// The operators, each behind those that it takes rows from.
     stages: Vec<Stage>,
+    /// What is done with a batch.
+    program: Vec<Run>,
     /// The stage that gives rows only when they are final.
     finals: Option<usize>,
     /// How many rows of each partition there were, where their order matters.
-    positions: Option<BTreeMap<TopicPartition, Position>>,
+    positions: Positions,
     /// Whether a first batch without rows gives a row: that of an aggregation of all rows, of which there are none.
     owes_a_row: bool,
     refresh: Refresh,
@@ -67,10 +60,19 @@ pub struct Pipeline {
     ahead: usize,
     /// The newest time of processing.
     moment_ms: i64,
-    /// The rows that enter the stages where there are none.
-    none: DataFrame,
     /// The result where there are none.
     empty: DataFrame,
+}
+
+/// A step in which a batch is run. What it gives is put on a stack, from which a later one takes it.
+#[derive(Clone, Copy)]
+enum Run {
+    /// The rows of the next stream come in.
+    Lane,
+    /// A stage takes what came last.
+    Stage(usize),
+    /// A stage takes the last two, the left one below.
+    Join(usize),
 }
 
 /// An operator, and the watermark that holds for its rows.
@@ -78,11 +80,15 @@ struct Stage {
     operator: Box<dyn Operator>,
     /// How far behind the watermark its rows may be and are not late; `None` where the watermark says nothing of them.
     slack: Option<i64>,
+    /// How many steps of the watermark's unit one of its own has.
+    per_step: i64,
+    /// The rows of each input where there are none, if it has two.
+    none: Vec<DataFrame>,
 }
 
 impl Stage {
     fn own(&self, watermark: Option<i64>) -> Option<i64> {
-        Some(watermark?.saturating_sub(self.slack?))
+        Some(watermark?.div_euclid(self.per_step).saturating_sub(self.slack?))
     }
 }
 
@@ -109,104 +115,13 @@ pub struct Output {
 }
 
 impl Pipeline {
-    /// Makes a plan ready, as it [runs](PhysicalPlan), with an empty state. `source` are the columns that its
-    /// batches will have.
-    ///
-    /// # Errors
-    /// Never for a plan that was checked when it was made; what Polars says otherwise.
-    pub fn new(plan: &Plan, source: &SchemaRef, mode: Mode, clock: &Arc<dyn Clock>) -> PolarsResult<Pipeline> {
-        let plan = PhysicalPlan::of(plan);
-        let schemas = std::iter::once(&plan.read).chain(plan.stages.iter().map(|stage| &stage.schema));
-        schemas.flat_map(|schema| schema.iter_names()).try_for_each(columns::check_name)?;
-        let first = plan.stages.iter().find_map(|stage| match &stage.operation {
-            Operation::Aggregate(_, method) => Some(method.is_ordered()),
-            // Of rows of one time the last is the nearest.
-            Operation::JoinSides(join) => Some(matches!(join.pairing, Pairing::Asof { .. })),
-            // What a function gives has no position.
-            Operation::Step(Step::WithState(..)) => Some(false),
-            _ => None,
-        });
-        let mut ordered = first.unwrap_or(false);
-        let read = plan.read.clone();
-        let wanted: Vec<PlSmallStr> = read.iter_names().cloned().collect();
-        let narrows = wanted.len() < source.len() && !wanted.is_empty();
-        let mut input = if narrows { read } else { source.clone() };
-        let mut pipeline = Pipeline {
-            wanted: narrows.then_some(wanted),
-            front: RowWise::default(),
-            time: None,
-            watermark: None,
-            beyond: 0,
-            stages: Vec::new(),
-            finals: None,
-            positions: ordered.then(BTreeMap::new),
-            owes_a_row: plan.stages.iter().any(|stage| stage.operation.is_of_all()),
-            refresh: Refresh::new(clock.clone()),
-            next_id: 0,
-            ahead: 0,
-            moment_ms: 0,
-            none: DataFrame::empty_with_schema(&with_position(&input, ordered)),
-            empty: DataFrame::empty_with_schema(plan.schema()),
-        };
-        let is_mark = |operation: &Operation| matches!(operation, Operation::Step(Step::Watermark(_)));
-        let marked = plan.stages.iter().position(|stage| is_mark(&stage.operation));
-        let mut row_wise = RowWise::default();
-        for (number, (stage, times)) in plan.stages.iter().zip(plan.times_before()).enumerate() {
-            let physical::Stage { operation, schema } = stage;
-            if let Operation::Step(step) = operation
-                && stateless::takes(step)
-            {
-                let in_front = marked.is_some_and(|marked| number < marked);
-                let steps = if in_front { &mut pipeline.front } else { &mut row_wise };
-                steps.push(step);
-                let empty = DataFrame::empty_with_schema(&input);
-                input = stateless::execute(std::slice::from_ref(step), empty)?.schema().clone();
-                continue;
-            }
-            if let Operation::Step(Step::Watermark(watermark)) = operation {
-                let Some(DataType::Datetime(unit, _)) = input.get(&watermark.column) else {
-                    polars_bail!(ComputeError: "the watermark's column \"{}\" is no datetime", watermark.column);
-                };
-                pipeline.time = Some(watermark.column.clone());
-                if mode == Mode::Stream {
-                    pipeline.watermark = Some(WatermarkTracker::new(watermark, *unit, clock.clone()));
-                }
-                continue;
-            }
-            pipeline.push_row_wise(&mut row_wise);
-            let per_ms = pipeline.watermark.as_ref().map_or(1, WatermarkTracker::steps_per_ms);
-            let with_position = with_position(&input, ordered);
-            let order = times.nearest().filter(|time| input.contains(time));
-            let time = order.filter(|_| pipeline.watermark.is_some());
-            let before = Before { input: &with_position, time, order, per_ms };
-            let slack = operation.slack(&times).map(|behind| steps_up(behind, per_ms));
-            pipeline.stages.push(Stage { operator: operator(operation, &before, schema)?, slack });
-            if operation.makes_rows() {
-                input = schema.clone();
-                ordered = false;
-            }
-        }
-        pipeline.push_row_wise(&mut row_wise);
-        pipeline.none = pipeline.front.run(pipeline.none)?;
-        Ok(pipeline)
-    }
-
-    fn push_row_wise(&mut self, steps: &mut RowWise) {
-        if !steps.is_empty() {
-            let operator = Box::new(std::mem::take(steps));
-            self.stages.push(Stage { operator, slack: None });
-        }
-    }
-
     /// Says which partitions are read from now on.
     pub fn assign(&mut self, partitions: &Offsets) {
         if let Some(watermark) = &mut self.watermark {
             watermark.assign(partitions);
         }
-        if let Some(positions) = &mut self.positions {
-            for partition in partitions.0.keys() {
-                Position::of(positions, partition);
-            }
+        if self.lanes.iter().any(|lane| lane.ordered) {
+            self.positions.assign(partitions);
         }
     }
 
@@ -293,11 +208,11 @@ impl Pipeline {
 
     fn run(&mut self, parts: Vec<PartitionRows>, repeated: Option<Option<i64>>) -> PolarsResult<Output> {
         self.owes_a_row = false;
+        let fronts = self.lanes.iter_mut().flat_map(|lane| lane.front.steps());
         let steps = self.stages.iter_mut().flat_map(|stage| stage.operator.steps());
-        self.refresh.run(self.front.steps().iter_mut().chain(steps));
+        self.refresh.run(fronts.chain(steps));
         let before = self.watermark.as_ref().and_then(WatermarkTracker::current);
-        self.front.at(self.moment_ms);
-        let rows = self.rows(parts)?;
+        let mut rows = self.rows(parts)?.into_iter();
         // A batch that is repeated is given the watermark that it had.
         let after = match repeated {
             Some(watermark) => {
@@ -306,29 +221,29 @@ impl Pipeline {
             }
             None => self.watermark.as_mut().and_then(|watermark| watermark.advance(self.moment_ms)),
         };
-        let (mut delta, mut settled, mut late, mut timeless) = (Delta::Append(rows), Vec::new(), 0, 0);
-        for (number, stage) in self.stages.iter_mut().enumerate() {
-            let (before, after) = (stage.own(before), stage.own(after));
-            stage.operator.at(self.moment_ms);
-            let executed: Executed = stage.operator.execute(delta, before)?;
-            let wanted = self.finals == Some(number);
-            late += executed.late;
-            timeless += executed.timeless;
-            let closed = match after {
-                Some(after) => stage.operator.close(after, wanted)?,
-                None => None,
-            };
-            settled = stage.operator.settled(settled);
-            delta = match (executed.delta, closed) {
-                (Delta::Append(mut rows), Some(closed)) => {
-                    rows.vstack_mut(&closed)?;
-                    Delta::Append(rows)
+        let mut stack: Vec<Taken> = Vec::new();
+        let (mut late, mut timeless) = (0, 0);
+        for run in &self.program {
+            let (number, taken) = match (run, stack.pop(), stack.pop()) {
+                (Run::Lane, last, below) => {
+                    stack.extend(below.into_iter().chain(last));
+                    stack.extend(rows.next().map(|rows| Taken { delta: Delta::Append(rows), settled: Vec::new() }));
+                    continue;
                 }
-                (Delta::Change(_), Some(closed)) => Delta::Append(closed),
-                (Delta::Change(changes), None) if wanted => Delta::Append(changes.rows.clear()),
-                (changed, None) => changed,
+                (Run::Stage(number), Some(last), below) => {
+                    stack.extend(below);
+                    (*number, [Some(last), None])
+                }
+                (Run::Join(number), Some(right), Some(left)) => (*number, [Some(left), Some(right)]),
+                _ => polars_bail!(ComputeError: "an operator of the plan has nothing to take rows from"),
             };
+            let wanted = self.finals == Some(number);
+            let (taken, executed) = self.stages[number].run(taken, [before, after], self.moment_ms, wanted)?;
+            (late, timeless) = (late + executed[0], timeless + executed[1]);
+            stack.push(taken);
         }
+        let Taken { delta, settled } =
+            stack.pop().unwrap_or_else(|| Taken { delta: self.nothing(), settled: Vec::new() });
         Ok(self.output(delta, settled, late, timeless))
     }
 
@@ -337,22 +252,49 @@ impl Pipeline {
     /// # Errors
     /// As for [`Pipeline::execute`].
     pub fn finish(&mut self) -> PolarsResult<Output> {
-        // What comes before the first such row is not run: of no rows, literals alone would make one.
-        let (mut delta, mut timeless) = (None, 0);
-        for stage in &mut self.stages {
-            let executed = delta.map(|delta| stage.operator.execute(delta, None)).transpose()?;
+        let (mut stack, mut timeless) = (Vec::<Option<Delta>>::new(), 0);
+        for run in &self.program {
+            // What comes before the first such row is not run: of no rows, literals alone would make one.
+            let (number, executed) = match run {
+                Run::Lane => {
+                    stack.push(None);
+                    continue;
+                }
+                Run::Stage(number) => {
+                    let delta = stack.pop().flatten();
+                    let operator = &mut self.stages[*number].operator;
+                    (*number, delta.map(|delta| operator.execute(delta, None)).transpose()?)
+                }
+                Run::Join(number) => {
+                    let sides = [stack.pop().flatten(), stack.pop().flatten()];
+                    let stage = &mut self.stages[*number];
+                    let executed = match sides {
+                        [None, None] => None,
+                        [right, left] => {
+                            let none = |side: usize| Delta::Append(stage.none[side].clone());
+                            let sides = [left.unwrap_or_else(|| none(0)), right.unwrap_or_else(|| none(1))];
+                            Some(stage.operator.execute_sides(sides, None)?)
+                        }
+                    };
+                    (*number, executed)
+                }
+            };
             timeless += executed.as_ref().map_or(0, |executed| executed.timeless);
-            delta = match (executed.map(|executed| executed.delta), stage.operator.finish()?) {
+            stack.push(match (executed.map(|executed| executed.delta), self.stages[number].operator.finish()?) {
                 (Some(Delta::Append(mut rows)), Some(more)) => {
                     rows.vstack_mut(&more)?;
                     Some(Delta::Append(rows))
                 }
                 (_, Some(rows)) => Some(Delta::Append(rows)),
                 (delta, None) => delta,
-            };
+            });
         }
-        let none = Delta::Change(Changes { rows: self.empty.clone(), ..Changes::default() });
-        Ok(self.output(delta.unwrap_or(none), Vec::new(), 0, timeless))
+        let delta = stack.pop().flatten().unwrap_or_else(|| self.nothing());
+        Ok(self.output(delta, Vec::new(), 0, timeless))
+    }
+
+    fn nothing(&self) -> Delta {
+        Delta::Change(Changes { rows: self.empty.clone(), ..Changes::default() })
     }
 
     /// Has the last aggregation give only rows that are final.
@@ -381,64 +323,21 @@ impl Pipeline {
         self.watermark.as_ref().and_then(WatermarkTracker::current_ms)
     }
 
-    /// The rows that enter the stages.
-    fn rows(&mut self, parts: Vec<PartitionRows>) -> PolarsResult<DataFrame> {
-        // A person's function may give other rows than it was given, and of those nothing tells the partition.
-        if !self.front.calls() || parts.len() < 2 {
-            return self.rows_of(parts);
-        }
-        let mut all: Option<DataFrame> = None;
+    /// The rows of each stream that enter its operators.
+    fn rows(&mut self, parts: Vec<PartitionRows>) -> PolarsResult<Vec<DataFrame>> {
+        let mut of_lanes: Vec<Vec<PartitionRows>> = self.lanes.iter().map(|_| Vec::new()).collect();
         for part in parts {
-            let rows = self.rows_of(vec![part])?;
-            match &mut all {
-                Some(all) => drop(all.vstack_mut(&rows)?),
-                None => all = Some(rows),
-            }
-        }
-        Ok(all.unwrap_or_else(|| self.none.clone()))
-    }
-
-    /// The rows of some partitions, which go through the front together: what a step costs, it costs once.
-    fn rows_of(&mut self, parts: Vec<PartitionRows>) -> PolarsResult<DataFrame> {
-        let parted: Vec<(TopicPartition, usize)> =
-            parts.iter().map(|part| (part.partition.clone(), part.rows.height())).collect();
-        let Some(mut rows) = together(parts)? else { return Ok(self.none.clone()) };
-        if let Some(wanted) = &self.wanted {
-            rows = rows.select(wanted.iter().cloned())?;
-        }
-        if let Some(positions) = &mut self.positions {
-            let mut all = Vec::with_capacity(rows.height());
-            for (partition, height) in &parted {
-                all.extend(Position::of(positions, partition).next(*height));
-            }
-            rows.with_column(Series::new(POSITION.into(), all).into())?;
-        }
-        // Where rows come or go, each says which partition it is of.
-        let marked = self.watermark.is_some() && !self.front.is_empty() && parted.len() > 1;
-        if marked {
-            let parts = parted.iter().zip(0u32..).flat_map(|((_, height), part)| std::iter::repeat_n(part, *height));
-            rows.with_column(Series::new(PART.into(), parts.collect::<Vec<_>>()).into())?;
-        }
-        let mut rows = self.front.run(rows)?;
-        if let Some(time) = &self.time {
-            let (held, beyond) = in_calendar(rows, time)?;
-            rows = held;
-            self.beyond += beyond as u64;
-        }
-        if let Some(watermark) = &mut self.watermark {
-            let heights = match parted.len() {
-                _ if marked => heights(rows.drop_in_place(PART)?.u32()?, parted.len()),
-                1 => vec![rows.height()],
-                _ => parted.iter().map(|(_, height)| *height).collect(),
+            let lane = self.lanes.iter().position(|lane| lane.scans.contains(&part.partition.scan));
+            let Some(lane) = lane else {
+                polars_bail!(ComputeError: "rows came from scan {}, which is not in the plan", part.partition.scan);
             };
-            // The steps keep the rows in order.
-            let (times, mut first) = (integers(&rows, watermark.column())?, 0);
-            for ((partition, _), height) in parted.iter().zip(heights) {
-                self.ahead += watermark.observe(partition, &times.slice(first as i64, height), self.moment_ms);
-                first += height;
-            }
+            of_lanes[lane].push(part);
         }
-        Ok(rows)
+        let (positions, watermark) = (&mut self.positions, self.watermark.as_mut());
+        let mut intake = Intake { positions, watermark, moment_ms: self.moment_ms, ahead: 0 };
+        let rows = self.lanes.iter_mut().zip(of_lanes).map(|(lane, parts)| lane.rows(parts, &mut intake)).collect();
+        self.ahead += intake.ahead;
+        rows
     }
 
     fn appended(&mut self, mut rows: DataFrame) -> Changes {
@@ -462,85 +361,48 @@ impl Pipeline {
     }
 
     fn notices(&self) -> Vec<String> {
-        let Some(time) = self.time.as_ref().filter(|_| self.beyond > 0) else { return Vec::new() };
-        vec![format!("\"{time}\" has times out of range for the calendar: {} so far, which count as none", self.beyond)]
+        self.lanes.iter().filter_map(Lane::notice).collect()
     }
 }
 
-/// Nanoseconds in steps of which a millisecond has `per_ms`, no part left out.
-fn steps_up(nanoseconds: i64, per_ms: i64) -> i64 {
-    let step = 1_000_000 / per_ms;
-    nanoseconds / step + i64::from(nanoseconds % step > 0)
+/// What an operator gave for the next one.
+struct Taken {
+    delta: Delta,
+    /// The identities of rows that nothing changes any more.
+    settled: Vec<u64>,
 }
 
-fn with_position(schema: &SchemaRef, ordered: bool) -> SchemaRef {
-    let mut schema = schema.as_ref().clone();
-    if ordered {
-        schema.with_column(POSITION.into(), DataType::Int64);
+impl Stage {
+    /// Runs a batch of one input or of two between the watermarks before and after it; gives beside the result how many rows were
+    /// late, and how many had no time.
+    fn run(
+        &mut self,
+        taken: [Option<Taken>; 2],
+        watermarks: [Option<i64>; 2],
+        moment_ms: i64,
+        wanted: bool,
+    ) -> PolarsResult<(Taken, [usize; 2])> {
+        let [before, after] = watermarks.map(|watermark| self.own(watermark));
+        self.operator.at(moment_ms);
+        let (executed, settled): (Executed, Vec<u64>) = match taken {
+            [Some(left), Some(right)] => (self.operator.execute_sides([left.delta, right.delta], before)?, Vec::new()),
+            [Some(one), None] => (self.operator.execute(one.delta, before)?, one.settled),
+            _ => polars_bail!(ComputeError: "an operator of the plan has nothing to take rows from"),
+        };
+        let closed = match after {
+            Some(after) => self.operator.close(after, wanted)?,
+            None => None,
+        };
+        let settled = self.operator.settled(settled);
+        let delta = match (executed.delta, closed) {
+            (Delta::Append(mut rows), Some(closed)) => {
+                rows.vstack_mut(&closed)?;
+                Delta::Append(rows)
+            }
+            (Delta::Change(_), Some(closed)) => Delta::Append(closed),
+            (Delta::Change(changes), None) if wanted => Delta::Append(changes.rows.clear()),
+            (changed, None) => changed,
+        };
+        Ok((Taken { delta, settled }, [executed.late, executed.timeless]))
     }
-    Arc::new(schema)
-}
-
-/// Where rows of a partition stand in the order of all: by partition first, then by their order in it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Position {
-    /// The partition's place among all, which it keeps.
-    ordinal: i64,
-    /// How many rows there were.
-    rows: i64,
-}
-
-impl Position {
-    fn of<'a>(positions: &'a mut BTreeMap<TopicPartition, Position>, partition: &TopicPartition) -> &'a mut Position {
-        let ordinal = positions.len() as i64;
-        positions.entry(partition.clone()).or_insert(Position { ordinal, rows: 0 })
-    }
-
-    /// The positions of the partition's next rows.
-    fn next(&mut self, rows: usize) -> Range<i64> {
-        let base = (self.ordinal << 40) + self.rows;
-        self.rows += rows as i64;
-        base..base + rows as i64
-    }
-}
-
-impl From<[i64; 2]> for Position {
-    fn from([ordinal, rows]: [i64; 2]) -> Position {
-        Position { ordinal, rows }
-    }
-}
-
-impl From<Position> for [i64; 2] {
-    fn from(position: Position) -> [i64; 2] {
-        [position.ordinal, position.rows]
-    }
-}
-
-/// The rows of all parts below one another, if there are any parts.
-fn together(parts: Vec<PartitionRows>) -> PolarsResult<Option<DataFrame>> {
-    let count = parts.len();
-    let mut parts = parts.into_iter().map(|part| part.rows);
-    let Some(mut all) = parts.next() else { return Ok(None) };
-    for rows in parts {
-        match all.width() {
-            // Frames without columns cannot be stacked, but their rows can be counted.
-            0 => all = DataFrame::empty_with_height(all.height() + rows.height()),
-            _ => drop(all.vstack_mut_owned(rows)?),
-        }
-    }
-    // Every piece costs each step on it, which is more than a copy where the pieces are small.
-    if count > 1 && all.height() < count * SMALL {
-        all.rechunk_mut();
-    }
-    Ok(Some(all))
-}
-
-/// Pieces of fewer rows, on the average, are put into one.
-const SMALL: usize = 1024;
-
-/// How many rows there are of each of so many parts.
-fn heights(parts: &UInt32Chunked, count: usize) -> Vec<usize> {
-    let mut heights = vec![0; count];
-    parts.iter().flatten().for_each(|part| heights[part as usize] += 1);
-    heights
 }

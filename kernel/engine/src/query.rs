@@ -191,7 +191,8 @@ impl Query {
             topic: Some(topics.join(" + ")),
             ..Status::default()
         };
-        let held = if plan.aggregate().is_some() { ROWS_HELD } else { STREAM_ROWS_HELD };
+        let is_stream = plan.aggregate().is_none() && plan.root().appends();
+        let held = if is_stream { STREAM_ROWS_HELD } else { ROWS_HELD };
         let result = LiveResult::with_rows_held(plan.schema().clone(), status, held).in_order_of(plan);
         let wants_whole = |output: &Output| output.mode == OutputMode::Complete || output.sink.keeps_result();
         let table = output
@@ -325,32 +326,38 @@ pub fn short_hash(text: &str) -> String {
 
 fn check_mode(plan: &Plan, mode: OutputMode) -> Result<(), StartError> {
     let refused = |detail, hint| Err(StartError::Mode { mode, detail, hint });
-    let aggregate = plan.aggregate().map(|(aggregate, _)| aggregate);
     if mode == OutputMode::Append && plan.order().is_some() {
         return refused(
             "which rows come first changes, so none is final",
             "Write with output_mode(OutputMode::Complete)",
         );
     }
-    match (mode, aggregate) {
-        (OutputMode::Complete, None) if plan.order().is_some() => Ok(()),
-        (OutputMode::Append, Some(aggregate)) if aggregate.over.is_none() => refused(
+    if mode == OutputMode::Complete && plan.appends() {
+        return refused(
+            "the whole result would be all rows that were ever read, every time",
+            "Write with output_mode(OutputMode::Append)",
+        );
+    }
+    if mode != OutputMode::Append || plan.appends() || plan.windows_end() {
+        return Ok(());
+    }
+    match plan.aggregate() {
+        None => refused(
+            "no key of the join is a time of windows behind a watermark, so no pair is final",
+            "Join by the windows' time as well, or write with output_mode(OutputMode::Update)",
+        ),
+        Some((aggregate, _)) if aggregate.over.is_none() => refused(
             "the groups of keys alone never end, so no row of them is final",
             "Group by windows too, or write with output_mode(OutputMode::Update)",
         ),
-        (OutputMode::Append, Some(_)) if !plan.has_watermark() => refused(
+        Some(_) if !plan.has_watermark() => refused(
             "without a watermark no window ever ends, so no row is final",
             "Say how late rows may come with with_watermark(\"event_time\", \"30s\") before the windows, or write with output_mode(OutputMode::Update)",
         ),
-        (OutputMode::Append, Some(_)) if !plan.windows_end() => refused(
+        Some(_) => refused(
             "the watermark says nothing of the column that the windows are of, so no row is final",
             "Put with_watermark on that column, right before the windows, or write with output_mode(OutputMode::Update)",
         ),
-        (OutputMode::Complete, None) => refused(
-            "the whole result would be all rows that were ever read, every time",
-            "Write with output_mode(OutputMode::Append)",
-        ),
-        _ => Ok(()),
     }
 }
 
@@ -361,9 +368,5 @@ pub fn natural_mode(plan: &Plan) -> OutputMode {
     if plan.order().is_some() {
         return OutputMode::Complete;
     }
-    match plan.aggregate() {
-        None => OutputMode::Append,
-        Some(_) if plan.windows_end() => OutputMode::Append,
-        Some(_) => OutputMode::Update,
-    }
+    if plan.appends() || plan.windows_end() { OutputMode::Append } else { OutputMode::Update }
 }

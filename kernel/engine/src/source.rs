@@ -20,6 +20,12 @@ pub trait Source: Send {
     /// The columns of every batch, in order.
     fn schema(&self) -> SchemaRef;
 
+    /// The columns of each of the streams that it reads, for a plan that joins them; those of one stream otherwise. A source that
+    /// stands in front of another one hands on what that says.
+    fn lanes(&self) -> Vec<SchemaRef> {
+        vec![self.schema()]
+    }
+
     /// Where a query without a checkpoint begins, in all partitions that there are now.
     fn start(&mut self) -> Result<Offsets, SourceError>;
 

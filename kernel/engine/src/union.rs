@@ -1,5 +1,6 @@
 //! Several frames as one source. Each brings its own log; a partition of the whole is a partition of one of them, so that
-//! offsets, watermarks and checkpoints know nothing of it.
+//! offsets, watermarks and checkpoints know nothing of it. The rows of a union have the same columns; those of streams that are
+//! joined have each their own, and the pipeline tells them apart by their scans.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -37,7 +38,33 @@ fn open_input(plan: &PhysicalPlan, scans: &[OpenSource]) -> OpenSource {
             });
             open_union(opened.collect())
         }
+        PhysicalInput::Sides(_) => open_lanes(plan, scans),
     }
+}
+
+/// The way to the rows of all streams that are joined.
+fn open_lanes(plan: &PhysicalPlan, scans: &[OpenSource]) -> OpenSource {
+    let (mut rest, mut lanes) = (scans, Vec::new());
+    for lane in plan.lanes() {
+        let (mine, others) = rest.split_at(lane.scans().min(rest.len()));
+        rest = others;
+        lanes.push((lane.clone(), open_input(lane, mine)));
+    }
+    // What is read of each is said by the plan.
+    Arc::new(move |_: &[PlSmallStr]| {
+        let (mut opened, mut first) = (Vec::with_capacity(lanes.len()), 0);
+        for (lane, open) in &lanes {
+            let scans = first..first + lane.scans() as u32;
+            first = scans.end;
+            let mut source = open(&lane.source_columns())?;
+            if let Some(filter) = lane.row_filter() {
+                source.filter(&filter);
+            }
+            opened.push(Input { source, scans, steps: Vec::new(), plan: lane.clone() });
+        }
+        let schema = opened.first().map(|lane| lane.source.schema()).unwrap_or_default();
+        Ok(Box::new(UnionSource { inputs: opened, schema, are_lanes: true }) as Box<dyn Source>)
+    })
 }
 
 /// The way to the rows of several plans as those of one, from the way to each.
@@ -60,7 +87,7 @@ fn open_union(inputs: Vec<(PhysicalPlan, OpenSource)>) -> OpenSource {
             }
             opened.push(Input { source, scans, steps: steps_of(&plan), plan });
         }
-        Ok(Box::new(UnionSource { inputs: opened, schema }) as Box<dyn Source>)
+        Ok(Box::new(UnionSource { inputs: opened, schema, are_lanes: false }) as Box<dyn Source>)
     })
 }
 
@@ -85,6 +112,8 @@ fn broken(error: &dyn std::fmt::Display) -> SourceError {
 struct UnionSource {
     inputs: Vec<Input>,
     schema: SchemaRef,
+    /// Whether the rows of each input have columns of their own.
+    are_lanes: bool,
 }
 
 struct Input {
@@ -135,6 +164,13 @@ impl UnionSource {
 impl Source for UnionSource {
     fn schema(&self) -> SchemaRef {
         self.schema.clone()
+    }
+
+    fn lanes(&self) -> Vec<SchemaRef> {
+        match self.are_lanes {
+            true => self.inputs.iter().map(|input| input.source.schema()).collect(),
+            false => vec![self.schema()],
+        }
     }
 
     fn start(&mut self) -> Result<Offsets, SourceError> {
@@ -189,7 +225,9 @@ impl Source for UnionSource {
             let left_out = batch.left_out.into_iter();
             all.left_out.extend(left_out.map(|left| LeftOut { partition: wide(left.partition), ..left }));
             for mut part in batch.parts {
-                part.rows = stateless::execute(&input.steps, part.rows).map_err(|error| broken(&error))?;
+                if !input.steps.is_empty() {
+                    part.rows = stateless::execute(&input.steps, part.rows).map_err(|error| broken(&error))?;
+                }
                 part.partition = wide(part.partition);
                 all.parts.push(part);
             }

@@ -171,7 +171,7 @@ fn sorted(frame: DataFrame, windowed: bool) -> DataFrame {
 /// Runs a plan over the rows in batches; before the batches that are named it is restarted with its state.
 fn streamed(plan: &Plan, rows: &[Row], cuts: &[usize], restarts: &[usize]) -> DataFrame {
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
-    let begin = || Pipeline::new(plan, frame(&[]).schema(), Mode::Stream, &clock).unwrap();
+    let begin = || Pipeline::new(plan, std::slice::from_ref(frame(&[]).schema()), Mode::Stream, &clock).unwrap();
     let (mut pipeline, mut states) = (begin(), States::default());
     pipeline.assign(&(0..3).map(|partition| (partition, 0)).collect());
     let result = LiveResult::new(plan.schema().clone(), Status::default());

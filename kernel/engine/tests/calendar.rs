@@ -48,7 +48,7 @@ fn plan(window: &Window, unit: TimeUnit, zone: Option<TimeZone>, marked: bool) -
 /// What a plan makes of batches: the result, how many rows are late and without a time, and the watermark.
 fn ran(plan: &Plan, mode: Mode, batches: &[Vec<i64>]) -> (DataFrame, usize, usize, Option<i64>) {
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
-    let mut pipeline = Pipeline::new(plan, rows(&[]).schema(), mode, &clock).unwrap();
+    let mut pipeline = Pipeline::new(plan, std::slice::from_ref(rows(&[]).schema()), mode, &clock).unwrap();
     pipeline.assign(&(0..1).map(|partition| (partition, 0)).collect());
     let result = LiveResult::new(plan.schema().clone(), Status::default());
     let (mut late, mut timeless) = (0, 0);
@@ -108,7 +108,7 @@ fn a_reader_is_told_of_times_beyond_the_calendar() {
     let time = col("n").cast(DataType::Datetime(TimeUnit::Milliseconds, None)).alias("time");
     let plan = plan.with_columns(&[time]).unwrap().with_watermark("time", "1s").unwrap();
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
-    let mut pipeline = Pipeline::new(&plan, rows(&[]).schema(), Mode::Stream, &clock).unwrap();
+    let mut pipeline = Pipeline::new(&plan, std::slice::from_ref(rows(&[]).schema()), Mode::Stream, &clock).unwrap();
     let part = PartitionRows { partition: 0.into(), rows: rows(&[0, i64::MAX]), newest_ms: None };
     let output = pipeline.execute(vec![part]).unwrap();
     assert_eq!(output.changes.rows.column("time").unwrap().null_count(), 1);

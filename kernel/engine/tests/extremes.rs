@@ -19,7 +19,7 @@ mod common;
 
 fn pipeline(plan: &Plan, schema: &SchemaRef) -> Pipeline {
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
-    let mut pipeline = Pipeline::new(plan, schema, Mode::Stream, &clock).unwrap();
+    let mut pipeline = Pipeline::new(plan, std::slice::from_ref(schema), Mode::Stream, &clock).unwrap();
     pipeline.assign(&(0..1).map(|partition| (partition, 0)).collect());
     pipeline
 }

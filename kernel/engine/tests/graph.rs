@@ -84,9 +84,9 @@ fn two_streams_that_are_joined_are_the_inputs_of_the_join() {
     let (plan, _) =
         join_stream(&left, &frame("right"), (&on, &on), &JoinType::Inner, &within("time", "time", "5m")).unwrap();
     let parts = PhysicalPlan::of(&plan).graph();
-    assert_eq!(titles(&parts), ["SOURCE", "SOURCE", "INNER JOIN OF TWO STREAMS"]);
-    assert_eq!(parts[2].inputs, [0, 1]);
-    assert!(parts[2].state.as_ref().unwrap().contains("both sides"));
+    assert_eq!(titles(&parts), ["SOURCE", "WATERMARK", "SOURCE", "WATERMARK", "INNER JOIN OF TWO STREAMS"]);
+    assert_eq!(parts[4].inputs, [1, 3]);
+    assert!(parts[4].state.as_ref().unwrap().contains("both sides"));
 }
 
 #[test]

@@ -151,7 +151,8 @@ fn a_partition_without_times_is_told_to_hold_the_watermark_back() {
 
 fn pipeline(clock: &Arc<ManualClock>) -> Pipeline {
     let clock: Arc<dyn Clock> = clock.clone();
-    let mut pipeline = Pipeline::new(&windows(), frame(&[]).schema(), Mode::Stream, &clock).unwrap();
+    let mut pipeline =
+        Pipeline::new(&windows(), std::slice::from_ref(frame(&[]).schema()), Mode::Stream, &clock).unwrap();
     pipeline.assign(&(0..2).map(|partition| (partition, 0)).collect());
     pipeline.append();
     pipeline
@@ -212,7 +213,7 @@ proptest! {
         let plan = marked.group_by_dynamic(&col("time"), &[], &window, &[len().alias("n")]).unwrap();
         let clock = Arc::<ManualClock>::default();
         let begin = |clock: Arc<dyn Clock>| {
-            let mut pipeline = Pipeline::new(&plan, frame(&[]).schema(), Mode::Stream, &clock).unwrap();
+            let mut pipeline = Pipeline::new(&plan, std::slice::from_ref(frame(&[]).schema()), Mode::Stream, &clock).unwrap();
             pipeline.append();
             pipeline
         };

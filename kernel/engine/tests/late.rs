@@ -68,7 +68,8 @@ fn run(plan: &Plan, batches: &[Vec<Row>], restarts: &[usize]) -> Given {
 fn run_in(mode: OutputMode, plan: &Plan, batches: &[Vec<Row>], restarts: &[usize]) -> Given {
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
     let begin = || {
-        let mut pipeline = Pipeline::new(plan, frame(&[]).schema(), Mode::Stream, &clock).unwrap();
+        let mut pipeline =
+            Pipeline::new(plan, std::slice::from_ref(frame(&[]).schema()), Mode::Stream, &clock).unwrap();
         if mode == OutputMode::Append {
             pipeline.append();
         }
@@ -334,7 +335,7 @@ fn of_sides(plan: &Plan, batches: &[[&[Row]; 2]]) -> (Vec<DataFrame>, usize) {
     let columns = PhysicalPlan::of(plan).source_columns();
     let mut source = open_plan(plan, &[side(0), side(1)])(&columns).unwrap();
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
-    let mut pipeline = Pipeline::new(plan, &source.schema(), Mode::Stream, &clock).unwrap();
+    let mut pipeline = Pipeline::new(plan, &source.lanes(), Mode::Stream, &clock).unwrap();
     let mut from = source.start().unwrap();
     pipeline.assign(&from);
     pipeline.append();

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use common::frames::{Frame, join_asof, join_stream};
+use common::frames::{Frame, join_asof, join_changing, join_stream};
 use engine::{Options, OutputMode, Query, QueryOutput, Sink, SinkError, Trigger};
 use plan::{Moment, Plan, StateFunction, asof, session, tumbling, within};
 use polars::prelude::*;
@@ -55,6 +55,21 @@ fn queries(key: &DataType, rows: usize) -> Vec<(&'static str, Frame, OutputMode,
         let (left, right) = (marked_stream("memory left"), marked_stream("memory right"));
         join_asof(&left, &right, (&by, &by), &asof("time", "time").tolerance("1h")).unwrap()
     };
+    let (pairs, windows) = {
+        let grouped = |name: &str, is_windowed: bool| {
+            let (plan, open) = marked_stream(name);
+            let grouped = match is_windowed {
+                true => plan.group_by_dynamic(&time, &by, &tumbling("10s"), &counted),
+                false => plan.group_by(&by, &counted),
+            };
+            (grouped.unwrap(), open)
+        };
+        let joined = |by: &[Expr], is_windowed: bool| {
+            let (left, right) = (grouped("memory left", is_windowed), grouped("memory right", is_windowed));
+            join_changing(&left, &right, (by, by), &JoinType::Left).unwrap()
+        };
+        (joined(&by, false), joined(&[time.clone(), col("k")], true))
+    };
     let so_far = StateFunction::new(|seen: &mut i64, rows: DataFrame, _: &mut Moment| {
         *seen += rows.height() as i64;
         let seen = Column::new_scalar("seen".into(), (*seen).into(), rows.height());
@@ -93,6 +108,8 @@ fn queries(key: &DataType, rows: usize) -> Vec<(&'static str, Frame, OutputMode,
             vec![],
         ),
         ("groups that pass", of(groups.filter(col("value").lt(lit(12))).unwrap()), update, vec!["k".into()]),
+        ("join of groups", pairs, update, vec!["k".into()]),
+        ("join of windows", windows, OutputMode::Append, vec![]),
         ("groups of groups", of(groups.group_by(&[col("n")], &[col("k").first()]).unwrap()), update, vec![]),
     ]
 }

@@ -13,7 +13,7 @@ use plan::{Plan, tumbling, within};
 use polars::prelude::*;
 use proptest::prelude::*;
 
-use common::frames::join_stream;
+use common::frames::{join_stream, opened};
 
 const ROWS: i64 = 60;
 
@@ -170,7 +170,7 @@ fn of_a_join_of_two_streams_only_what_is_used_is_read_and_kept() {
         let expected = collect(&plan, &whole, |_| true).unwrap().frame;
         let narrow = plan.select(&wanted.iter().map(|name| col(*name)).collect::<Vec<_>>()).unwrap();
         asked.lock().unwrap().clear();
-        let frame = collect(&narrow, &whole, |_| true).unwrap().frame;
+        let frame = collect(&narrow, &opened(&narrow, &(plan.clone(), whole.clone())), |_| true).unwrap().frame;
         assert_eq!(asked.lock().unwrap().as_slice(), read, "{how}");
         assert!(expected.height() > 0 && frame.equals_missing(&expected.select(wanted).unwrap()), "{how}: {frame}");
         let counted = plan.group_by(&[], &[len().alias("n")]).unwrap();

@@ -31,7 +31,7 @@ fn a_plan_says_what_and_its_physical_plan_how() {
     assert!(!said.contains("__corriente"), "{said}");
     assert_eq!(said.matches("SOURCE").count(), 2, "{said}");
     let runs = PhysicalPlan::of(&plan).explain();
-    assert!(runs.contains("UNION") && runs.contains("__corriente_side"), "{runs}");
+    assert!(runs.contains("LEFT JOIN") && runs.contains("__corriente_side"), "{runs}");
     let both = explain(&plan);
     assert!(both.starts_with(&said) && both.ends_with(&runs), "{both}");
     let median = stream("a").group_by(&[col("key")], &[col("value").mode(false)]).unwrap();

@@ -127,7 +127,7 @@ proptest! {
         let plan = shape.plan();
         let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
         let begin = || {
-            let mut pipeline = Pipeline::new(&plan, frame(&[]).schema(), Mode::Stream, &clock).unwrap();
+            let mut pipeline = Pipeline::new(&plan, std::slice::from_ref(frame(&[]).schema()), Mode::Stream, &clock).unwrap();
             pipeline.assign(&(0..2).map(|partition| (partition, 0)).collect());
             (pipeline, LiveResult::new(plan.schema().clone(), Status::default()))
         };

@@ -132,6 +132,23 @@ fn orders_are_those_of_polars() {
 }
 
 #[test]
+fn joins_of_aggregates_are_those_of_polars() {
+    let spent = "(SELECT card, SUM(amount) AS total FROM txns GROUP BY card) a";
+    let refunded = "(SELECT card, COUNT(*) AS n FROM refunds GROUP BY card) b";
+    same(&format!("SELECT a.card, a.total, b.n FROM {spent} JOIN {refunded} ON a.card = b.card"));
+    same(&format!("SELECT a.card, a.total, b.card AS other, b.n FROM {spent} LEFT JOIN {refunded} ON a.card = b.card"));
+    same(&format!(
+        "SELECT a.card, a.total, b.n FROM {spent} FULL JOIN {refunded} ON a.card = b.card WHERE b.n IS NULL OR b.n > 2"
+    ));
+    same(&format!("SELECT COUNT(*) AS pairs, SUM(b.n) AS refunds FROM {spent} JOIN {refunded} ON a.card = b.card"));
+    same(&format!("SELECT a.total FROM {spent} SEMI JOIN {refunded} ON a.card = b.card"));
+    same(&format!("SELECT t.card, t.amount, b.n FROM txns t JOIN {refunded} ON t.card = b.card"));
+    same(&format!(
+        "SELECT a.card, b.n, c.least FROM {spent} JOIN {refunded} ON a.card = b.card JOIN (SELECT card, MIN(amount) AS least FROM txns GROUP BY card) c ON a.card = c.card"
+    ));
+}
+
+#[test]
 fn joins_with_a_frame_are_those_of_polars() {
     same("SELECT t.card, c.name, c.category AS class, t.category FROM txns t JOIN customers c ON t.account_id = c.id");
     same("SELECT t.card, c.name, c.id FROM txns t LEFT JOIN customers c ON t.account_id = c.id");

@@ -77,7 +77,7 @@ struct Run {
 impl Run {
     fn pipeline(&self) -> Pipeline {
         let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
-        let mut pipeline = Pipeline::new(&self.plan, &self.source.schema(), Mode::Stream, &clock).unwrap();
+        let mut pipeline = Pipeline::new(&self.plan, &self.source.lanes(), Mode::Stream, &clock).unwrap();
         pipeline.assign(&self.at);
         pipeline
     }

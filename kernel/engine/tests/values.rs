@@ -22,7 +22,7 @@ fn rows() -> DataFrame {
 /// The plan over the rows in batches of two.
 fn streamed(plan: &Plan) -> DataFrame {
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
-    let mut pipeline = Pipeline::new(plan, rows().schema(), Mode::Batch, &clock).unwrap();
+    let mut pipeline = Pipeline::new(plan, std::slice::from_ref(rows().schema()), Mode::Batch, &clock).unwrap();
     let result = LiveResult::with_rows_held(plan.schema().clone(), Status::default(), usize::MAX);
     for at in (0..rows().height() as i64).step_by(2) {
         let part = PartitionRows { partition: 0.into(), rows: rows().slice(at, 2), newest_ms: None };

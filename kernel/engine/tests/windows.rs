@@ -51,7 +51,8 @@ fn aggs(regroup: bool) -> Vec<Expr> {
 /// What a stream makes of the batches; each is in a partition of its own.
 fn streamed(plan: &Plan, zone: Option<&str>, batches: &[Vec<i64>]) -> DataFrame {
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
-    let mut pipeline = Pipeline::new(plan, rows(&[], zone).schema(), Mode::Batch, &clock).unwrap();
+    let mut pipeline =
+        Pipeline::new(plan, std::slice::from_ref(rows(&[], zone).schema()), Mode::Batch, &clock).unwrap();
     let result = LiveResult::new(plan.schema().clone(), Status::default());
     for batch in batches {
         let part = PartitionRows { partition: 0.into(), rows: rows(batch, zone), newest_ms: None };
@@ -212,7 +213,8 @@ fn finals(window: &Window, delay: &str, times: &[i64]) -> Vec<(i64, u32)> {
     let marked = source(None).with_watermark("time", delay).unwrap();
     let plan = marked.group_by_dynamic(&col("time"), &[], window, &[len().alias("n")]).unwrap();
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
-    let mut pipeline = Pipeline::new(&plan, rows(&[], None).schema(), Mode::Stream, &clock).unwrap();
+    let mut pipeline =
+        Pipeline::new(&plan, std::slice::from_ref(rows(&[], None).schema()), Mode::Stream, &clock).unwrap();
     pipeline.append();
     let mut all = Vec::new();
     for time in times {
@@ -249,7 +251,8 @@ fn windows_of_windows_wait_for_the_windows_they_are_made_of() {
     let outer = marked.group_by_dynamic(&col("time"), &[], &tumbling("100ms"), &[len().alias("n")]).unwrap();
     let plan = outer.group_by_dynamic(&col("time"), &[], &tumbling("10ms"), &[col("n").sum()]).unwrap();
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
-    let mut pipeline = Pipeline::new(&plan, rows(&[], None).schema(), Mode::Stream, &clock).unwrap();
+    let mut pipeline =
+        Pipeline::new(&plan, std::slice::from_ref(rows(&[], None).schema()), Mode::Stream, &clock).unwrap();
     pipeline.append();
     let (mut given, mut late) = (Vec::new(), 0);
     for time in [5, 50, 60, 101, 150, 202, 350] {

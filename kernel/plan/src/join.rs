@@ -1,10 +1,10 @@
 //! A join of two streams: which rows belong together, and what the columns of the result are called. How rows wait for one
-//! another is the engine's concern.
+//! another is the engine's concern. Either stream may itself be a join, so three and more are joined one after the other.
 
 use polars::prelude::*;
 
 use crate::asof::Asof;
-use crate::expr::{check_row_wise, schema_after};
+use crate::expr::{check_row_wise, columns_of, schema_after};
 use crate::node::{Node, Plan, Step};
 use crate::times::Watermark;
 use crate::window::fixed;
@@ -35,12 +35,6 @@ pub struct Join {
     pub kind: JoinKind,
     /// The types in which keys are compared.
     pub keys: Vec<DataType>,
-    /// The unit of both times.
-    pub unit: TimeUnit,
-    /// The longer delay of the two watermarks, in milliseconds: that of the whole.
-    pub delay_ms: i64,
-    /// How far ahead of the clock a time may be that moves the watermark of both, in milliseconds.
-    pub ahead_ms: i64,
     /// Whether the result is not the pairs, but the rows that come too late to be in one.
     pub late: bool,
 }
@@ -52,8 +46,8 @@ pub struct Side {
     pub plan: Plan,
     /// What must be equal to the other side's.
     pub on: Vec<Expr>,
-    /// The column with the time.
-    pub time: PlSmallStr,
+    /// The column with the time that rows are joined by, where they are.
+    pub time: Option<PlSmallStr>,
     /// Its columns that are in the result, each with the name that it has there.
     pub columns: Vec<(PlSmallStr, PlSmallStr)>,
 }
@@ -70,14 +64,16 @@ pub enum JoinKind {
     },
     /// Each row of the left and the one of the right whose time is the nearest.
     Asof(Asof),
+    /// All of them, whatever their times. A pair changes, and leaves, with the rows that it is made of.
+    Equal(JoinType),
 }
 
 impl Plan {
-    /// Joins the rows with those of another stream that come at about the same time. A watermark of the sides is not theirs any
-    /// more: it is that of the whole, with the longer delay.
+    /// Joins the rows with those of another stream that come at about the same time. The watermark of the whole is the lower one
+    /// of the sides; a side that has none on its time gets one, with the longer delay of the two.
     ///
     /// # Errors
-    /// An unknown column, times or keys of different types, another kind of join, no watermark, or a side that has a state.
+    /// An unknown column, times or keys of different types, another kind of join, no watermark, or a side whose rows change.
     pub fn join_stream(
         &self,
         right: &Plan,
@@ -97,19 +93,48 @@ impl Plan {
         if left_on.is_empty() {
             return refused("no columns are to be equal".to_owned(), "Name one at the least on both sides.");
         }
-        let pair = Pair::new(operation, [self, right], [left_on, right_on], [&within.left, &within.right])?;
+        let pair = Pair::by_time(operation, [self, right], [left_on, right_on], [&within.left, &within.right])?;
         fixed(operation, &within.bound)?;
-        let result = pair.result(|left, right| left.join(right, left_on, right_on, JoinArgs::new(how.clone())))?;
-        // As in Polars: keys that are plain columns are there once; a full join keeps both.
-        let plain = |on: &[Expr]| on.iter().map(|expr| as_column(expr).cloned()).collect::<Option<Vec<_>>>();
-        let (gone_left, gone_right) = match (how, plain(left_on), plain(right_on)) {
-            (JoinType::Inner | JoinType::Left, Some(_), Some(keys)) => (Vec::new(), keys),
-            (JoinType::Right, Some(keys), Some(_)) => (keys, Vec::new()),
-            (JoinType::Semi | JoinType::Anti, _, _) => (Vec::new(), pair.names(1)),
-            _ => (Vec::new(), Vec::new()),
-        };
-        let kind = JoinKind::Within { within: within.clone(), how: how.clone() };
-        pair.joined([gone_left, gone_right], result, kind)
+        pair.equal(how, JoinKind::Within { within: within.clone(), how: how.clone() })
+    }
+
+    /// Joins rows that change with those of another stream, whatever their times, as Flink's regular join: the result has each
+    /// pair as long as both of its rows are in their frames. Both sides are kept; where a key is a time that the watermark of each
+    /// holds for, until it has passed them.
+    ///
+    /// # Errors
+    /// An unknown column, keys of different types, another kind of join, or two streams whose rows never change.
+    pub fn join_changing(
+        &self,
+        right: &Plan,
+        left_on: &[Expr],
+        right_on: &[Expr],
+        how: &JoinType,
+    ) -> Result<Plan, PlanError> {
+        let operation = "join";
+        let refused = |detail: String, hint| Err(PlanError::Refused { operation, detail, hint });
+        if matches!(how, JoinType::Cross | JoinType::AsOf(_)) {
+            return refused(
+                format!("a {how} join of two streams is not one of equal keys"),
+                "Use JoinType::Inner, Left, Right, Full, Semi or Anti, or join_asof(…).",
+            );
+        }
+        if left_on.is_empty() {
+            return refused("no columns are to be equal".to_owned(), "Name one at the least on both sides.");
+        }
+        let reads_none = |on: &&Expr| columns_of([*on]).is_some_and(|columns| columns.is_empty());
+        if let Some(constant) = left_on.iter().chain(right_on).find(reads_none) {
+            return refused(format!("`{constant:?}` reads no column"), "Name a column on both sides.");
+        }
+        if self.appends() && right.appends() {
+            return refused(
+                "every row of both streams would be kept for ever".to_owned(),
+                "Say how far apart in time rows may be with join_stream(…, within(\"event_time\", \"event_time\", \"5m\")), or aggregate one of them first.",
+            );
+        }
+        let frames = [self, right].map(Clone::clone);
+        let pair = Pair { operation, frames, on: [left_on, right_on], times: [None, None] };
+        pair.equal(how, JoinKind::Equal(how.clone()))
     }
 
     /// Gives each row the one of another stream that is nearest in time, as Polars' `join_asof`.
@@ -124,7 +149,7 @@ impl Plan {
         on: &Asof,
     ) -> Result<Plan, PlanError> {
         let operation = "join_asof";
-        let pair = Pair::new(operation, [self, right], [by_left, by_right], [&on.left_on, &on.right_on])?;
+        let pair = Pair::by_time(operation, [self, right], [by_left, by_right], [&on.left_on, &on.right_on])?;
         on.tolerance.as_ref().map(|tolerance| fixed(operation, tolerance)).transpose()?;
         if on.strategy != AsofStrategy::Backward && on.tolerance.is_none() {
             return Err(PlanError::Refused {
@@ -144,16 +169,33 @@ impl Plan {
 }
 
 impl Join {
+    /// Whether rows of the result never change once they are there.
+    #[must_use]
+    pub fn appends(&self) -> bool {
+        self.late || !matches!(self.kind, JoinKind::Equal(_))
+    }
+
+    /// The unit of both times, where rows are joined by them.
+    #[must_use]
+    pub fn unit(&self) -> Option<TimeUnit> {
+        let side = &self.sides[0];
+        match side.plan.schema().get(side.time.as_ref()?) {
+            Some(DataType::Datetime(unit, _)) => Some(*unit),
+            _ => None,
+        }
+    }
+
     /// The bound or the tolerance, if there is one, in the unit of the times and in nanoseconds.
     #[must_use]
     pub fn bound(&self) -> Option<(i64, i64)> {
         let (operation, text) = match &self.kind {
             JoinKind::Within { within, .. } => ("join_stream", &within.bound),
             JoinKind::Asof(on) => ("join_asof", on.tolerance.as_ref()?),
+            JoinKind::Equal(_) => return None,
         };
         // It was read before, when the join was said.
         let length = fixed(operation, text).ok()?;
-        let steps = match self.unit {
+        let steps = match self.unit()? {
             TimeUnit::Nanoseconds => length.duration_ns(),
             TimeUnit::Microseconds => length.duration_us(),
             TimeUnit::Milliseconds => length.duration_ms(),
@@ -161,24 +203,60 @@ impl Join {
         Some((steps, length.duration_ns()))
     }
 
+    /// The key that is a time of which the watermark says something on both sides, by its number; and how far behind it, in
+    /// nanoseconds, rows of either side may be that still come or change.
+    #[must_use]
+    pub fn time_key(&self) -> Option<(usize, i64)> {
+        let [left, right] = &self.sides;
+        let times = [left.plan.times(), right.plan.times()];
+        let keys = left.on.iter().zip(&right.on).enumerate();
+        let behind = keys.filter_map(|(number, (left_on, right_on))| {
+            let (one, other) = (as_column(left_on)?, as_column(right_on)?);
+            let is_same = left.plan.schema().get(one) == right.plan.schema().get(other);
+            let behind = times[0].behind(one)?.max(times[1].behind(other)?);
+            is_same.then_some((number, behind))
+        });
+        behind.min_by_key(|(_, behind)| *behind)
+    }
+
     /// The columns of the result with times that the watermark says something of, and how far behind it these may be, in
     /// nanoseconds.
     #[must_use]
     pub fn behind(&self) -> Vec<(PlSmallStr, i64)> {
         let length = self.bound().map(|(_, length)| length);
-        let behind = match &self.kind {
-            JoinKind::Within { .. } => [length; 2],
-            JoinKind::Asof(on) => match on.strategy {
-                AsofStrategy::Backward => [Some(0), length],
-                AsofStrategy::Forward => [length, length],
-                AsofStrategy::Nearest => [length, length.map(|length| length.saturating_mul(2))],
-            },
+        let (names, waits) = match &self.kind {
+            JoinKind::Equal(_) => {
+                let Some((key, behind)) = self.time_key() else { return Vec::new() };
+                let names = self.sides.each_ref().map(|side| side.on.get(key).and_then(as_column));
+                return self.called(names, [Some(behind); 2]);
+            }
+            JoinKind::Within { .. } => (self.times(), [length; 2]),
+            JoinKind::Asof(on) => (
+                self.times(),
+                match on.strategy {
+                    AsofStrategy::Backward => [Some(0), length],
+                    AsofStrategy::Forward => [length, length],
+                    AsofStrategy::Nearest => [length, length.map(|length| length.saturating_mul(2))],
+                },
+            ),
         };
-        let times = self.sides.iter().zip(behind).filter_map(|(side, behind)| {
-            let (_, called) = side.columns.iter().find(|(own, _)| *own == side.time)?;
+        // Rows of a side may come behind the watermark themselves, and the others wait for them.
+        let slack = self.sides.iter().map(|side| side.plan.times().behind(side.time.as_ref()?));
+        let slack = slack.max().flatten().unwrap_or(0);
+        self.called(names, waits.map(|wait| Some(wait?.saturating_add(slack))))
+    }
+
+    fn times(&self) -> [Option<&PlSmallStr>; 2] {
+        self.sides.each_ref().map(|side| side.time.as_ref())
+    }
+
+    /// Columns of the sides by the names that they have in the result, if they are in it.
+    fn called(&self, names: [Option<&PlSmallStr>; 2], behind: [Option<i64>; 2]) -> Vec<(PlSmallStr, i64)> {
+        let of = self.sides.iter().zip(names).zip(behind).filter_map(|((side, name), behind)| {
+            let (_, called) = side.columns.iter().find(|(own, _)| Some(own) == name)?;
             Some((called.clone(), behind?))
         });
-        times.collect()
+        of.collect()
     }
 
     /// In words.
@@ -189,6 +267,7 @@ impl Join {
                 (how.to_string(), format!("WITHIN {bound} OF {:?}", [left, right]))
             }
             JoinKind::Asof(on) => ("ASOF".to_owned(), on.words()),
+            JoinKind::Equal(how) => (how.to_string(), "OF ROWS THAT CHANGE".to_owned()),
         };
         let late = if self.late { "LATE ROWS OF " } else { "" };
         let equal = format!("{:?} = {:?}", self.sides[0].on, self.sides[1].on);
@@ -204,30 +283,26 @@ pub(crate) fn as_column(expr: &Expr) -> Option<&PlSmallStr> {
 /// Two frames on their way to be one.
 struct Pair<'a> {
     operation: &'static str,
-    frames: [&'a Plan; 2],
+    frames: [Plan; 2],
     on: [&'a [Expr]; 2],
-    times: [PlSmallStr; 2],
-    unit: TimeUnit,
-    delay_ms: i64,
-    ahead_ms: i64,
+    times: [Option<PlSmallStr>; 2],
 }
 
 impl<'a> Pair<'a> {
-    fn new(
+    /// Two frames that are joined by these times, which the watermark holds for.
+    fn by_time(
         operation: &'static str,
-        frames: [&'a Plan; 2],
+        frames: [&Plan; 2],
         on: [&'a [Expr]; 2],
         times: [&str; 2],
     ) -> Result<Pair<'a>, PlanError> {
         let refused = |detail: String, hint| Err(PlanError::Refused { operation, detail, hint });
-        let (_, left_mark) = without_watermark(operation, frames[0])?;
-        let (_, right_mark) = without_watermark(operation, frames[1])?;
-        let Some(delay_ms) = left_mark.iter().chain(&right_mark).map(|mark| mark.delay_ms).max() else {
-            return refused(
-                "without a watermark every row of both streams is kept for ever".to_owned(),
-                "Say how late rows may come with with_watermark(\"event_time\", \"30s\"), before the join.",
-            );
-        };
+        for frame in frames {
+            frame.only_appended(
+                operation,
+                "Join it with join(…), which goes with rows that change, or join the rows first.",
+            )?;
+        }
         let [left, right] = frames;
         let times = [left.time_column(operation, &col(times[0]))?, right.time_column(operation, &col(times[1]))?];
         let dtypes = [left.schema().get(&times[0]), right.schema().get(&times[1])];
@@ -236,12 +311,48 @@ impl<'a> Pair<'a> {
         {
             return refused(format!("the times are of two zones: {mixed}"), zones::ONE_ZONE);
         }
-        let (Some(DataType::Datetime(unit, _)), true) = (dtypes[0], dtypes[0] == dtypes[1]) else {
+        if !matches!(dtypes[0], Some(DataType::Datetime(..))) || dtypes[0] != dtypes[1] {
             return refused(format!("the times are {dtypes:?}"), "Give them one type with cast(…).");
+        }
+        let marks: Vec<&Watermark> = left.watermarks().into_iter().chain(right.watermarks()).collect();
+        let Some(longest) = marks.iter().max_by_key(|mark| mark.delay_ms) else {
+            return refused(
+                "without a watermark every row of both streams is kept for ever".to_owned(),
+                "Say how late rows may come with with_watermark(\"event_time\", \"30s\"), before the join.",
+            );
         };
-        let unit = *unit;
-        let ahead_ms = left_mark.iter().chain(&right_mark).map(|mark| mark.ahead_ms).min().unwrap_or(i64::MAX);
-        Ok(Pair { operation, frames, on, times, unit, delay_ms, ahead_ms })
+        let ahead_ms = marks.iter().map(|mark| mark.ahead_ms).min().unwrap_or(longest.ahead_ms);
+        let marked = |frame: &Plan, time: &PlSmallStr| {
+            if frame.times().behind(time).is_some() {
+                return Ok(frame.clone());
+            }
+            let (bare, own) = without_watermark(operation, frame)?;
+            let watermark = Watermark {
+                column: time.clone(),
+                ahead_ms,
+                by_clock: false,
+                // A delay of none is for times of processing.
+                delay_ms: own.as_ref().unwrap_or(longest).delay_ms.max(1),
+                ..own.unwrap_or_else(|| Watermark::clone(longest))
+            };
+            Ok(bare.step(Step::Watermark(watermark), frame.schema().clone()))
+        };
+        let frames = [marked(left, &times[0])?, marked(right, &times[1])?];
+        Ok(Pair { operation, frames, on, times: times.map(Some) })
+    }
+
+    /// The join of rows with equal keys. As in Polars, keys that are plain columns are there once; a full join keeps both.
+    fn equal(self, how: &JoinType, kind: JoinKind) -> Result<Plan, PlanError> {
+        let [left_on, right_on] = self.on;
+        let result = self.result(|left, right| left.join(right, left_on, right_on, JoinArgs::new(how.clone())))?;
+        let plain = |on: &[Expr]| on.iter().map(|expr| as_column(expr).cloned()).collect::<Option<Vec<_>>>();
+        let gone = match (how, plain(left_on), plain(right_on)) {
+            (JoinType::Inner | JoinType::Left, Some(_), Some(keys)) => [Vec::new(), keys],
+            (JoinType::Right, Some(keys), Some(_)) => [keys, Vec::new()],
+            (JoinType::Semi | JoinType::Anti, _, _) => [Vec::new(), self.names(1)],
+            _ => [Vec::new(), Vec::new()],
+        };
+        self.joined(gone, result, kind)
     }
 
     fn names(&self, side: usize) -> Vec<PlSmallStr> {
@@ -250,7 +361,7 @@ impl<'a> Pair<'a> {
 
     /// The columns of the join, as Polars itself has them.
     fn result(&self, join: impl FnOnce(LazyFrame, LazyFrame) -> LazyFrame) -> Result<SchemaRef, PlanError> {
-        let ([left, right], on) = (self.frames, self.on);
+        let ([left, right], on) = (&self.frames, self.on);
         if on[0].len() != on[1].len() {
             return Err(PlanError::Refused {
                 operation: self.operation,
@@ -277,8 +388,7 @@ impl<'a> Pair<'a> {
             Side { plan, on, time, columns }
         };
         let sides = [side(0), side(1)];
-        let join =
-            Join { sides, kind, keys, unit: self.unit, delay_ms: self.delay_ms, ahead_ms: self.ahead_ms, late: false };
+        let join = Join { sides, kind, keys, late: false };
         Ok(Plan::of(Node::Join(Box::new(join)), result))
     }
 

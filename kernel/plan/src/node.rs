@@ -166,7 +166,12 @@ impl Plan {
     /// Whether rows of the result never change once they are there.
     #[must_use]
     pub fn appends(&self) -> bool {
-        !self.steps().iter().any(|step| matches!(step, Step::Aggregate(_) | Step::Sort(_)))
+        match self.node() {
+            Node::Scan(_) | Node::Union(_) => true,
+            Node::Join(join) => join.appends(),
+            Node::Step { step: Step::Aggregate(_) | Step::Sort(_), .. } => false,
+            Node::Step { input, .. } => input.appends(),
+        }
     }
 
     /// The order of the result, if it has one of its own. A step that looks at each row alone leaves rows where they are, also

@@ -57,7 +57,7 @@ impl Plan {
         if let Node::Join(_) = self.root().node() {
             return Err(PlanError::Refused {
                 operation,
-                detail: "the frame has a watermark already, that of the streams that are joined".to_owned(),
+                detail: "the frame is a join of two streams, whose watermarks are its own".to_owned(),
                 hint: "Set it on one of them, before they are joined.",
             });
         }
@@ -140,6 +140,7 @@ impl Plan {
         }
         if let Node::Join(join) = plan.node()
             && !join.late
+            && join.sides.iter().any(|side| side.time.is_some())
         {
             let late = Join { late: true, ..join.as_ref().clone() };
             return Ok(Plan::of(Node::Join(Box::new(late)), plan.schema().clone()));
@@ -168,11 +169,21 @@ impl Plan {
     /// Whether it is said how late rows may come.
     #[must_use]
     pub fn has_watermark(&self) -> bool {
-        matches!(self.root().node(), Node::Join(_))
-            || self.steps().iter().any(|step| matches!(step, Step::Watermark(_)))
+        !self.watermarks().is_empty()
     }
 
-    /// Whether the windows of the last aggregation end: that is, whether the watermark says something of their column.
+    /// What is said of how late rows may come, of each of the streams that are joined.
+    pub(crate) fn watermarks(&self) -> Vec<&Watermark> {
+        match self.node() {
+            Node::Scan(_) | Node::Union(_) => Vec::new(),
+            Node::Join(join) => join.sides.iter().flat_map(|side| side.plan.watermarks()).collect(),
+            Node::Step { step: Step::Watermark(watermark), .. } => vec![watermark],
+            Node::Step { input, .. } => input.watermarks(),
+        }
+    }
+
+    /// Whether rows become final: whether the watermark says something of the column that the windows of the last aggregation are
+    /// of, or of a key of the join that comes last.
     #[must_use]
     pub fn windows_end(&self) -> bool {
         match self.node() {
@@ -180,7 +191,8 @@ impl Plan {
                 aggregate.over.as_ref().is_some_and(|over| input.times().behind.contains_key(&over.time))
             }
             Node::Step { input, .. } => input.windows_end(),
-            Node::Scan(_) | Node::Union(_) | Node::Join(_) => false,
+            Node::Join(join) => !join.appends() && join.time_key().is_some(),
+            Node::Scan(_) | Node::Union(_) => false,
         }
     }
 }

@@ -8,6 +8,7 @@ use polars::prelude::*;
 use super::Operator;
 use super::asof::{Asof, Rule};
 use super::columns::POSITION;
+use super::hash_join::SymmetricHashJoin;
 use super::late::Late;
 use super::limit::Limit;
 use super::merged::Merged;
@@ -50,6 +51,7 @@ pub(crate) fn operator(
                 Box::new(Asof::new(join, Rule { strategy: *strategy, tolerance: *tolerance, exact: *exact }, input)?)
             }
         },
+        Operation::HashJoin(join) => Box::new(SymmetricHashJoin::new(join, input, schema)?),
         Operation::Step(Step::Sort(order)) => Box::new(Sorted::new(&order.by, &order.options, order.k, schema)),
         Operation::Step(Step::WithState(keys, function)) => {
             Box::new(Stateful::new(keys, function, &without_position(input), schema, before.per_ms)?)

@@ -29,6 +29,17 @@ pub(super) fn check_values(bytes: usize) -> PolarsResult<()> {
     check("values", bytes, MOST_KEPT)
 }
 
+/// Whether a join of rows that change may keep so many bytes of both sides.
+pub(super) fn check_joined(bytes: usize) -> PolarsResult<()> {
+    polars_ensure!(
+        bytes <= MOST_KEPT,
+        ComputeError: "a join keeps more than it may: the rows of both sides take {} of at most {}. \
+        Join aggregates over windows by their time as well, so that old ones are forgotten, or fewer keys and columns",
+        in_units(bytes), in_units(MOST_KEPT)
+    );
+    Ok(())
+}
+
 fn check(what: &str, bytes: usize, most: usize) -> PolarsResult<()> {
     polars_ensure!(
         bytes <= most,

@@ -9,6 +9,7 @@ mod choice;
 mod collected;
 pub(crate) mod columns;
 mod group;
+mod hash_join;
 mod kept;
 mod late;
 mod limit;
@@ -41,6 +42,13 @@ use crate::change::{Changes, Delta};
 pub(crate) trait Operator: Send {
     /// Takes a batch in. `watermark` is the one before the batch: rows that only belong to what ended at or before it are late.
     fn execute(&mut self, delta: Delta, watermark: Option<i64>) -> PolarsResult<Executed>;
+
+    /// Takes a batch of two inputs in, the left and the right. Where their rows never change and have the same columns, they are
+    /// taken as those of one.
+    fn execute_sides(&mut self, sides: [Delta; 2], watermark: Option<i64>) -> PolarsResult<Executed> {
+        let [left, right] = sides;
+        self.execute(Delta::Append(both(never_changing(left)?, never_changing(right)?)?), watermark)
+    }
 
     /// Says when the next batch was planned, in milliseconds since the epoch.
     fn at(&mut self, _moment_ms: i64) {}
@@ -174,6 +182,17 @@ fn never_changing(delta: Delta) -> PolarsResult<DataFrame> {
             polars_bail!(ComputeError: "an operator for rows that never change was given rows that do")
         }
     }
+}
+
+/// The rows of two inputs as those of one. Where only one of them has positions, those of the other come first.
+fn both(mut left: DataFrame, mut right: DataFrame) -> PolarsResult<DataFrame> {
+    let has = |rows: &DataFrame| rows.column(POSITION).is_ok();
+    if has(&left) != has(&right) {
+        let without = if has(&left) { &mut right } else { &mut left };
+        without.with_column(Column::new_scalar(POSITION.into(), 0i64.into(), without.height()))?;
+    }
+    left.vstack_mut(&right)?;
+    Ok(left)
 }
 
 /// What a batch did to an aggregation.

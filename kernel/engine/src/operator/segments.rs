@@ -146,6 +146,11 @@ impl Segments {
         Ok(())
     }
 
+    /// About the bytes that the rows take.
+    pub(super) fn estimated_size(&self) -> usize {
+        self.segments.iter().map(|segment| segment.rows.estimated_size()).sum()
+    }
+
     /// The rows that are not freed, in the order of their numbers.
     pub(super) fn live(&self) -> PolarsResult<DataFrame> {
         let mut rows = self.empty.clone();

@@ -1,7 +1,9 @@
 //! The watermark: how far event time has come for certain. It is the minimum over the partitions being read, so that a
-//! partition read later than another makes no row late (a global maximum dropped 16 % of a backlog's rows).
+//! partition read later than another makes no row late (a global maximum dropped 16 % of a backlog's rows). Streams that are joined
+//! have one watermark together, the lowest of theirs, as in Spark.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,9 +18,22 @@ pub(crate) const IDLE: Duration = Duration::from_secs(30);
 /// How long it holds that a partition was read to its end: afterwards rows may have come that nobody has fetched.
 const END_HOLDS: Duration = Duration::from_secs(1);
 
-/// Follows the event times of each partition.
+/// Follows the event times of each partition. What it tells is in the finest unit of all the streams' times.
 pub(crate) struct WatermarkTracker {
-    column: PlSmallStr,
+    marks: Vec<Mark>,
+    unit: TimeUnit,
+    /// Those of the streams that have a watermark.
+    partitions: BTreeMap<TopicPartition, Seen>,
+    /// When the source was last asked where the partitions end.
+    asked: Option<Duration>,
+    clock: Arc<dyn Clock>,
+    current: Option<i64>,
+}
+
+/// How far event time has come in one stream.
+pub(crate) struct Mark {
+    /// The stream's scans.
+    scans: Range<u32>,
     /// In the column's own unit.
     delay: i64,
     unit: TimeUnit,
@@ -26,11 +41,29 @@ pub(crate) struct WatermarkTracker {
     by_clock: bool,
     /// How far a time may be ahead of the clock and still move the watermark, in milliseconds.
     ahead_ms: i64,
-    partitions: BTreeMap<TopicPartition, Seen>,
-    /// When the source was last asked where the partitions end.
-    asked: Option<Duration>,
-    clock: Arc<dyn Clock>,
-    current: Option<i64>,
+}
+
+impl Mark {
+    /// `unit` is that of the watermark's column.
+    pub(crate) fn new(scans: Range<u32>, watermark: &Watermark, unit: TimeUnit) -> Mark {
+        Mark {
+            scans,
+            delay: watermark.delay_ms.saturating_mul(per_ms(unit)),
+            unit,
+            by_clock: watermark.by_clock,
+            ahead_ms: watermark.ahead_ms,
+        }
+    }
+
+    /// The newest time that moves the watermark.
+    fn bound(&self, moment_ms: i64) -> i64 {
+        moment_ms.saturating_add(self.ahead_ms).saturating_mul(per_ms(self.unit))
+    }
+
+    /// Up to where event time has come when a row of this time has, in another unit.
+    fn reached(&self, newest: i64, unit: TimeUnit) -> i64 {
+        newest.saturating_sub(self.delay).saturating_mul(per_ms(unit) / per_ms(self.unit))
+    }
 }
 
 #[derive(Clone, Copy, Default)]
@@ -59,19 +92,16 @@ impl Seen {
 }
 
 impl WatermarkTracker {
-    /// Follows no partition yet.
-    pub(crate) fn new(watermark: &Watermark, unit: TimeUnit, clock: Arc<dyn Clock>) -> WatermarkTracker {
-        WatermarkTracker {
-            column: watermark.column.clone(),
-            delay: watermark.delay_ms.saturating_mul(per_ms(unit)),
-            unit,
-            by_clock: watermark.by_clock,
-            ahead_ms: watermark.ahead_ms,
-            partitions: BTreeMap::new(),
-            asked: None,
-            clock,
-            current: None,
-        }
+    /// Follows no partition yet. There is a mark at the least.
+    pub(crate) fn new(marks: Vec<Mark>, clock: Arc<dyn Clock>) -> WatermarkTracker {
+        let unit = marks.iter().map(|mark| mark.unit).max_by_key(|unit| per_ms(*unit));
+        let unit = unit.unwrap_or(TimeUnit::Milliseconds);
+        WatermarkTracker { marks, unit, partitions: BTreeMap::new(), asked: None, clock, current: None }
+    }
+
+    /// The mark of the stream that a partition is of, where that has one.
+    fn mark(&self, partition: &TopicPartition) -> Option<&Mark> {
+        self.marks.iter().find(|mark| mark.scans.contains(&partition.scan))
     }
 
     /// Says which partitions are read from now on, so that one not read yet holds the watermark back, and one that is no more does
@@ -80,7 +110,9 @@ impl WatermarkTracker {
         let at = self.clock.now();
         self.partitions.retain(|partition, _| partitions.0.contains_key(partition));
         for partition in partitions.0.keys() {
-            self.partitions.entry(partition.clone()).or_insert(Seen { at, ..Seen::default() });
+            if self.mark(partition).is_some() {
+                self.partitions.entry(partition.clone()).or_insert(Seen { at, ..Seen::default() });
+            }
         }
     }
 
@@ -93,7 +125,9 @@ impl WatermarkTracker {
     /// Whether the source is to be asked where its partitions end: one gives no rows, and the watermark would go on without it.
     pub(crate) fn wants_ends(&self, moment_ms: i64) -> bool {
         let now = self.clock.now();
-        if self.by_clock || self.asked.is_some_and(|asked| now.saturating_sub(asked) <= END_HOLDS) {
+        if self.marks.iter().all(|mark| mark.by_clock)
+            || self.asked.is_some_and(|asked| now.saturating_sub(asked) <= END_HOLDS)
+        {
             return false;
         }
         let is_known = |seen: &Seen| seen.is_done || !seen.is_silent(now) || seen.is_idle(now);
@@ -117,14 +151,9 @@ impl WatermarkTracker {
         }
     }
 
-    /// The column with the event times.
-    pub(crate) fn column(&self) -> &PlSmallStr {
-        &self.column
-    }
-
     /// Takes in the event times of a partition's rows; gives how many are further ahead of the clock than they may be.
     pub(crate) fn observe(&mut self, partition: &TopicPartition, times: &Int64Chunked, moment_ms: i64) -> usize {
-        let bound = self.bound(moment_ms);
+        let Some(bound) = self.mark(partition).map(|mark| mark.bound(moment_ms)) else { return 0 };
         let (mut newest, mut ahead) = (times.max(), 0);
         if newest.is_some_and(|newest| newest > bound) {
             ahead = times.iter().flatten().filter(|time| *time > bound).count();
@@ -142,15 +171,10 @@ impl WatermarkTracker {
         rows: usize,
         moment_ms: i64,
     ) -> bool {
-        let bound = self.bound(moment_ms);
+        let Some(bound) = self.mark(partition).map(|mark| mark.bound(moment_ms)) else { return false };
         let is_ahead = newest.is_some_and(|newest| newest > bound);
         self.saw(partition, newest.filter(|_| !is_ahead), rows);
         is_ahead
-    }
-
-    /// The newest time that moves the watermark.
-    fn bound(&self, moment_ms: i64) -> i64 {
-        moment_ms.saturating_add(self.ahead_ms).saturating_mul(per_ms(self.unit))
     }
 
     fn saw(&mut self, partition: &TopicPartition, newest: Option<i64>, rows: usize) {
@@ -172,8 +196,8 @@ impl WatermarkTracker {
         self.current
     }
 
-    /// Where the watermark would be after what was observed, in the column's unit. It never goes back. Where no partition has
-    /// new rows event time stands still, as in Flink: only a partition that is idle among others is passed over.
+    /// Where the watermark would be after what was observed. It never goes back. Where no partition has new rows event time
+    /// stands still, as in Flink: only a partition that is idle among others is passed over.
     pub(crate) fn next(&self, moment_ms: i64) -> Option<i64> {
         let now = self.clock.now();
         self.without(moment_ms, |seen| seen.is_idle(now))
@@ -181,25 +205,21 @@ impl WatermarkTracker {
 
     /// Where the watermark would be if these partitions held it back no longer.
     fn without(&self, moment_ms: i64, is_passed: impl Fn(&Seen) -> bool) -> Option<i64> {
-        if self.by_clock {
-            return self.current.max(Some(moment_ms.saturating_mul(per_ms(self.unit)).saturating_sub(self.delay)));
-        }
-        let all = || self.partitions.values();
-        let held = || all().filter(|seen| !seen.is_done && !is_passed(seen));
-        let low = if all().all(|seen| seen.is_done) {
+        let by_clock = self.marks.iter().filter(|mark| mark.by_clock);
+        let clock = by_clock.map(|mark| mark.reached(moment_ms.saturating_mul(per_ms(mark.unit)), self.unit)).min();
+        let marked = || self.partitions.iter().filter_map(|(at, seen)| Some((self.mark(at)?, seen)));
+        let all = || marked().filter(|(mark, _)| !mark.by_clock);
+        let reached = |(mark, seen): (&Mark, &Seen)| Some(mark.reached(seen.newest?, self.unit));
+        let held = || all().filter(|(_, seen)| !seen.is_done && !is_passed(seen));
+        let low = if all().all(|(_, seen)| seen.is_done) {
             // The query ends: whatever may still come is not its concern.
-            all().filter_map(|seen| seen.newest).max()
-        } else if held().any(|seen| seen.newest.is_none()) {
-            None
+            all().filter_map(reached).max()
+        } else if held().any(|(_, seen)| seen.newest.is_none()) {
+            return self.current;
         } else {
-            held().filter_map(|seen| seen.newest).min()
+            held().filter_map(reached).min()
         };
-        self.current.max(low.map(|newest| newest.saturating_sub(self.delay)))
-    }
-
-    /// Steps of the column's unit in a millisecond.
-    pub(crate) fn steps_per_ms(&self) -> i64 {
-        per_ms(self.unit)
+        self.current.max([low, clock].into_iter().flatten().min())
     }
 
     /// The newest time of each partition.
@@ -220,7 +240,7 @@ impl WatermarkTracker {
         self.current = self.current.max(watermark);
     }
 
-    /// The watermark as it stands, in the column's unit.
+    /// The watermark as it stands.
     pub(crate) fn current(&self) -> Option<i64> {
         self.current
     }
@@ -266,7 +286,8 @@ mod tests {
     fn tracker(clock: &Arc<ManualClock>) -> WatermarkTracker {
         let watermark =
             Watermark { column: "t".into(), delay: "10ms".into(), delay_ms: 10, by_clock: false, ahead_ms: 1_000 };
-        let mut tracker = WatermarkTracker::new(&watermark, TimeUnit::Milliseconds, clock.clone());
+        let mut tracker =
+            WatermarkTracker::new(vec![Mark::new(0..1, &watermark, TimeUnit::Milliseconds)], clock.clone());
         tracker.assign(&offsets([0, 0]));
         tracker
     }

@@ -26,6 +26,7 @@ impl PhysicalPlan {
                 write_line(text, depth, "UNION");
                 inputs.iter().for_each(|input| self.read_of(input).write_lines(depth + 1, text));
             }
+            Input::Sides(sides) => sides.iter().for_each(|side| side.write_lines(depth, text)),
         }
     }
 
@@ -50,7 +51,11 @@ impl PhysicalPlan {
     /// Whether it is said how late rows may come, before a stage.
     pub(super) fn has_watermark(&self, stage: usize) -> bool {
         let is_mark = |operation: &Operation| matches!(operation, Operation::Step(Step::Watermark(_)));
-        self.stages[..stage].iter().any(|stage| is_mark(&stage.operation))
+        let above = match &self.input {
+            Input::Sides(sides) => sides.iter().any(|side| side.has_watermark(side.stages.len())),
+            Input::Scan(_) | Input::Union(_) => false,
+        };
+        above || self.stages[..stage].iter().any(|stage| is_mark(&stage.operation))
     }
 }
 
@@ -64,6 +69,7 @@ impl Operation {
                 Words { title, details: details.into_iter().chain(kept(method)).collect() }
             }
             Operation::JoinSides(join) => join.words.clone(),
+            Operation::HashJoin(join) => join.words.clone(),
             Operation::LateSides(words) => words.clone(),
         }
     }
@@ -81,6 +87,10 @@ impl Operation {
                 }
             }
             Operation::JoinSides(_) => format!("keeps the rows of both sides, {until}"),
+            Operation::HashJoin(join) => match join.time_key {
+                Some(_) => format!("keeps the rows of both sides, {until}"),
+                None => "keeps the rows of both sides, for ever: no key is a time".to_owned(),
+            },
             Operation::Step(Step::Unique(_)) => format!("keeps the values that came, {until}"),
             Operation::Step(Step::Sort(order)) => {
                 format!("keeps {} rows at the most to show, and those that may follow", order.k)

@@ -8,7 +8,7 @@ use polars::prelude::PlSmallStr;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::{Accumulator, Function, Input, Method, Operation, Pairing, PhysicalPlan, SideJoin};
+use super::{Accumulator, Function, HashJoin, Input, Method, Operation, Pairing, PhysicalPlan, SideJoin};
 
 /// The version of what is kept and how: another one is another state. It changes with the operators' tables.
 const STATE_VERSION: u32 = 1;
@@ -31,6 +31,18 @@ impl PhysicalPlan {
     fn state(&self) -> Value {
         let last = self.stages.iter().rposition(|stage| stage.operation.has_state());
         let stages = last.map_or(0, |last| last + 1);
+        let until = self.identities(stages, last);
+        // Without a state there still is a watermark.
+        let marks = self.stages[stages..].iter().filter_map(|stage| match &stage.operation {
+            Operation::Step(step @ Step::Watermark(_)) => Some(text::step_identity(step)),
+            _ => None,
+        });
+        let marks: Vec<Value> = marks.collect();
+        json!({ "input": self.input_identity(stages > 0), "stages": until, "marks": marks })
+    }
+
+    /// The first so many stages; what comes after the one that is `last` may not have its columns in another order.
+    fn identities(&self, stages: usize, last: Option<usize>) -> Vec<Value> {
         let until = self.stages[..stages].iter().enumerate().map(|(number, stage)| match &stage.operation {
             Operation::Step(step) => text::step_identity(step),
             Operation::Aggregate(aggregate, method) => {
@@ -39,16 +51,10 @@ impl PhysicalPlan {
                 json!({ "said": said, "kept": method.identity() })
             }
             Operation::JoinSides(join) => join.identity(),
+            Operation::HashJoin(join) => join.identity(),
             Operation::LateSides(_) => json!("late sides"),
         });
-        let until: Vec<Value> = until.collect();
-        // Without a state there still is a watermark.
-        let marks = self.stages[stages..].iter().filter_map(|stage| match &stage.operation {
-            Operation::Step(step @ Step::Watermark(_)) => Some(text::step_identity(step)),
-            _ => None,
-        });
-        let marks: Vec<Value> = marks.collect();
-        json!({ "input": self.input_identity(stages > 0), "stages": until, "marks": marks })
+        until.collect()
     }
 
     /// What is read; with its columns, where a state depends on them.
@@ -62,6 +68,14 @@ impl PhysicalPlan {
                     json!([input.input_identity(with_columns), input.steps_identity(with_columns)])
                 });
                 json!({ "union": inputs.collect::<Vec<_>>() })
+            }
+            // The join keeps what all of their stages give.
+            Input::Sides(sides) => {
+                let sides = sides.iter().map(|side| {
+                    let stages = side.identities(side.stages.len(), None);
+                    json!({ "input": side.input_identity(true), "stages": stages })
+                });
+                json!({ "sides": sides.collect::<Vec<_>>() })
             }
         }
     }
@@ -129,6 +143,16 @@ impl SideJoin {
             }
         };
         json!({ "join": by, "left": names(&self.left), "right": names(&self.right), "keys": self.keys.len() })
+    }
+}
+
+impl HashJoin {
+    fn identity(&self) -> Value {
+        let names = |names: &[PlSmallStr]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+        json!({
+            "join": self.how.to_string(), "left": names(&self.left), "right": names(&self.right),
+            "keys": self.keys.len(), "time": self.time_key,
+        })
     }
 }
 

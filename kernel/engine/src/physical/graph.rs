@@ -38,7 +38,20 @@ impl PhysicalPlan {
     fn add(&self, parts: &mut Vec<Part>) -> usize {
         let (mut last, stages) = match &self.input {
             Input::Scan(scan) => (put(parts, source(scan, &self.source_columns())), 0),
-            Input::Union(inputs) => self.add_inputs(inputs, parts),
+            Input::Union(inputs) => {
+                let inputs = inputs.iter().map(|input| self.read_of(input).add(parts)).collect();
+                (put(parts, Part { title: "UNION".to_owned(), inputs, ..Part::default() }), 0)
+            }
+            Input::Sides(sides) => {
+                let inputs = sides.iter().map(|side| {
+                    let mut side = side.clone();
+                    // It only names the columns as the join does.
+                    side.stages.pop();
+                    side.add(parts)
+                });
+                let inputs = inputs.collect();
+                (put(parts, Part { inputs, ..self.part(0) }), 1)
+            }
         };
         for number in stages..self.stages.len() {
             let mut part = self.part(number);
@@ -53,35 +66,10 @@ impl PhysicalPlan {
         last
     }
 
-    /// Adds the parts of several inputs, and what they come together in; gives its number, and how many stages it stands for.
-    fn add_inputs(&self, inputs: &[PhysicalPlan], parts: &mut Vec<Part>) -> (usize, usize) {
-        let joined = self.stages.iter().position(|stage| stage.operation.takes_sides());
-        let inputs = inputs.iter().map(|input| {
-            let mut input = self.read_of(input);
-            if joined.is_some() {
-                // It only makes the side's columns those of both.
-                input.stages.pop();
-            }
-            input.add(parts)
-        });
-        let inputs: Vec<usize> = inputs.collect();
-        let part = match joined {
-            Some(join) => self.part(join),
-            None => Part { title: "UNION".to_owned(), ..Part::default() },
-        };
-        (put(parts, Part { inputs, ..part }), joined.map_or(0, |join| join + 1))
-    }
-
     fn part(&self, number: usize) -> Part {
         let operation = &self.stages[number].operation;
         let Words { title, details } = operation.words();
         Part { title, details, state: operation.state(self.has_watermark(number)), ..Part::default() }
-    }
-}
-
-impl Operation {
-    fn takes_sides(&self) -> bool {
-        matches!(self, Operation::JoinSides(_) | Operation::LateSides(_))
     }
 }
 

@@ -1,6 +1,6 @@
-//! From what a plan says to operations over one input. Two streams that are joined become one of rows of both.
+//! From what a plan says to operations, each chain of them over one input or over the two that it joins.
 
-use plan::{Node, Plan, Step};
+use plan::{Node, Plan};
 
 use super::{Input, Operation, PhysicalPlan, join};
 
@@ -19,12 +19,4 @@ pub(super) fn lower(plan: &Plan) -> PhysicalPlan {
 pub(super) fn union(inputs: Vec<PhysicalPlan>) -> PhysicalPlan {
     let read = inputs.first().map(|first| first.schema().clone()).unwrap_or_default();
     PhysicalPlan { input: Input::Union(inputs), read, stages: Vec::new() }
-}
-
-impl PhysicalPlan {
-    /// The plan without a watermark: that of the whole is in its place.
-    pub(super) fn without_watermark(mut self) -> PhysicalPlan {
-        self.stages.retain(|stage| !matches!(stage.operation, Operation::Step(Step::Watermark(_))));
-        self
-    }
 }

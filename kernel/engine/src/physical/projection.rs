@@ -10,7 +10,7 @@ use polars_plan::frame::OptFlags;
 use polars_plan::plans::prepare_projection;
 use polars_plan::utils::expr_to_leaf_column_names;
 
-use super::{Operation, PhysicalPlan, Stage};
+use super::{Input, Operation, PhysicalPlan, Stage};
 
 type Names = BTreeSet<PlSmallStr>;
 
@@ -26,7 +26,11 @@ impl PhysicalPlan {
             needed = before;
         }
         let read = self.read.iter_fields().filter(|field| needed.contains(field.name())).collect::<Schema>();
-        let mut plan = PhysicalPlan { input: self.input.clone(), read: Arc::new(read), stages: Vec::new() };
+        let input = match &self.input {
+            Input::Sides(sides) => Input::Sides(Box::new(sides.each_ref().map(|side| side.narrowed_to(&needed)))),
+            input => input.clone(),
+        };
+        let mut plan = PhysicalPlan { input, read: Arc::new(read), stages: Vec::new() };
         for ((number, stage), operation) in self.stages.iter().enumerate().zip(narrowed.into_iter().rev()) {
             if let Some(operation) = operation {
                 let after = after(&operation, plan.schema(), self.before(number), &stage.schema);
@@ -34,6 +38,18 @@ impl PhysicalPlan {
             }
         }
         plan
+    }
+
+    /// The plan for who wants only these of its columns, in their order.
+    fn narrowed_to(&self, names: &Names) -> PhysicalPlan {
+        let wanted: Vec<PlSmallStr> =
+            self.schema().iter_names().filter(|name| names.contains(*name)).cloned().collect();
+        let mut narrow = self.select(&wanted).unwrap_or_else(|_| self.optimized());
+        // Often it only names what is there.
+        if narrow.stages.len() > 1 && narrow.before(narrow.stages.len() - 1) == narrow.schema() {
+            narrow.stages.pop();
+        }
+        narrow
     }
 }
 
@@ -60,6 +76,11 @@ fn narrow(operation: &Operation, input: &SchemaRef, after: Names, times: &Times)
             let join = join.narrowed(&after);
             let before = join.reads().collect();
             (Some(Operation::JoinSides(Box::new(join))), before)
+        }
+        Operation::HashJoin(join) => {
+            let join = join.narrowed(&after);
+            let before = join.reads().collect();
+            (Some(Operation::HashJoin(Box::new(join))), before)
         }
         Operation::LateSides(_) => {
             let own = [PlSmallStr::from_static(super::SIDE_TIME)];
@@ -147,12 +168,15 @@ fn after(operation: &Operation, narrowed: &Schema, input: &Schema, schema: &Sche
     match operation {
         Operation::Step(step) => after_step(step, narrowed, input, schema),
         Operation::Aggregate(..) => schema.clone(),
-        Operation::JoinSides(join) => {
-            let is_there = |field: &Field| join.left.contains(field.name()) || join.right.contains(field.name());
-            schema.iter_fields().filter(is_there).collect()
-        }
+        Operation::JoinSides(join) => of_sides(schema, &join.left, &join.right),
+        Operation::HashJoin(join) => of_sides(schema, &join.left, &join.right),
         Operation::LateSides(_) => narrowed.clone(),
     }
+}
+
+/// The columns of a join that are of one of its sides.
+fn of_sides(schema: &Schema, left: &[PlSmallStr], right: &[PlSmallStr]) -> Schema {
+    schema.iter_fields().filter(|field| left.contains(field.name()) || right.contains(field.name())).collect()
 }
 
 fn after_step(step: &Step, narrowed: &Schema, input: &Schema, schema: &Schema) -> Schema {

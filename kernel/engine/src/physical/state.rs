@@ -31,12 +31,16 @@ impl PhysicalPlan {
         match &self.input {
             Input::Scan(scan) => scan.explain(),
             Input::Union(inputs) => inputs.iter().map(PhysicalPlan::titles).collect::<Vec<_>>().join(" + "),
+            Input::Sides(sides) => sides.iter().map(PhysicalPlan::titles).collect::<Vec<_>>().join(" + "),
         }
     }
 
     /// What the aggregations keep, in the order in which it stands in a state. It may hang on what nobody uses.
     fn all_kept(&self) -> String {
-        let mut text = String::new();
+        let mut text = match &self.input {
+            Input::Sides(sides) => sides.iter().map(PhysicalPlan::all_kept).collect(),
+            Input::Scan(_) | Input::Union(_) => String::new(),
+        };
         for stage in &self.stages {
             let Operation::Aggregate(_, Method::Merge { accumulators, .. }) = &stage.operation else { continue };
             for Accumulator { function, input, only, input_dtype, readings, .. } in accumulators {

@@ -49,10 +49,7 @@ impl Pipeline {
         self.owes_a_row = false;
         self.next_id = saved.facts.next_id;
         self.at(saved.facts.moment_ms);
-        if let Some(positions) = &mut self.positions {
-            *positions =
-                saved.facts.positions.iter().map(|(partition, at)| (partition.clone(), (*at).into())).collect();
-        }
+        self.positions.restore(&saved.facts.positions);
         if let Some(watermark) = &mut self.watermark {
             watermark.restore(saved.facts.watermark, &saved.facts.newest);
         }
@@ -70,8 +67,7 @@ impl Pipeline {
 
     fn facts(&self) -> Facts {
         let (next_id, moment_ms) = (self.next_id, self.moment_ms);
-        let positions =
-            self.positions.iter().flatten().map(|(partition, at)| (partition.clone(), (*at).into())).collect();
+        let positions = self.positions.save();
         let mut facts = Facts { next_id, moment_ms, positions, ..Facts::default() };
         if let Some(watermark) = &self.watermark {
             facts.watermark = watermark.current();

@@ -201,7 +201,7 @@ impl Run {
     }
 
     fn begin(&self, source: &mut dyn Source, out: Option<&mut Out>) -> Result<Reached, Halt> {
-        let pipeline = Pipeline::new(&self.plan, &source.schema(), Mode::Stream, &self.clock)?;
+        let pipeline = Pipeline::new(&self.plan, &source.lanes(), Mode::Stream, &self.clock)?;
         let from = source.start().map_err(Halt::Source)?;
         let (batch, again, now) = (0, VecDeque::new(), self.clock.now());
         let (known, end, unsaved, discovered) = (None, None, (0, now), now);

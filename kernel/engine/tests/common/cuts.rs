@@ -135,7 +135,7 @@ impl Run {
 
 fn pipeline(plan: &Plan, source: &dyn Source, partitions: &Offsets, append: bool) -> PolarsResult<Pipeline> {
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
-    let mut pipeline = Pipeline::new(plan, &source.schema(), Mode::Stream, &clock)?;
+    let mut pipeline = Pipeline::new(plan, &source.lanes(), Mode::Stream, &clock)?;
     pipeline.assign(partitions);
     if append {
         pipeline.append();

@@ -19,6 +19,11 @@ fn scans((_, open): &Frame) -> Vec<OpenSource> {
     known.map_or_else(|| vec![Arc::clone(open)], |(_, scans)| scans.clone())
 }
 
+/// The way to what a longer plan over a frame begins with.
+pub(crate) fn opened(plan: &Plan, frame: &Frame) -> OpenSource {
+    open_plan(plan, &scans(frame))
+}
+
 fn together(plan: Plan, frames: &[&Frame]) -> Frame {
     let scans: Vec<OpenSource> = frames.iter().flat_map(|frame| scans(frame)).collect();
     let open = open_plan(&plan, &scans);
@@ -43,4 +48,13 @@ pub(crate) fn join_stream(
 
 pub(crate) fn join_asof(left: &Frame, right: &Frame, by: (&[Expr], &[Expr]), on: &Asof) -> Result<Frame, PlanError> {
     Ok(together(left.0.join_stream_asof(&right.0, by.0, by.1, on)?, &[left, right]))
+}
+
+pub(crate) fn join_changing(
+    left: &Frame,
+    right: &Frame,
+    on: (&[Expr], &[Expr]),
+    how: &JoinType,
+) -> Result<Frame, PlanError> {
+    Ok(together(left.0.join_changing(&right.0, on.0, on.1, how)?, &[left, right]))
 }

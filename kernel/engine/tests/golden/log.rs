@@ -74,6 +74,10 @@ impl Source for Cutted {
         self.whole.schema()
     }
 
+    fn lanes(&self) -> Vec<SchemaRef> {
+        self.whole.lanes()
+    }
+
     fn start(&mut self) -> Result<Offsets, SourceError> {
         self.whole.start()
     }

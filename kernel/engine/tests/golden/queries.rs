@@ -4,16 +4,17 @@ use engine::OpenSource;
 use plan::{Moment, Plan, PlanError, StateFunction, hopping, session, tumbling, within};
 use polars::prelude::*;
 
-use crate::common::frames::{Frame, join_stream};
+use crate::common::frames::{Frame, join_changing, join_stream};
 use crate::file::Row;
 use crate::log::{open, schema};
 
-pub(crate) const NAMES: [&str; 14] = [
+pub(crate) const NAMES: [&str; 15] = [
     "aggregate of aggregate",
     "function with state",
     "groups that leave",
     "hopping windows",
     "join of two streams",
+    "join of windows",
     "join with a frame",
     "kept rows",
     "keys alone",
@@ -81,6 +82,14 @@ fn frame(name: &str, rows: &[Row]) -> Result<Frame, PlanError> {
             let on = [col("key")];
             let (left, right) = ((marked, open(rows, 0)), (other, open(rows, 1)));
             return join_stream(&left, &right, (&on, &on), &JoinType::Left, &within("time", "time", "3s"));
+        }
+        "join of windows" => {
+            let other = Plan::source("memory b", schema()).with_watermark("time", "5s")?;
+            let most = [col("value").max().alias("most")];
+            let other = other.group_by_dynamic(&time, &[col("key")], &tumbling("10s"), &most)?;
+            let on = [col("time"), col("key")];
+            let (left, right) = ((windows, open(rows, 0)), (other, open(rows, 1)));
+            return join_changing(&left, &right, (&on, &on), &JoinType::Full);
         }
         "function with state" => marked.with_state(&[col("key")], totals())?,
         _ => panic!("there is no query {name:?}"),

@@ -61,6 +61,11 @@ impl Both {
         Both { placed: false, marked: true, time: Some(time.into()), named: 100, ..Both::new(plan, polars) }
     }
 
+    /// Begins with a join of aggregates, whose rows change and are told apart by `identity`.
+    pub(crate) fn new_changing(plan: Plan, polars: LazyFrame, identity: Vec<PlSmallStr>) -> Both {
+        Both { appends: false, time: None, identity, ..Both::new_joined(plan, polars, "") }
+    }
+
     /// Sets a watermark, where the time is still there. Polars has none.
     pub(crate) fn mark(&mut self, delay_ms: i64) -> Said {
         if let (Some(time), false) = (&self.time, self.marked) {

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use crate::both::{Both, refused};
 use crate::common::cuts::{SIDES, open};
-use crate::common::frames::{Frame, join_asof, join_stream, union};
+use crate::common::frames::{Frame, join_asof, join_changing, join_stream, union};
 use crate::common::rows::{Row, frame};
 use crate::words::{self, Word};
 
@@ -33,20 +33,32 @@ pub(crate) struct Joined {
 
 #[derive(Clone, Debug)]
 enum Kind {
-    Within { how: JoinType, bound: i64 },
-    Asof { strategy: AsofStrategy, tolerance: Option<i64>, exact: bool },
+    Within {
+        how: JoinType,
+        bound: i64,
+    },
+    Asof {
+        strategy: AsofStrategy,
+        tolerance: Option<i64>,
+        exact: bool,
+    },
+    /// Both sides are aggregated by what must be equal.
+    Changing {
+        how: JoinType,
+    },
 }
 
 pub(crate) fn joined() -> impl Strategy<Value = Joined> {
     use JoinType::{Anti, Full, Inner, Left, Right, Semi};
     let how = prop::sample::select(vec![Inner, Left, Right, Full, Semi, Anti]);
+    let changing = how.clone().prop_map(|how| Kind::Changing { how });
     let within = (how, 1..20_000i64).prop_map(|(how, bound)| Kind::Within { how, bound });
     let asof = (strategy(), prop::option::of(1..20_000i64), any::<bool>()).prop_map(|(strategy, tolerance, exact)| {
         // A stream has to be told how long a row waits for a later one.
         let tolerance = tolerance.or((strategy != AsofStrategy::Backward).then_some(5_000));
         Kind::Asof { strategy, tolerance, exact }
     });
-    let kind = prop_oneof![3 => within, 2 => asof];
+    let kind = prop_oneof![3 => within, 2 => asof, 3 => changing];
     let whether = prop::array::uniform3(any::<bool>());
     (kind, 0..6usize, any::<u16>(), prop::array::uniform2(words::of_side()), whether).prop_map(
         |(kind, on, right, words, [is_renamed, is_swapped, is_united])| Joined {
@@ -73,7 +85,10 @@ impl Joined {
     /// The plan and the way to the rows.
     pub(crate) fn frame(&self, rows: &[Row], delay_ms: i64) -> Result<Frame, String> {
         let [left, right] = self.sides(rows)?.map(|(both, open)| (both.plan, open));
-        let left = (refused(left.0.with_watermark("event_time", &format!("{delay_ms}ms")))?, left.1);
+        let left = match self.kind {
+            Kind::Changing { .. } => left,
+            _ => (refused(left.0.with_watermark("event_time", &format!("{delay_ms}ms")))?, left.1),
+        };
         refused(self.join(&left, &right))
     }
 
@@ -90,6 +105,7 @@ impl Joined {
                 let by = tolerance.iter().fold(by, |by, tolerance| by.tolerance(format!("{tolerance}ms")));
                 join_asof(left, right, on, &by)
             }
+            Kind::Changing { how } => join_changing(left, right, (&self.keys(0), &self.keys(1)), how),
         }
     }
 
@@ -118,6 +134,17 @@ impl Joined {
             let mut both = Both::new(plan, polars);
             both.time = Some(["event_time", self.right_time()][side].into());
             self.words[side].iter().try_for_each(|word| both.say(word))?;
+            if let Kind::Changing { .. } = self.kind {
+                let names = self.key_names(side).into_iter();
+                let keys: Vec<Expr> =
+                    self.on()[side].iter().zip(names).map(|(on, name)| on.clone().alias(name)).collect();
+                let aggs = [
+                    len().alias(format!("{side} n")),
+                    col(both.time.clone().unwrap()).max().alias(format!("{side} at")),
+                ];
+                both.plan = refused(both.plan.group_by(&keys, &aggs))?;
+                both.polars = both.polars.group_by(keys).agg(aggs);
+            }
             Ok::<_, String>((both, open))
         };
         Ok([side(0)?, side(1)?])
@@ -131,6 +158,9 @@ impl Joined {
         let joined = match &self.kind {
             Kind::Within { how, bound } => self.within(left, right, how, *bound),
             Kind::Asof { strategy, tolerance, exact } => self.asof(left, right, *strategy, *tolerance, *exact),
+            Kind::Changing { how } => {
+                left.lazy().join(right.lazy(), self.keys(0), self.keys(1), JoinArgs::new(how.clone())).collect()
+            }
         };
         Ok(joined.map_err(said)?.lazy())
     }
@@ -200,8 +230,30 @@ impl Joined {
         sorted(left, "event_time").join(right, [col("event_time")], [col(right_time)], args).collect()
     }
 
+    /// The plan and Polars' frame, for more words.
+    pub(crate) fn both(&self, plan: Plan, polars: LazyFrame) -> Both {
+        match self.kind {
+            Kind::Changing { .. } => {
+                let counts = ["0 n", "1 n"].map(str::to_owned);
+                let all = self.key_names(0).into_iter().chain(self.key_names(1)).chain(counts);
+                let identity = all.filter(|name| plan.schema().contains(name)).map(PlSmallStr::from_string).collect();
+                Both::new_changing(plan, polars, identity)
+            }
+            _ => Both::new_joined(plan, polars, self.time()),
+        }
+    }
+
+    /// What a side is aggregated by, as it is called there.
+    fn key_names(&self, side: usize) -> Vec<String> {
+        (0..self.on()[side].len()).map(|n| format!("{side} key {n}")).collect()
+    }
+
+    fn keys(&self, side: usize) -> Vec<Expr> {
+        self.key_names(side).into_iter().map(col).collect()
+    }
+
     /// The column with the time that each row of the result has.
-    pub(crate) fn time(&self) -> &'static str {
+    fn time(&self) -> &'static str {
         match &self.kind {
             Kind::Within { how: JoinType::Right, .. } if self.is_renamed => "at",
             Kind::Within { how: JoinType::Right, .. } => "event_time_right",

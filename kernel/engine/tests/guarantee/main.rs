@@ -111,7 +111,7 @@ impl Case {
 
     fn with_words(&self, plan: Plan, rows: LazyFrame) -> Result<Both, String> {
         let mut both = match &self.origin {
-            Origin::Joined(joined) => Both::new_joined(plan, rows, joined.time()),
+            Origin::Joined(joined) => joined.both(plan, rows),
             _ => Both::new(plan, rows),
         };
         let at_once = self.delay.filter(|delay| delay % 2 == 0);

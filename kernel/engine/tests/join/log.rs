@@ -147,8 +147,8 @@ pub(crate) struct Ran {
 pub(crate) fn run((plan, open): &Frame, cuts: &[[usize; 4]], restarts: &[usize]) -> Ran {
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
     let mut source = open(&PhysicalPlan::of(plan).source_columns()).unwrap();
-    let schema = source.schema();
-    let begin = || Pipeline::new(plan, &schema, Mode::Stream, &clock).unwrap();
+    let lanes = source.lanes();
+    let begin = || Pipeline::new(plan, &lanes, Mode::Stream, &clock).unwrap();
     let (mut pipeline, mut states) = (begin(), States::default());
     pipeline.assign(&source.start().unwrap());
     states.keep(&mut pipeline).unwrap();
@@ -169,15 +169,18 @@ pub(crate) fn run((plan, open): &Frame, cuts: &[[usize; 4]], restarts: &[usize])
     }
     let (streamed, watermark) = (result.frame(), pipeline.watermark());
     let saved = pipeline.save().unwrap().frames;
-    let held = ["0-left", "0-right"].map(|name| saved.get(name).map_or(0, DataFrame::height));
+    let held = ["-left", "-right"].map(|side| {
+        let tables = saved.iter().filter(|(name, _)| name.ends_with(side));
+        tables.map(|(_, table)| table.height()).sum()
+    });
     result.apply(&pipeline.finish().unwrap().changes, |_| {}).unwrap();
     Ran { streamed, all: result.frame(), watermark, late, held }
 }
 
-fn advanced(from: &Offsets, end: &Offsets, cut: &[usize; 4]) -> Offsets {
+pub(crate) fn advanced(from: &Offsets, end: &Offsets, cut: &[usize; 4]) -> Offsets {
     let to = |(partition, at): (&TopicPartition, &i64)| {
         let left = end.0[partition] - at;
-        let cut = cut[partition.partition as usize * 2 + partition.scan as usize];
+        let cut = cut[partition.partition as usize * 2 + partition.scan as usize % 2];
         (partition.clone(), at + left.min(i64::try_from(cut).unwrap_or(i64::MAX)))
     };
     from.0.iter().map(to).collect()

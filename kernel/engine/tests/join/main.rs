@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod asof;
+mod changing;
 #[path = "../common/mod.rs"]
 mod common;
 mod crash;

@@ -52,7 +52,10 @@ impl Running {
     fn new(plan: &Plan) -> Running {
         let clock = Arc::new(ManualClock::default());
         let seen: Arc<dyn Clock> = clock.clone();
-        Running(Pipeline::new(plan, table(&[], false).schema(), Mode::Stream, &seen).unwrap(), clock)
+        Running(
+            Pipeline::new(plan, std::slice::from_ref(table(&[], false).schema()), Mode::Stream, &seen).unwrap(),
+            clock,
+        )
     }
 
     /// The names that a row of each key gets, and why they may be old.

@@ -172,7 +172,10 @@ fn what_does_not_go_together_is_refused() {
     assert!(refused(plan.clone(), on, JoinType::Cross, "5s").contains("join_asof"));
     assert!(refused(plan.clone(), on, JoinType::Inner, "soon").contains("is not a duration"));
     assert!(refused(plan.clone(), on, JoinType::Inner, "1mo").contains("no fixed length"));
-    assert!(refused(plan.limit(3).unwrap(), on, JoinType::Inner, "5s").contains("has a state already"));
+    let unmarked = bare(&[], true).0.limit(3).unwrap();
+    assert!(refused(unmarked, on, JoinType::Inner, "5s").contains("has a state already"));
+    let counts = plan.group_by(&key, &[len()]).unwrap();
+    assert!(refused(counts, on, JoinType::Inner, "5s").contains("join(…)"));
     assert!(refused(plan.clone(), (&key, &[]), JoinType::Inner, "5s").contains("1 columns are to be equal to 0"));
     assert!(refused(plan.clone(), (&[], &[]), JoinType::Inner, "5s").contains("Name one at the least"));
     let other = [col("place")];

@@ -69,7 +69,7 @@ fn looked() -> impl Strategy<Value = Looked> {
 
 fn pipeline(plan: &Plan) -> Pipeline {
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
-    Pipeline::new(plan, frame(&[]).schema(), Mode::Stream, &clock).unwrap()
+    Pipeline::new(plan, std::slice::from_ref(frame(&[]).schema()), Mode::Stream, &clock).unwrap()
 }
 
 /// Runs a plan batch by batch, and gives what `polars` makes of the same rows to be compared with each.

@@ -1,4 +1,4 @@
-//! JOIN of a stream with a frame that stands still. SQL keeps the columns of both sides and tells those of one name apart by the
+//! JOIN of a stream with a frame that stands still, or with another stream where the rows of one of them change. SQL keeps the columns of both sides and tells those of one name apart by the
 //! right table's; the frame is at hand, so its columns are named so before the rows are looked up in it.
 
 use polars::prelude::*;
@@ -34,11 +34,102 @@ pub(super) fn join(functions: &Functions, left: Walked, right: Walked, on: &On<'
             ),
             "Name the stream first, after FROM, and the frame after JOIN; or write an INNER JOIN.",
         ),
+        (Walked::Stream(left), Walked::Stream(right)) if !left.plan.appends() || !right.plan.appends() => {
+            of_changing(functions, left.settled()?, right.settled()?, on)
+        }
         _ => refused(
             "JOIN of two streams has no bound of time, so every row of both would be kept for ever",
             "Join them with join_stream(&other, …, within(\"event_time\", \"event_time\", \"5m\")), register the result, and query that.",
         ),
     }
+}
+
+/// What the rows of both sides must have equal, and what else must be true of them.
+struct Conditions {
+    on_left: Vec<Expr>,
+    on_right: Vec<Expr>,
+    conditions: Vec<Expr>,
+}
+
+impl Conditions {
+    /// `on_right` are the right's keys as it has them, and `renamed` says what its columns are called in the result.
+    fn of(
+        functions: &Functions,
+        left: &Stream,
+        mut on_right: Vec<Expr>,
+        right: &SchemaRef,
+        renamed: &impl Fn(&PlSmallStr) -> PlSmallStr,
+        on: &On<'_>,
+    ) -> Result<Conditions, PlanError> {
+        let mut on_left: Vec<Expr> = on.left.iter().map(|expr| left.resolved(without_alias(expr))).collect();
+        let mut conditions = Vec::new();
+        for predicate in on.predicates {
+            match equal_columns(predicate, left.plan.schema(), right, renamed) {
+                Some((left, right)) => {
+                    on_left.push(left);
+                    on_right.push(right);
+                }
+                None => conditions.push(functions.said(predicate.clone())?),
+            }
+        }
+        if on_left.is_empty() || (!conditions.is_empty() && on.args.how != JoinType::Inner) {
+            return refused(
+                format!("a {} JOIN looks rows up by columns that are equal", on.args.how.to_string().to_uppercase()),
+                "Write ON stream.id = other.id, and further conditions after WHERE.",
+            );
+        }
+        Ok(Conditions { on_left, on_right, conditions })
+    }
+}
+
+/// The rows of one of the two streams change.
+fn of_changing(functions: &Functions, left: Stream, right: Stream, on: &On<'_>) -> Result<Stream, PlanError> {
+    let how = &on.args.how;
+    let schema = left.plan.schema().clone();
+    let suffix = on.args.suffix.as_deref().unwrap_or("_right");
+    let renamed = |name: &PlSmallStr| match schema.contains(name) {
+        true => PlSmallStr::from_string(format!("{name}{suffix}")),
+        false => name.clone(),
+    };
+    if on.args.nulls_equal {
+        return refused(
+            "INTERSECT and EXCEPT take nulls as equal, which a join of streams does not",
+            "Write WHERE … IN (SELECT …), or NOT IN.",
+        );
+    }
+    let on_right = on.right.iter().map(|expr| right.resolved(without_alias(expr))).collect();
+    let Conditions { on_left, on_right, conditions } =
+        Conditions::of(functions, &left, on_right, right.plan.schema(), &renamed, on)?;
+    if matches!(how, JoinType::Semi | JoinType::Anti) {
+        return left.said(|plan| plan.join_changing(&right.plan, &on_left, &on_right, how));
+    }
+    if on.args.should_coalesce() {
+        if !matches!(how, JoinType::Inner | JoinType::Left) {
+            return refused(
+                format!("a {how} JOIN of two streams keeps the keys of both sides"),
+                "Write ON a.id = b.id in the place of USING, and COALESCE(a.id, b.id).",
+            );
+        }
+        return left.said(|plan| plan.join_changing(&right.plan, &on_left, &on_right, how));
+    }
+    // Keys stand beside the columns of both sides, all of which the result keeps.
+    let beside = |exprs: Vec<Expr>, side: &str| -> Vec<Expr> {
+        exprs.into_iter().enumerate().map(|(n, expr)| expr.alias(format!("{side} {n}"))).collect()
+    };
+    let names = |side: &str| -> Vec<Expr> { (0..on_left.len()).map(|n| col(format!("{side} {n}"))).collect() };
+    let [left_keys, right_keys] = [names("of"), names("on")];
+    let columns = right.plan.schema().iter_names().map(|name| col(name.clone()).alias(renamed(name)));
+    let of_right: Vec<PlSmallStr> = right.plan.schema().iter_names().map(renamed).collect();
+    let right = right.plan.select(&columns.chain(beside(on_right, "on")).collect::<Vec<_>>())?;
+    let all: Vec<Expr> = schema.iter_names().cloned().chain(of_right).map(col).collect();
+    left.said(|plan| {
+        let keyed = plan.with_columns(&beside(on_left, "of"))?;
+        let mut plan = keyed.join_changing(&right, &left_keys, &right_keys, how)?;
+        for condition in conditions {
+            plan = plan.filter(condition)?;
+        }
+        plan.select(&all)
+    })
 }
 
 /// The stream is on the left.
@@ -58,24 +149,9 @@ fn with_frame(functions: &Functions, stream: Stream, right: &DataFrame, on: &On<
             "Write WHERE … IN (SELECT …), or NOT IN, over the frame.",
         );
     }
-    let mut on_left: Vec<Expr> = on.left.iter().map(|expr| stream.resolved(without_alias(expr))).collect();
-    let mut on_right: Vec<Expr> = on.right.iter().map(|expr| without_alias(expr).clone()).collect();
-    let mut conditions = Vec::new();
-    for predicate in on.predicates {
-        match equal_columns(predicate, &schema, right.schema(), &renamed) {
-            Some((left, right)) => {
-                on_left.push(left);
-                on_right.push(right);
-            }
-            None => conditions.push(functions.said(predicate.clone())?),
-        }
-    }
-    if on_left.is_empty() || (!conditions.is_empty() && *how != JoinType::Inner) {
-        return refused(
-            format!("a {} JOIN looks rows up by columns that are equal", how.to_string().to_uppercase()),
-            "Write ON stream.id = frame.id, and further conditions after WHERE.",
-        );
-    }
+    let on_right = on.right.iter().map(|expr| without_alias(expr).clone()).collect();
+    let Conditions { on_left, on_right, conditions } =
+        Conditions::of(functions, &stream, on_right, right.schema(), &renamed, on)?;
     // Of a look-up that only asks whether there is a row, and of one that keeps the keys once, the columns are called as they are.
     if matches!(how, JoinType::Semi | JoinType::Anti) || on.args.should_coalesce() {
         return stream.said(|plan| plan.join(right.clone(), &on_left, &on_right, how));

@@ -129,11 +129,12 @@ fn join_identity(join: &Join) -> Value {
     let kind = match &join.kind {
         JoinKind::Within { how, .. } => json!({ "how": how.to_string() }),
         JoinKind::Asof(on) => json!({ "asof": StrategyText::of(on.strategy), "exact": on.exact }),
+        JoinKind::Equal(how) => json!({ "equal": how.to_string() }),
     };
     let sides = join
         .sides
         .iter()
-        .map(|side| json!({ "of": identity(&side.plan), "on": all(&side.on), "time": side.time.as_str() }));
+        .map(|side| json!({ "of": identity(&side.plan), "on": all(&side.on), "time": side.time.as_ref().map(PlSmallStr::as_str) }));
     let bound = join.bound().map(|(steps, _)| steps);
     json!({ "join": sides.collect::<Vec<_>>(), "by": kind, "bound": bound, "late": join.late })
 }

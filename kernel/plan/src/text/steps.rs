@@ -59,6 +59,7 @@ struct FormatText {
 enum JoinText {
     Within { left: String, right: String, bound: String, how: HowText },
     Asof(AsofText),
+    Equal { how: HowText },
 }
 
 #[derive(Serialize, Deserialize)]
@@ -157,6 +158,7 @@ impl PlanText {
                         left.join_stream(&right, &left_on, &right_on, &how.read(), &within)?
                     }
                     JoinText::Asof(on) => left.join_stream_asof(&right, &left_on, &right_on, &on.read())?,
+                    JoinText::Equal { how } => left.join_changing(&right, &left_on, &right_on, &how.read())?,
                 };
                 if *late { joined.late_rows()? } else { joined }
             }
@@ -190,14 +192,13 @@ fn scan_text(scan: &Scan) -> Result<RootText, NoText> {
 fn join_text(join: &Join) -> Result<RootText, PlanError> {
     let [left, right] = &join.sides;
     let on = |exprs: &[Expr]| texts(exprs).map_err(|no| no_text(&join.words().title, &no));
+    let how = |how: &JoinType| HowText::of(how).map_err(|no| no_text(&join.words().title, &no));
     let by = match &join.kind {
-        JoinKind::Within { within: Within { left, right, bound }, how } => JoinText::Within {
-            left: left.clone(),
-            right: right.clone(),
-            bound: bound.clone(),
-            how: HowText::of(how).map_err(|no| no_text(&join.words().title, &no))?,
-        },
+        JoinKind::Within { within: Within { left, right, bound }, how: kind } => {
+            JoinText::Within { left: left.clone(), right: right.clone(), bound: bound.clone(), how: how(kind)? }
+        }
         JoinKind::Asof(on) => JoinText::Asof(AsofText::of(on)),
+        JoinKind::Equal(kind) => JoinText::Equal { how: how(kind)? },
     };
     Ok(RootText::Join {
         left_on: on(&left.on)?,

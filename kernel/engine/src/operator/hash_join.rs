@@ -1,0 +1,402 @@
+//! The join of rows that change, by equal keys alone: what Flink calls a regular join, and databases a symmetric hash join. The
+//! rows of both sides are kept, and the result has each pair as long as both of its rows are there. A batch costs the pairs that
+//! it touches. A pair keeps its identity while its rows change, as long as they keep their keys.
+
+use std::collections::BTreeMap;
+
+use polars::prelude::*;
+
+use super::columns::{ROW, integers};
+use super::kept::check_joined;
+use super::{Executed, Kept, Operator, Tables};
+use crate::change::{Changes, Delta};
+use crate::physical::HashJoin;
+use crate::saved::numbered;
+use table::{HashTable, Key};
+
+mod table;
+
+/// The names of the tables in a written state.
+const TABLES: [&str; 2] = ["left", "right"];
+const PAIRS: &str = "pairs";
+/// The columns of the table of pairs.
+const SIDES: [&str; 2] = ["__corriente_left", "__corriente_right"];
+
+const LEFT: usize = 0;
+const RIGHT: usize = 1;
+
+/// The identities of the left and the right row; none where a row has no match.
+type Pair = [Option<u64>; 2];
+
+/// The numbers of rows that are gone, or others now, by their identities; of the left and of the right.
+type Replaced = [PlHashMap<u64, u64>; 2];
+
+/// The state and its parameters.
+pub(crate) struct SymmetricHashJoin {
+    plan: HashJoin,
+    sides: [HashTable; 2],
+    /// The pairs that are in the result, with their identities.
+    pairs: PlHashMap<Pair, u64>,
+    next_id: u64,
+    /// The keys of each time, where a key is a time after which nothing of it changes.
+    times: Option<BTreeMap<i64, PlHashSet<Key>>>,
+    /// The result where there is nothing in it.
+    none: DataFrame,
+    /// The identities of pairs that nothing changes any more, until they are asked for.
+    closed: Vec<u64>,
+    /// The pairs that came, changed or went since the state was last written down, by their identities, once it has been.
+    noted: Option<PlHashMap<u64, Pair>>,
+}
+
+/// What a batch affects.
+#[derive(Default)]
+struct Affected {
+    /// The pairs, in the order in which they were affected, each with its identity before the batch.
+    pairs: PlIndexMap<Pair, Option<u64>>,
+    replaced: Replaced,
+    /// Rows that were late.
+    late: usize,
+}
+
+impl SymmetricHashJoin {
+    /// `input` has the columns of both sides, and `schema` those of the result.
+    pub(super) fn new(plan: &HashJoin, input: &SchemaRef, schema: &SchemaRef) -> PolarsResult<SymmetricHashJoin> {
+        let all = DataFrame::empty_with_schema(input);
+        let side = |columns: &[PlSmallStr], gives_alone: bool| {
+            let names = plan.keys.iter().chain(columns).cloned();
+            PolarsResult::Ok(HashTable::new(all.select(names)?, plan, columns, gives_alone))
+        };
+        let left = side(&plan.left, matches!(plan.how, JoinType::Left | JoinType::Full | JoinType::Anti))?;
+        let right = side(&plan.right, matches!(plan.how, JoinType::Right | JoinType::Full))?;
+        Ok(SymmetricHashJoin {
+            plan: plan.clone(),
+            sides: [left, right],
+            pairs: PlHashMap::default(),
+            next_id: 0,
+            times: plan.time_key.map(|_| BTreeMap::new()),
+            none: DataFrame::empty_with_schema(schema),
+            closed: Vec::new(),
+            noted: None,
+        })
+    }
+
+    /// Takes in what a batch changes of a side.
+    fn take(&mut self, side: usize, delta: Delta, watermark: Option<i64>, affected: &mut Affected) -> PolarsResult<()> {
+        let Changes { ids, rows, deletes } = match delta {
+            Delta::Append(rows) => {
+                let (rows, late) = self.in_time(rows, watermark)?;
+                affected.late += late;
+                self.sides[side].numbered(rows)
+            }
+            Delta::Change(changes) => changes,
+        };
+        for id in deletes {
+            self.remove(side, id, affected);
+        }
+        let keys = self.plan.keys_of(&rows)?;
+        let first = self.sides[side].rows.push(rows);
+        for (number, (id, key)) in (first..).zip(ids.into_iter().zip(keys)) {
+            self.put(side, id, key, number, affected);
+        }
+        Ok(())
+    }
+
+    /// The rows that may still be in a pair, and how many others there are.
+    fn in_time(&self, rows: DataFrame, watermark: Option<i64>) -> PolarsResult<(DataFrame, usize)> {
+        let (Some((number, _)), Some(watermark)) = (self.plan.time_key, watermark) else { return Ok((rows, 0)) };
+        let times = integers(&rows, &self.plan.keys[number])?;
+        let keep: BooleanChunked = times.iter().map(|time| Some(time.is_none_or(|time| time > watermark))).collect();
+        let kept = rows.filter(&keep)?;
+        let late = rows.height() - kept.height();
+        Ok((kept, late))
+    }
+
+    /// Puts a row in, or in the place of the one with its identity.
+    fn put(&mut self, side: usize, id: u64, key: Key, number: u64, affected: &mut Affected) {
+        if self.sides[side].key(id).is_some_and(|before| *before == key) {
+            let replaced = self.sides[side].replace(id, number);
+            affected.replaced[side].entry(id).or_insert(replaced);
+            let partners: Vec<u64> = self.partners(side, &key).to_vec();
+            if self.asks_only() {
+                if side == LEFT && self.pairs.contains_key(&[Some(id), None]) {
+                    self.touch([Some(id), None], affected);
+                }
+            } else if partners.is_empty() {
+                if self.sides[side].gives_alone {
+                    self.touch(alone(side, id), affected);
+                }
+            } else {
+                partners.into_iter().for_each(|other| self.touch(pair(side, id, other), affected));
+            }
+            return;
+        }
+        self.remove(side, id, affected);
+        self.wait(&key);
+        let partners: Vec<u64> = self.partners(side, &key).to_vec();
+        let is_first = self.sides[side].put(id, key, number);
+        if self.asks_only() {
+            if side == LEFT && partners.is_empty() == self.sides[LEFT].gives_alone {
+                self.begin([Some(id), None], affected);
+            } else if side == RIGHT && is_first {
+                partners.into_iter().for_each(|left| self.turn(left, affected));
+            }
+            return;
+        }
+        if partners.is_empty() && self.sides[side].gives_alone {
+            self.begin(alone(side, id), affected);
+        }
+        for other in partners {
+            if is_first && self.sides[1 - side].gives_alone {
+                self.end(alone(1 - side, other), affected);
+            }
+            self.begin(pair(side, id, other), affected);
+        }
+    }
+
+    /// Takes a row out, if it is there.
+    fn remove(&mut self, side: usize, id: u64, affected: &mut Affected) {
+        let Some((key, number, was_last)) = self.sides[side].remove(id) else { return };
+        affected.replaced[side].entry(id).or_insert(number);
+        let partners: Vec<u64> = self.partners(side, &key).to_vec();
+        if self.asks_only() {
+            if side == LEFT {
+                self.end([Some(id), None], affected);
+            } else if was_last {
+                partners.into_iter().for_each(|left| self.turn(left, affected));
+            }
+            return;
+        }
+        if partners.is_empty() {
+            self.end(alone(side, id), affected);
+        }
+        for other in partners {
+            self.end(pair(side, id, other), affected);
+            if was_last && self.sides[1 - side].gives_alone {
+                self.begin(alone(1 - side, other), affected);
+            }
+        }
+    }
+
+    /// Notes when nothing of a key changes any more; of one without a time, nothing does.
+    fn wait(&mut self, key: &Key) {
+        if let Some(times) = &mut self.times {
+            times.entry(key.time.unwrap_or(i64::MIN)).or_default().insert(key.clone());
+        }
+    }
+
+    /// Whether it only matters that a row of the left has a match.
+    fn asks_only(&self) -> bool {
+        matches!(self.plan.how, JoinType::Semi | JoinType::Anti)
+    }
+
+    /// The rows of the other side with this key.
+    fn partners(&self, side: usize, key: &Key) -> &[u64] {
+        self.sides[1 - side].with(key)
+    }
+
+    /// A pair is in the result from now on.
+    fn begin(&mut self, pair: Pair, affected: &mut Affected) {
+        self.touch(pair, affected);
+        let before = affected.pairs.get(&pair).copied().flatten();
+        let id = before.unwrap_or_else(|| {
+            self.next_id += 1;
+            self.next_id - 1
+        });
+        self.pairs.insert(pair, id);
+    }
+
+    /// A pair is in the result no longer.
+    fn end(&mut self, pair: Pair, affected: &mut Affected) {
+        self.touch(pair, affected);
+        self.pairs.remove(&pair);
+    }
+
+    /// A row of the left comes into the result, or leaves it.
+    fn turn(&mut self, left: u64, affected: &mut Affected) {
+        let pair = [Some(left), None];
+        if self.pairs.contains_key(&pair) { self.end(pair, affected) } else { self.begin(pair, affected) }
+    }
+
+    fn touch(&mut self, pair: Pair, affected: &mut Affected) {
+        affected.pairs.entry(pair).or_insert_with(|| self.pairs.get(&pair).copied());
+    }
+
+    /// What a batch changed of the result.
+    fn changes(&mut self, affected: &Affected) -> PolarsResult<Changes> {
+        let (mut ids, mut there, mut deletes) = (Vec::new(), Vec::new(), Vec::new());
+        for (pair, before) in &affected.pairs {
+            let now = self.pairs.get(pair).copied();
+            match (before, now) {
+                (_, Some(id)) => {
+                    ids.push(id);
+                    there.push(*pair);
+                }
+                (Some(id), None) => deletes.push(*id),
+                (None, None) => continue,
+            }
+            if let (Some(noted), Some(id)) = (&mut self.noted, now.or(*before)) {
+                noted.insert(id, *pair);
+            }
+        }
+        let rows = self.rows_of(&there, |side, id| self.sides[side].number(id))?;
+        Ok(Changes { ids, rows, deletes })
+    }
+
+    /// The rows of pairs, of which `number` gives where their rows are.
+    fn rows_of(&self, pairs: &[Pair], number: impl Fn(usize, u64) -> Option<u64>) -> PolarsResult<DataFrame> {
+        if pairs.is_empty() {
+            return Ok(self.none.clone());
+        }
+        let of = |side: usize| {
+            let numbers: Vec<Option<u64>> =
+                pairs.iter().map(|pair| pair[side].and_then(|id| number(side, id))).collect();
+            self.sides[side].take(&numbers)
+        };
+        let mut rows = of(LEFT)?;
+        let right = of(RIGHT)?;
+        match rows.width() {
+            0 => rows = right,
+            _ => rows.hstack_mut(right.columns()).map(drop)?,
+        }
+        rows.select(self.none.get_column_names_owned())
+    }
+
+    /// Gives the room of rows back that are in no pair any more.
+    fn free(&mut self, replaced: &Replaced) -> PolarsResult<()> {
+        for (side, replaced) in self.sides.iter_mut().zip(replaced) {
+            replaced.values().for_each(|number| side.rows.free(*number));
+            side.rows.tidy()?;
+        }
+        check_joined(self.sides.iter().map(|side| side.rows.estimated_size()).sum())
+    }
+}
+
+impl Operator for SymmetricHashJoin {
+    fn execute(&mut self, _: Delta, _: Option<i64>) -> PolarsResult<Executed> {
+        polars_bail!(ComputeError: "a join was given the rows of one side")
+    }
+
+    /// Gives what changes of the pairs. Rows that never change are late once the watermark has passed the time among their keys.
+    fn execute_sides(&mut self, sides: [Delta; 2], watermark: Option<i64>) -> PolarsResult<Executed> {
+        let mut affected = Affected::default();
+        for (side, delta) in sides.into_iter().enumerate() {
+            self.take(side, delta, watermark, &mut affected)?;
+        }
+        let changes = self.changes(&affected)?;
+        self.free(&affected.replaced)?;
+        Ok(Executed { delta: Delta::Change(changes), late: affected.late, timeless: 0 })
+    }
+
+    fn close(&mut self, watermark: i64, wanted: bool) -> PolarsResult<Option<DataFrame>> {
+        let (mut pairs, mut replaced) = (Vec::new(), Replaced::default());
+        while let Some(first) = self.times.as_mut().and_then(BTreeMap::first_entry) {
+            if *first.key() > watermark {
+                break;
+            }
+            for key in first.remove() {
+                self.close_key(&key, &mut pairs, &mut replaced);
+            }
+        }
+        if pairs.is_empty() && replaced.iter().all(PlHashMap::is_empty) {
+            return Ok(None);
+        }
+        pairs.sort_unstable_by_key(|(id, _)| *id);
+        let of = |side: usize, id: u64| replaced[side].get(&id).copied();
+        let rows = match wanted {
+            true => Some(self.rows_of(&pairs.iter().map(|(_, pair)| *pair).collect::<Vec<_>>(), of)?),
+            false => None,
+        };
+        if let Some(noted) = &mut self.noted {
+            noted.extend(pairs.iter().copied());
+        }
+        self.closed.extend(pairs.iter().map(|(id, _)| *id));
+        self.free(&replaced)?;
+        Ok(rows.filter(|rows| rows.height() > 0))
+    }
+
+    fn due(&self, wanted: bool) -> Option<i64> {
+        self.times.as_ref()?.keys().next().copied().filter(|_| wanted)
+    }
+
+    fn settled(&mut self, _: Vec<u64>) -> Vec<u64> {
+        std::mem::take(&mut self.closed)
+    }
+
+    fn aggregates(&self) -> bool {
+        true
+    }
+
+    fn save(&self) -> PolarsResult<Kept> {
+        let pairs = self.pairs.iter().map(|(pair, id)| (*id, *pair)).collect();
+        let [left, right] = [&self.sides[LEFT], &self.sides[RIGHT]].map(HashTable::save);
+        Ok(Kept::new(self.next_id, [(TABLES[LEFT], left?), (TABLES[RIGHT], right?), (PAIRS, pairs_table(pairs)?)]))
+    }
+
+    fn restore(&mut self, number: u64, tables: Tables<'_>) -> PolarsResult<()> {
+        self.next_id = number;
+        for (side, name) in self.sides.iter_mut().zip(TABLES) {
+            side.restore(tables(name)?, &self.plan)?;
+        }
+        let keys: Vec<Key> = self.sides.iter().flat_map(HashTable::keys).cloned().collect();
+        keys.iter().for_each(|key| self.wait(key));
+        let pairs = tables(PAIRS)?;
+        let [left, right] = SIDES.map(|name| pairs.column(name).and_then(|column| Ok(column.u64()?.clone())));
+        let sides = left?.iter().zip(right?.iter()).map(|(left, right)| [left, right]).collect::<Vec<Pair>>();
+        let ids = pairs.column(ROW)?.u64()?.iter().map(Option::unwrap_or_default);
+        self.pairs = sides.into_iter().zip(ids).collect();
+        self.all_saved();
+        Ok(())
+    }
+
+    fn all_saved(&mut self) {
+        self.noted = Some(PlHashMap::default());
+        self.sides.iter_mut().for_each(HashTable::all_saved);
+    }
+
+    fn save_changes(&mut self) -> PolarsResult<Kept> {
+        let noted = self.noted.replace(PlHashMap::default()).unwrap_or_default();
+        let (there, gone): (Vec<_>, Vec<_>) =
+            noted.into_iter().partition(|(id, pair)| self.pairs.get(pair) == Some(id));
+        let gone = gone.into_iter().map(|(id, _)| id).collect();
+        let pairs = numbered::changes(pairs_table(there)?, gone)?;
+        let [left, right] = &mut self.sides;
+        let (left, right) = (left.save_changes()?, right.save_changes()?);
+        Ok(Kept::changes(self.next_id, [(TABLES[LEFT], left), (TABLES[RIGHT], right), (PAIRS, pairs)]))
+    }
+}
+
+impl SymmetricHashJoin {
+    /// Forgets the rows of a key, and gives the pairs that they are in.
+    fn close_key(&mut self, key: &Key, pairs: &mut Vec<(u64, Pair)>, replaced: &mut Replaced) {
+        let taken = self.sides.each_mut().map(|side| side.take_key(key));
+        for ((id, _), side) in taken.iter().enumerate().flat_map(|(side, rows)| rows.iter().map(move |row| (row, side)))
+        {
+            pairs.extend(self.pairs.remove_entry(&alone(side, *id)).map(|(pair, number)| (number, pair)));
+        }
+        if !key.has_null && !self.asks_only() {
+            let both =
+                taken[LEFT].iter().flat_map(|(left, _)| taken[RIGHT].iter().map(move |(right, _)| (left, right)));
+            for (left, right) in both {
+                let pair = self.pairs.remove_entry(&[Some(*left), Some(*right)]);
+                pairs.extend(pair.map(|(pair, number)| (number, pair)));
+            }
+        }
+        for (taken, replaced) in taken.into_iter().zip(replaced) {
+            replaced.extend(taken);
+        }
+    }
+}
+
+fn pair(side: usize, id: u64, other: u64) -> Pair {
+    if side == LEFT { [Some(id), Some(other)] } else { [Some(other), Some(id)] }
+}
+
+fn alone(side: usize, id: u64) -> Pair {
+    if side == LEFT { [Some(id), None] } else { [None, Some(id)] }
+}
+
+fn pairs_table(pairs: Vec<(u64, Pair)>) -> PolarsResult<DataFrame> {
+    let (ids, pairs): (Vec<u64>, Vec<Pair>) = pairs.into_iter().unzip();
+    let of = |side: usize| Series::new(SIDES[side].into(), pairs.iter().map(|pair| pair[side]).collect::<Vec<_>>());
+    DataFrame::new(ids.len(), vec![Series::new(ROW.into(), ids).into(), of(LEFT).into(), of(RIGHT).into()])
+}
