@@ -1,8 +1,8 @@
 //! What a batch costs where it should not depend on what is held: a look-up by the length of the frame, the largest groups by the
-//! number of groups, rows by the number of their partitions, overlapping windows by their number. Each case prints one JSON object
-//! a line, with the ratio of two runs and the most it should be. `tests/bench cost` runs it.
+//! number of groups, groups of groups by their number, rows by the number of their partitions, overlapping windows by their number.
+//! Each case prints one JSON object a line, with the ratio of two runs and the most it should be. `tests/bench cost` runs it.
 //!
-//! `cost [lookup] [largest] [partitions] [hopping]`; without a name all of them.
+//! `cost [lookup] [largest] [levels] [partitions] [hopping]`; without a name all of them.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -28,8 +28,13 @@ type Case = fn() -> Outcome<()>;
 
 fn main() -> Outcome<()> {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
-    let cases: [(&str, Case); 4] =
-        [("lookup", lookup), ("largest", largest), ("partitions", partitions), ("hopping", hopping_windows)];
+    let cases: [(&str, Case); 5] = [
+        ("lookup", lookup),
+        ("largest", largest),
+        ("levels", levels),
+        ("partitions", partitions),
+        ("hopping", hopping_windows),
+    ];
     let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted == name);
     cases.into_iter().filter(|(name, _)| is_wanted(name)).try_for_each(|(_, case)| case())
 }
@@ -131,6 +136,41 @@ fn largest() -> Outcome<()> {
         say(&json!({
             "case": format!("{name} over 1,000,000 groups"), "rows_a_batch": 100, "ms_a_batch": rounded(ms),
             "ratio": rounded(ratio), "wanted_ratio_at_most": wanted,
+        }))?;
+    }
+    Ok(())
+}
+
+/// Batches of 100 rows that change groups, of which a few groups are made: of a thousand groups and of a million. Beside it, with
+/// an aggregate for which all rows are kept.
+fn levels() -> Outcome<()> {
+    let amount = || col("amount");
+    let accounts = stream()?.group_by(&[col("account")], &[len().alias("n"), amount().sum()])?;
+    let accounts = accounts.filter(amount().gt_eq(lit(0.0)))?;
+    let aggs = vec![
+        len().alias("accounts"),
+        amount().sum().alias("total"),
+        amount().std(1).alias("std"),
+        amount().max().alias("most"),
+        amount().median().alias("middle"),
+    ];
+    let kept = aggs.iter().cloned().chain([amount().first().alias("first")]).collect();
+    for (name, aggs, wanted) in [("groups of groups", aggs, Some(3.0)), ("groups of groups that are kept", kept, None)]
+    {
+        let plan = accounts.group_by(&[(col("n") % lit(4)).alias("by")], &aggs)?;
+        let mut costs = Vec::new();
+        for groups in [1_000i64, 1_000_000] {
+            let mut pipeline = pipeline(&plan, 1)?;
+            let step = groups.min(100_000);
+            for first in (0..groups).step_by(step as usize) {
+                pipeline.execute(vec![part(0, rows(first..first + step, groups)?)])?;
+            }
+            let batch = |number: i64| Ok(vec![part(0, rows(number * 7_919..number * 7_919 + 100, groups)?)]);
+            costs.push(timed(&mut pipeline, batch)?);
+        }
+        say(&json!({
+            "case": format!("{name}, of 1,000 and of 1,000,000"), "rows_a_batch": 100, "ms_of_1000": rounded(costs[0]),
+            "ms_of_1000000": rounded(costs[1]), "ratio": rounded(costs[1] / costs[0]), "wanted_ratio_at_most": wanted,
         }))?;
     }
     Ok(())

@@ -1,6 +1,6 @@
 //! What one micro-batch changes in a result: rows put in by identity, and identities taken away.
 
-use polars::prelude::DataFrame;
+use polars::prelude::{DataFrame, PolarsResult, polars_err};
 
 /// Upserts and deletes of one batch. An identity is a number that a row keeps as long as it is in the result; newer
 /// rows have larger ones.
@@ -28,5 +28,31 @@ pub(crate) enum Delta {
     /// Rows that are added and never change.
     Append(DataFrame),
     /// Rows that are known by identities.
-    Change(Changes),
+    Change(Revision),
+}
+
+/// Changes, and what they retract: an operator that [subtracts](crate::operator::Operator::retract) needs the old row beside the
+/// new.
+#[derive(Debug)]
+pub(crate) struct Revision {
+    pub(crate) changes: Changes,
+    /// The rows that stood until now under the identities that are replaced or deleted, in any order; a row that is new has none.
+    /// `None` where nobody has asked for them.
+    pub(crate) retracted: Option<DataFrame>,
+}
+
+impl Revision {
+    /// The rows to take away, and those to add.
+    pub(crate) fn subtracted_and_added(self) -> PolarsResult<(DataFrame, DataFrame)> {
+        let retracted = self.retracted.ok_or_else(|| {
+            polars_err!(ComputeError: "an operator that subtracts was given rows that change without those that they replace")
+        })?;
+        Ok((retracted, self.changes.rows))
+    }
+}
+
+impl From<Changes> for Revision {
+    fn from(changes: Changes) -> Revision {
+        Revision { changes, retracted: None }
+    }
 }

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use plan::{Aggregate, Plan, PlanError, Scan, Step, Times, Words, schema_after};
 use polars::prelude::*;
 
-pub(crate) use aggregate::{Accumulator, Function, MOST_KEPT, Method, Reading};
+pub(crate) use aggregate::{Accumulator, Arrival, Function, MOST_KEPT, Method, Reading};
 pub use approximate::{QuantileSketch, approx_quantile, named_expression};
 pub use connectors::{Connectors, OpenScan};
 pub(crate) use fingerprint::query_fingerprint;
@@ -171,17 +171,17 @@ impl PhysicalPlan {
     /// The plan with a way to keep each aggregation up to date.
     fn chosen(mut self) -> PhysicalPlan {
         let mut input = Arc::clone(&self.read);
-        let mut appends = true;
+        let mut arrival = Arrival::default();
         for stage in &mut self.stages {
             let aggregate = match &stage.operation {
                 Operation::Step(Step::Aggregate(aggregate)) | Operation::Aggregate(aggregate, _) => Some(aggregate),
                 _ => None,
             };
             if let Some(aggregate) = aggregate {
-                let method = Method::of(aggregate, &input, appends);
+                let method = Method::of(aggregate, &input, &arrival);
                 stage.operation = Operation::Aggregate(aggregate.clone(), method);
             }
-            appends = appends && stage.operation.appends();
+            arrival = arrival.after(&stage.operation);
             input = Arc::clone(&stage.schema);
         }
         self
@@ -189,10 +189,10 @@ impl PhysicalPlan {
 }
 
 impl Operation {
-    /// The operation of a step over rows that change.
-    pub(crate) fn of_changes(step: &Step) -> Operation {
+    /// The operation of a step over the rows of a result, which change.
+    pub(crate) fn of_result(step: &Step) -> Operation {
         match step {
-            Step::Aggregate(aggregate) => Operation::Aggregate(aggregate.clone(), Method::of_changes()),
+            Step::Aggregate(aggregate) => Operation::Aggregate(aggregate.clone(), Method::of_result()),
             step => Operation::Step(step.clone()),
         }
     }
@@ -227,14 +227,13 @@ impl Operation {
         matches!(self, Operation::JoinSides(_) | Operation::HashJoin(_) | Operation::LateSides(_))
     }
 
+    /// Whether it takes back rows that change, and so has to be given them.
+    pub(crate) fn retracts(&self) -> bool {
+        matches!(self, Operation::Aggregate(_, Method::Merge { retracts: true, .. }))
+    }
+
     /// Whether it aggregates all rows together: then there is one group, also of no rows.
     pub(crate) fn is_of_all(&self) -> bool {
         matches!(self, Operation::Aggregate(a, _) | Operation::Step(Step::Aggregate(a)) if a.is_of_all())
-    }
-
-    /// Whether its rows never change, where those that it is given do not.
-    fn appends(&self) -> bool {
-        let changes = matches!(self, Operation::Aggregate(..) | Operation::Step(Step::Aggregate(_) | Step::Sort(_)));
-        !changes && !matches!(self, Operation::HashJoin(_))
     }
 }

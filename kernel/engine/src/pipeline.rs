@@ -294,7 +294,7 @@ impl Pipeline {
     }
 
     fn nothing(&self) -> Delta {
-        Delta::Change(Changes { rows: self.empty.clone(), ..Changes::default() })
+        Delta::Change(Changes { rows: self.empty.clone(), ..Changes::default() }.into())
     }
 
     /// Has the last aggregation give only rows that are final.
@@ -351,7 +351,7 @@ impl Pipeline {
     fn output(&mut self, delta: Delta, closed: Vec<u64>, late: usize, timeless: usize) -> Output {
         let changes = match delta {
             Delta::Append(rows) => self.appended(rows),
-            Delta::Change(changes) => changes,
+            Delta::Change(revision) => revision.changes,
         };
         let held_back = self.watermark.as_ref().and_then(WatermarkTracker::timeless).map(|(partition, rows)| {
             format!("none of the {rows} rows of {partition} has a time, so the watermark waits for one that has")
@@ -400,7 +400,7 @@ impl Stage {
                 Delta::Append(rows)
             }
             (Delta::Change(_), Some(closed)) => Delta::Append(closed),
-            (Delta::Change(changes), None) if wanted => Delta::Append(changes.rows.clear()),
+            (Delta::Change(revision), None) if wanted => Delta::Append(revision.changes.rows.clear()),
             (changed, None) => changed,
         };
         Ok((Taken { delta, settled }, [executed.late, executed.timeless]))

@@ -31,6 +31,8 @@ enum Values {
     Sum,
     /// The flag says that it has more digits than there is room for.
     DecimalSum(Flag),
+    /// Of rows that change: a sum that had more digits may have fewer again.
+    WideDecimalSum,
     FloatSum,
     Mean,
     DecimalMean,
@@ -44,10 +46,11 @@ enum Values {
 }
 
 impl Values {
-    fn of(spec: &Accumulator, layout: &mut Layout) -> Values {
+    fn of(spec: &Accumulator, layout: &mut Layout, retracts: bool) -> Values {
         match (spec.function, &spec.input_dtype) {
             (Function::Len, _) => Values::Len,
             (Function::Count, _) => Values::Count,
+            (Function::Sum, DataType::Decimal(_, _)) if retracts => Values::WideDecimalSum,
             (Function::Sum, DataType::Decimal(_, _)) => Values::DecimalSum(layout.flag()),
             (Function::Sum, dtype) if dtype.is_float() => Values::FloatSum,
             (Function::Sum, _) => Values::Sum,
@@ -70,6 +73,7 @@ impl Values {
             Values::Sum | Values::Extreme(_) => i64::WORDS,
             Values::FloatExtreme(_) => f64::WORDS,
             Values::DecimalSum(_) | Values::DecimalExtreme(_) => i128::WORDS,
+            Values::WideDecimalSum => WideSum::WORDS,
             Values::FloatSum => CompensatedSum::WORDS,
             Values::Mean => <(CompensatedSum, u64)>::WORDS,
             Values::DecimalMean => <(WideSum, u64)>::WORDS,
@@ -121,9 +125,9 @@ impl Packed for Spread {
 }
 
 impl Cells {
-    /// Takes the room that it needs in `layout`.
-    pub(crate) fn new(spec: Accumulator, layout: &mut Layout) -> Cells {
-        let values = Values::of(&spec, layout);
+    /// Takes the room that it needs in `layout`; `retracts` says whether rows can be taken back.
+    pub(crate) fn new(spec: Accumulator, layout: &mut Layout, retracts: bool) -> Cells {
+        let values = Values::of(&spec, layout, retracts);
         let at = layout.place(values.words());
         Cells { spec, values, at }
     }
@@ -182,6 +186,9 @@ impl Cells {
                     groups.mark(slot, *beyond);
                 }
             }),
+            Values::WideDecimalSum => each(slots, input.decimal()?.physical(), |slot, n| {
+                groups.update(slot, at, |sum: &mut WideSum| sum.add(n));
+            }),
             Values::FloatSum => {
                 each(slots, input.f64()?, |slot, n| groups.update(slot, at, |sum: &mut CompensatedSum| sum.add(n)));
             }
@@ -228,6 +235,41 @@ impl Cells {
         Ok(())
     }
 
+    /// Takes rows back that [`Cells::merge`] took in. Of what is not told apart here rows that change are collected.
+    pub(crate) fn subtract(&mut self, groups: &mut Groups, slots: &[u32], input: &Column) -> PolarsResult<()> {
+        let input = input.as_materialized_series();
+        let at = self.at;
+        match &self.values {
+            Values::Len => slots.iter().for_each(|slot| groups.update(*slot, at, |n: &mut u64| *n = n.wrapping_sub(1))),
+            Values::Count => {
+                let is_there = input.is_not_null();
+                let rows = slots.iter().zip(is_there.iter()).filter(|(_, is_there)| *is_there == Some(true));
+                rows.for_each(|(slot, _)| groups.update(*slot, at, |n: &mut u64| *n = n.wrapping_sub(1)));
+            }
+            Values::Sum if input.dtype() == &DataType::UInt64 => {
+                let take = |slot, n: u64| groups.update(slot, at, |sum: &mut u64| *sum = sum.wrapping_sub(n));
+                each(slots, input.u64()?, take);
+            }
+            Values::Sum => {
+                let take = |slot, n| groups.update(slot, at, |sum: &mut i64| *sum = sum.wrapping_sub(n));
+                each(slots, input.i64()?, take);
+            }
+            Values::WideDecimalSum => each(slots, input.decimal()?.physical(), |slot, n| {
+                groups.update(slot, at, |sum: &mut WideSum| sum.subtract(n));
+            }),
+            Values::DecimalMean => each(slots, input.decimal()?.physical(), |slot, n| {
+                groups.update(slot, at, |(sum, count): &mut (WideSum, u64)| {
+                    sum.subtract(n);
+                    *count = count.wrapping_sub(1);
+                });
+            }),
+            _ => {
+                polars_bail!(ComputeError: "rows are taken back from {:?}, which keeps too little of them", self.spec.function)
+            }
+        }
+        Ok(())
+    }
+
     /// The aggregate of each slot, under the accumulator's name and with Polars' type.
     pub(crate) fn column(&self, groups: &Groups, slots: &[u32]) -> PolarsResult<Column> {
         let name = self.spec.name.clone();
@@ -236,11 +278,14 @@ impl Cells {
             Values::Len | Values::Count => Series::new(name, self.all::<u64>(groups, slots)),
             Values::Sum => return wrapped(name, self.all::<i64>(groups, slots), dtype),
             Values::DecimalSum(beyond) => {
-                polars_ensure!(
-                    !slots.iter().any(|slot| groups.is_marked(*slot, *beyond)),
-                    ComputeError: "the sum of {:?} has more than the 38 digits of a decimal. Sum it as Float64, or over windows", self.spec.input
-                );
+                let is_beyond = slots.iter().any(|slot| groups.is_marked(*slot, *beyond));
+                polars_ensure!(!is_beyond, ComputeError: "{}", self.too_long());
                 return decimal(name, self.each(groups, slots).map(Some), dtype);
+            }
+            Values::WideDecimalSum => {
+                let sums: Option<Vec<i128>> = self.each(groups, slots).map(WideSum::as_whole).collect();
+                let sums = sums.ok_or_else(|| polars_err!(ComputeError: "{}", self.too_long()))?;
+                return decimal(name, sums.into_iter().map(Some), dtype);
             }
             Values::FloatSum => {
                 let value = |sum: CompensatedSum| sum.value();
@@ -270,6 +315,11 @@ impl Cells {
             }
         };
         Ok(series.cast(dtype)?.into())
+    }
+
+    fn too_long(&self) -> String {
+        let input = &self.spec.input;
+        format!("the sum of {input:?} has more than the 38 digits of a decimal. Sum it as Float64, or over windows")
     }
 
     /// Whether some slot has a count that Polars' type of counts does not hold.

@@ -11,7 +11,7 @@ use super::columns::POSITION;
 use super::hash_join::SymmetricHashJoin;
 use super::late::Late;
 use super::limit::Limit;
-use super::merged::Merged;
+use super::merged::{Aggregates, Merged};
 use super::regrouped::Regrouped;
 use super::sessions::Sessions;
 use super::sides::Sides;
@@ -64,9 +64,10 @@ pub(crate) fn operator(
                 let gap = steps(gap.duration_ns(), *unit);
                 Box::new(Sessions::new(aggregate, over, gap.max(1), input, schema.clone())?)
             }
-            (Method::Merge { accumulators, outputs }, over) => {
+            (Method::Merge { accumulators, outputs, retracts }, over) => {
                 let order = over.as_ref().map(|over| &over.time).or(before.order).cloned();
-                Box::new(Merged::new(aggregate, accumulators, outputs, order, schema.clone()))
+                let aggregates = Aggregates { accumulators, outputs, retracts: *retracts };
+                Box::new(Merged::new(aggregate, &aggregates, order, schema.clone()))
             }
             (Method::Regroup { .. }, over) => {
                 let order = over.as_ref().map(|over| &over.time).or(before.order).cloned();

@@ -5,19 +5,26 @@
 use crate::physical::{Accumulator, Function};
 use polars::prelude::*;
 
-use self::distinct::Distinct;
+use self::distinct::{Counted, Distinct};
 use self::edge::Edges;
 use self::extremes::Extremes;
+use self::moments::Moments;
+use self::multiset::Multiset;
+use self::ranked::Ranked;
 use self::registers::Registers;
 use self::runs::Runs;
 use self::sketch::Sketch;
 use self::slots::Slots;
 use self::values::{Bytes, is_wide};
+use super::Sign;
 use super::columns::{POSITION, kept_as};
 
 mod distinct;
 mod edge;
 mod extremes;
+mod moments;
+mod multiset;
+mod ranked;
 mod registers;
 mod runs;
 mod sketch;
@@ -45,7 +52,7 @@ trait Collected: Send {
     fn grow(&mut self, slots: usize);
     /// Makes a slot as new, for another group.
     fn clear(&mut self, slot: u32);
-    /// Takes in what a batch has.
+    /// Takes in what a batch has, or back.
     fn merge(&mut self, batch: &Batch<'_>) -> PolarsResult<()>;
     /// What comes out, by the accumulator's name and readings.
     fn columns(&self, slots: &[u32]) -> PolarsResult<Vec<Column>>;
@@ -69,6 +76,7 @@ struct Batch<'a> {
     grouped: &'a [u32],
     /// Each row's time and position, where their order matters.
     order: Option<[&'a Column; 2]>,
+    sign: Sign,
 }
 
 impl Batch<'_> {
@@ -78,9 +86,10 @@ impl Batch<'_> {
 }
 
 impl Collections {
-    /// Those of `accumulators` that collect.
-    pub(crate) fn new(accumulators: &[Accumulator]) -> Collections {
-        let collecting = accumulators.iter().filter(|accumulator| accumulator.function.collects());
+    /// Those of `accumulators` that collect; `retracts` says whether rows can be taken back.
+    pub(crate) fn new(accumulators: &[Accumulator], retracts: bool) -> Collections {
+        let collecting = accumulators.iter().filter(|accumulator| accumulator.collects(retracts));
+        let held = |spec: &Accumulator| if retracts { retractable(spec) } else { held(spec) };
         Collections(collecting.map(|spec| Collection { held: held(spec), spec: spec.clone() }).collect())
     }
 
@@ -94,7 +103,7 @@ impl Collections {
     pub(crate) fn inputs(&self, time: Option<&PlSmallStr>, positioned: bool) -> Vec<Expr> {
         let mut inputs = Vec::new();
         for (n, Collection { spec, .. }) in self.0.iter().enumerate() {
-            inputs.push(spec.input.clone().alias(named(n, "input")));
+            inputs.push(input(spec).alias(named(n, "input")));
             inputs.extend(spec.only.clone().map(|only| only.alias(named(n, "only"))));
         }
         if self.is_ordered() {
@@ -116,8 +125,8 @@ impl Collections {
         self.0.iter_mut().for_each(|collection| collection.held.clear(slot));
     }
 
-    /// Takes in a batch's rows, which have the columns that [`Collections::inputs`] named: each is of the group in its slot.
-    pub(crate) fn merge(&mut self, slots: &[u32], rows: &DataFrame) -> PolarsResult<()> {
+    /// Takes in a batch's rows, or back, which have the columns that [`Collections::inputs`] named: each is of the group in its slot.
+    pub(crate) fn merge(&mut self, slots: &[u32], rows: &DataFrame, sign: Sign) -> PolarsResult<()> {
         let ordered = self.is_ordered();
         let order = if ordered { Some([rows.column(TIME)?, rows.column(PLACE)?]) } else { None };
         let grouped = if self.0.iter().all(|collection| collection.spec.function.is_ordered()) {
@@ -131,7 +140,7 @@ impl Collections {
                 None => None,
             };
             let values = rows.column(&named(n, "input"))?;
-            held.merge(&Batch { slots, values, only, grouped: &grouped, order })?;
+            held.merge(&Batch { slots, values, only, grouped: &grouped, order, sign })?;
         }
         Ok(())
     }
@@ -191,6 +200,32 @@ fn by_slot(slots: &[u32]) -> Vec<u32> {
     let mut rows: Vec<u32> = (0..slots.len() as u32).collect();
     rows.sort_by_key(|row| slots[*row as usize]);
     rows
+}
+
+/// What is collected, of the type that its collection takes.
+fn input(spec: &Accumulator) -> Expr {
+    match spec.function {
+        Function::Sum | Function::Mean | Function::Var { .. } | Function::Std { .. } => {
+            spec.input.clone().cast(DataType::Float64)
+        }
+        _ => spec.input.clone(),
+    }
+}
+
+/// What is collected of rows that change.
+fn retractable(spec: &Accumulator) -> Box<dyn Collected> {
+    let spec = spec.clone();
+    match (spec.function, is_wide(&spec.input_dtype)) {
+        (Function::Sum | Function::Mean | Function::Var { .. } | Function::Std { .. }, _) => {
+            Box::new(Slots::<Moments>::new(spec))
+        }
+        (Function::Distinct, false) => Box::new(Slots::<Counted<u64>>::new(spec)),
+        (Function::Distinct, true) => Box::new(Slots::<Counted<Bytes>>::new(spec)),
+        (Function::Quantiles, _) => Box::new(Slots::<Ranked>::new(spec)),
+        // The smallest and the largest. For first rows and sketches rows are kept.
+        (_, false) => Box::new(Slots::<Multiset<u64>>::new(spec)),
+        (_, true) => Box::new(Slots::<Multiset<Bytes>>::new(spec)),
+    }
 }
 
 fn held(spec: &Accumulator) -> Box<dyn Collected> {

@@ -9,7 +9,7 @@ use polars::prelude::*;
 use super::columns::{ROW, integers};
 use super::kept::check_joined;
 use super::{Executed, Kept, Operator, Tables};
-use crate::change::{Changes, Delta};
+use crate::change::{Changes, Delta, Revision};
 use crate::physical::HashJoin;
 use crate::saved::numbered;
 use table::{HashTable, Key};
@@ -44,6 +44,8 @@ pub(crate) struct SymmetricHashJoin {
     none: DataFrame,
     /// The identities of pairs that nothing changes any more, until they are asked for.
     closed: Vec<u64>,
+    /// Whether old rows are given beside the new.
+    retracts: bool,
     /// The pairs that came, changed or went since the state was last written down, by their identities, once it has been.
     noted: Option<PlHashMap<u64, Pair>>,
 }
@@ -76,6 +78,7 @@ impl SymmetricHashJoin {
             times: plan.time_key.map(|_| BTreeMap::new()),
             none: DataFrame::empty_with_schema(schema),
             closed: Vec::new(),
+            retracts: false,
             noted: None,
         })
     }
@@ -88,7 +91,7 @@ impl SymmetricHashJoin {
                 affected.late += late;
                 self.sides[side].numbered(rows)
             }
-            Delta::Change(changes) => changes,
+            Delta::Change(revision) => revision.changes,
         };
         for id in deletes {
             self.remove(side, id, affected);
@@ -242,6 +245,14 @@ impl SymmetricHashJoin {
         Ok(Changes { ids, rows, deletes })
     }
 
+    /// The rows of the affected pairs as they were before the batch.
+    fn retracted(&self, affected: &Affected) -> PolarsResult<DataFrame> {
+        let before = affected.pairs.iter().filter(|(_, before)| before.is_some()).map(|(pair, _)| *pair);
+        let number =
+            |side: usize, id: u64| affected.replaced[side].get(&id).copied().or_else(|| self.sides[side].number(id));
+        self.rows_of(&before.collect::<Vec<_>>(), number)
+    }
+
     /// The rows of pairs, of which `number` gives where their rows are.
     fn rows_of(&self, pairs: &[Pair], number: impl Fn(usize, u64) -> Option<u64>) -> PolarsResult<DataFrame> {
         if pairs.is_empty() {
@@ -267,7 +278,7 @@ impl SymmetricHashJoin {
             replaced.values().for_each(|number| side.rows.free(*number));
             side.rows.tidy()?;
         }
-        check_joined(self.sides.iter().map(|side| side.rows.estimated_size()).sum())
+        check_joined(self.sides.iter().map(|side| side.rows.bytes()).sum())
     }
 }
 
@@ -283,8 +294,9 @@ impl Operator for SymmetricHashJoin {
             self.take(side, delta, watermark, &mut affected)?;
         }
         let changes = self.changes(&affected)?;
+        let retracted = if self.retracts { Some(self.retracted(&affected)?) } else { None };
         self.free(&affected.replaced)?;
-        Ok(Executed { delta: Delta::Change(changes), late: affected.late, timeless: 0 })
+        Ok(Executed { delta: Delta::Change(Revision { changes, retracted }), late: affected.late, timeless: 0 })
     }
 
     fn close(&mut self, watermark: i64, wanted: bool) -> PolarsResult<Option<DataFrame>> {
@@ -320,6 +332,11 @@ impl Operator for SymmetricHashJoin {
 
     fn settled(&mut self, _: Vec<u64>) -> Vec<u64> {
         std::mem::take(&mut self.closed)
+    }
+
+    fn retract(&mut self) -> bool {
+        self.retracts = true;
+        false
     }
 
     fn aggregates(&self) -> bool {

@@ -18,9 +18,9 @@ impl KeptRows {
         self.0 = self.0.saturating_sub(rows.estimated_size());
     }
 
-    /// Whether there may be as many.
-    pub(super) fn check(&self) -> PolarsResult<()> {
-        check("rows", self.0, MOST_KEPT)
+    /// Whether there may be as many, with what else is kept of rows.
+    pub(super) fn check(&self, more: usize) -> PolarsResult<()> {
+        check("rows", self.0 + more, MOST_KEPT)
     }
 }
 

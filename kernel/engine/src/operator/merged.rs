@@ -1,5 +1,6 @@
 //! Aggregation by merging: each row of a batch is merged into its group, whose values are kept. The work grows with the batch,
-//! not with the state. Its input is rows that never change.
+//! not with the state. Its input is rows that never change, or rows that are given with those that they replace, which are taken
+//! back.
 
 use std::collections::BTreeMap;
 use std::hash::BuildHasher as _;
@@ -14,13 +15,14 @@ use super::columns::{COUNT, POSITION, START, decoded, encoded, integers, keys_of
 use super::kept::check_values;
 use super::panes::PaneGrid;
 use super::windows::{HasEnd, Windows, next_end, take_ended};
-use super::{Executed, Frozen, GROUPS, Kept, Operator, Tables, Touched, never_changing};
+use super::{Executed, Frozen, GROUPS, Kept, Operator, Sign, Tables, Touched, never_changing};
 use crate::alone::Alone;
 use crate::change::Delta;
 use crate::physical::Accumulator;
 use groups::{CHANGED, Groups, Key, KeyBytes, TOUCHED};
 use index::Index;
 use placed::Placed;
+use retraction::{LEFT, OldRows, Retraction};
 use tree::Tree;
 use words::Layout;
 
@@ -29,6 +31,7 @@ mod index;
 mod memory;
 mod panes;
 mod placed;
+mod retraction;
 mod saved;
 mod tree;
 pub(super) mod words;
@@ -49,6 +52,10 @@ pub(crate) struct Merged {
     only_final: bool,
     cells: Vec<Cells>,
     collections: Collections,
+    /// Where rows of the input change.
+    retraction: Option<Retraction>,
+    /// Where an operator behind it wants to know how the rows of groups were.
+    old: Option<OldRows>,
     groups: Groups,
     /// By start; without windows there is one.
     windows: BTreeMap<i64, Window>,
@@ -58,6 +65,15 @@ pub(crate) struct Merged {
     closed: Vec<u64>,
     /// Whether it is noted which groups change.
     noted: bool,
+}
+
+/// What an aggregation keeps, and what it makes of it.
+pub(crate) struct Aggregates<'a> {
+    pub(crate) accumulators: &'a [Accumulator],
+    /// The result's columns after keys and time, as expressions over the accumulators' columns.
+    pub(crate) outputs: &'a [Expr],
+    /// Whether rows of the input change.
+    pub(crate) retracts: bool,
 }
 
 struct Window {
@@ -98,17 +114,18 @@ impl Merged {
     /// `schema` is the result's, and `order` the column with the event time, where there is one.
     pub(crate) fn new(
         plan: &Aggregate,
-        accumulators: &[Accumulator],
-        outputs: &[Expr],
+        &Aggregates { accumulators, outputs, retracts }: &Aggregates<'_>,
         order: Option<PlSmallStr>,
         schema: SchemaRef,
     ) -> Merged {
         let mut layout = Layout::new();
-        let fixed = accumulators.iter().filter(|spec| !spec.function.collects());
-        let cells: Vec<Cells> = fixed.map(|spec| Cells::new(spec.clone(), &mut layout)).collect();
+        let fixed = accumulators.iter().filter(|spec| !spec.collects(retracts));
+        let cells: Vec<Cells> = fixed.map(|spec| Cells::new(spec.clone(), &mut layout, retracts)).collect();
         let cut = Windows::of(plan, &schema);
+        // What a batch has of a pane is put into windows as a whole, of which nothing is taken back.
+        let are_panes = cells.len() == accumulators.len() && !retracts;
         Merged {
-            panes: cut.as_ref().and_then(Windows::panes).filter(|_| cells.len() == accumulators.len()),
+            panes: cut.as_ref().and_then(Windows::panes).filter(|_| are_panes),
             cut,
             tree: None,
             only_final: false,
@@ -117,7 +134,9 @@ impl Merged {
             outputs: outputs.to_vec(),
             schema,
             cells,
-            collections: Collections::new(accumulators),
+            collections: Collections::new(accumulators, retracts),
+            retraction: retracts.then(|| Retraction::new(&mut layout)),
+            old: None,
             groups: Groups::new(&layout),
             windows: BTreeMap::new(),
             hasher: PlRandomState::default(),
@@ -130,25 +149,39 @@ impl Merged {
 
 impl Operator for Merged {
     fn execute(&mut self, delta: Delta, watermark: Option<i64>) -> PolarsResult<Executed> {
-        let rows = never_changing(delta)?;
-        let _alone = Alone::with(rows.height());
-        let Taken { keys, touched, late, timeless } = match self.panes {
-            Some(grid) => self.take_by_pane(&grid, rows, watermark)?,
-            None => self.take_all(&rows, watermark)?,
+        let (subtracted, rows) = match delta {
+            Delta::Change(revision) if self.retraction.is_some() => {
+                let (subtracted, rows) = revision.subtracted_and_added()?;
+                (Some(subtracted), rows)
+            }
+            delta => (None, never_changing(delta)?),
+        };
+        let _alone = Alone::with(rows.height() + subtracted.as_ref().map_or(0, DataFrame::height));
+        if let Some(old) = &mut self.old {
+            old.begin(self.next_id, &self.schema);
+        }
+        let Taken { keys, mut touched, late, timeless } = match (subtracted, self.panes) {
+            (Some(subtracted), _) => self.replace(&subtracted, &rows, watermark)?,
+            (None, Some(grid)) => self.take_by_pane(&grid, rows, watermark)?,
+            (None, None) => self.take_all(&rows, watermark, Sign::Added)?,
         };
         touched.iter().for_each(|(_, slot)| self.groups.unmark(*slot, TOUCHED));
+        let deletes = self.let_go_of_empty(&mut touched);
+        let retracted = self.old.as_mut().map(OldRows::taken);
         if self.only_final {
             let rows = DataFrame::empty_with_schema(&self.schema);
-            return Ok(Touched { ids: Vec::new(), rows, deletes: Vec::new(), late, timeless }.into());
+            let (ids, deletes) = (Vec::new(), Vec::new());
+            return Ok(Touched { ids, rows, deletes, retracted, late, timeless }.into());
         }
         let (starts, slots): (Vec<i64>, Vec<u32>) = touched.into_iter().unzip();
-        let mut columns = match keys {
+        // A key that is taken back is read of the state: one that was read of the rows may have another zero.
+        let mut columns = match keys.filter(|_| self.old.is_none()) {
             Some(keys) => keys,
             None => self.keys(&slots)?,
         };
         columns.extend(self.named(starts)?);
         let ids = slots.iter().map(|slot| self.groups.id(*slot)).collect();
-        Ok(Touched { ids, rows: self.rows(columns, &slots)?, deletes: Vec::new(), late, timeless }.into())
+        Ok(Touched { ids, rows: self.rows(columns, &slots)?, deletes, retracted, late, timeless }.into())
     }
 
     fn close(&mut self, watermark: i64, wanted: bool) -> PolarsResult<Option<DataFrame>> {
@@ -170,6 +203,11 @@ impl Operator for Merged {
         self.tree = self.panes.as_ref().map(Tree::new);
     }
 
+    fn retract(&mut self) -> bool {
+        self.old = Some(OldRows::default());
+        false
+    }
+
     fn due(&self, wanted: bool) -> Option<i64> {
         if let (Some(grid), Some(tree)) = (&self.panes, &self.tree) {
             let first = self.windows.keys().next().map(|pane| tree.next(grid, *pane));
@@ -188,12 +226,15 @@ impl Operator for Merged {
 
     fn save(&self) -> PolarsResult<Kept> {
         let groups = self.table(|window| window.index.slots().collect())?;
-        Ok(Kept::new(self.next_id, [(GROUPS, groups)].into_iter().chain(self.of_panes())))
+        Ok(Kept::new(self.next_id, [(GROUPS, groups)].into_iter().chain(self.of_panes()).chain(self.none_left())))
     }
 
     fn restore(&mut self, number: u64, tables: Tables<'_>) -> PolarsResult<()> {
         self.next_id = number;
         self.noted = true;
+        if let Some(retraction) = &mut self.retraction {
+            retraction.all_saved(number);
+        }
         if self.tree.is_some() {
             // Without it the groups are of windows.
             tables(PANES)?;
@@ -204,6 +245,9 @@ impl Operator for Merged {
 
     fn all_saved(&mut self) {
         self.noted = true;
+        if let Some(retraction) = &mut self.retraction {
+            retraction.all_saved(self.next_id);
+        }
         let changed: Vec<u32> =
             self.windows.values_mut().flat_map(|window| std::mem::take(&mut window.changed)).collect();
         if changed.len() > self.groups.slots() / MANY {
@@ -214,9 +258,10 @@ impl Operator for Merged {
 
     fn save_changes(&mut self) -> PolarsResult<Kept> {
         let changes = self.table(|window| window.changed.clone())?;
+        let changes = [(GROUPS, changes)].into_iter().chain(self.left()?).collect();
         self.all_saved();
         let tables = [(WINDOWS, self.open_windows()?)].into_iter().chain(self.of_panes());
-        Ok(Kept { changes: vec![(GROUPS, changes)], ..Kept::new(self.next_id, tables) })
+        Ok(Kept { changes, ..Kept::new(self.next_id, tables) })
     }
 
     fn freeze(&mut self, all: bool) -> PolarsResult<Frozen> {
@@ -227,13 +272,15 @@ impl Operator for Merged {
         }
         let (number, panes) = (self.next_id, self.of_panes());
         let frozen: Frozen = if all {
-            let table = self.later_table(|window| window.index.slots().collect());
-            Box::new(move || Ok(Kept::new(number, [(GROUPS, table()?)].into_iter().chain(panes))))
+            let (table, left) = (self.later_table(|window| window.index.slots().collect()), self.none_left());
+            Box::new(move || Ok(Kept::new(number, [(GROUPS, table()?)].into_iter().chain(panes).chain(left))))
         } else {
             let (changes, windows) = (self.later_table(|window| window.changed.clone()), self.open_windows()?);
+            let left = self.left()?;
             Box::new(move || {
                 let tables = [(WINDOWS, windows)].into_iter().chain(panes);
-                Ok(Kept { changes: vec![(GROUPS, changes()?)], ..Kept::new(number, tables) })
+                let changes = [(GROUPS, changes()?)].into_iter().chain(left).collect();
+                Ok(Kept { changes, ..Kept::new(number, tables) })
             })
         };
         self.all_saved();
@@ -248,6 +295,9 @@ impl Operator for Merged {
         let closed: Vec<Window> =
             self.windows.extract_if(.., |start, _| !open.contains(start)).map(|(_, w)| w).collect();
         self.forget(closed.iter().flat_map(|window| window.index.slots()));
+        if self.retraction.is_some() {
+            self.forget_left(&tables(LEFT)?)?;
+        }
         self.grow_tree()
     }
 }
@@ -289,15 +339,15 @@ impl Merged {
         }
     }
 
-    /// Takes rows in: so many at a time that they have room when each is there once for each of its windows.
-    fn take_all(&mut self, rows: &DataFrame, watermark: Option<i64>) -> PolarsResult<Taken> {
+    /// Takes rows in, or back: so many at a time that they have room when each is there once for each of its windows.
+    fn take_all(&mut self, rows: &DataFrame, watermark: Option<i64>, sign: Sign) -> PolarsResult<Taken> {
         let at_once = (AT_ONCE / self.cut.as_ref().map_or(1, Windows::of_each)).max(1);
         if rows.height() <= at_once {
-            return self.take(rows.clone(), watermark);
+            return self.take(rows.clone(), watermark, sign);
         }
         let mut all = Taken { keys: None, touched: Vec::new(), late: 0, timeless: 0 };
         for first in (0..rows.height()).step_by(at_once) {
-            let taken = self.take(rows.slice(first as i64, at_once), watermark)?;
+            let taken = self.take(rows.slice(first as i64, at_once), watermark, sign)?;
             all.touched.extend(taken.touched);
             all.late += taken.late;
             all.timeless += taken.timeless;
@@ -305,8 +355,8 @@ impl Merged {
         Ok(all)
     }
 
-    /// Takes rows in, each once for each of its windows.
-    fn take(&mut self, rows: DataFrame, watermark: Option<i64>) -> PolarsResult<Taken> {
+    /// Takes rows in, or back, each once for each of its windows.
+    fn take(&mut self, rows: DataFrame, watermark: Option<i64>, sign: Sign) -> PolarsResult<Taken> {
         let (none, positioned) = (rows.height() == 0, rows.schema().contains(POSITION));
         let rows = match &self.cut {
             Some(windows) => windows.assigned(rows)?,
@@ -319,13 +369,21 @@ impl Merged {
         };
         let keys = keys_of(&rows, self.plan.keys.len())?;
         let Found { slots, touched, firsts } = self.find(&encoded(&keys, rows.height())?, &placed)?;
-        let only = (self.plan.is_of_all() && self.windows.is_empty()).then(|| (0, self.begin_the_only_group()));
-        for (number, cells) in self.cells.iter_mut().enumerate() {
-            cells.merge(&mut self.groups, &slots, rows.column(&input(number))?)?;
+        let mut touched: Vec<(i64, u32)> = firsts.iter().map(|row| placed.start(*row as usize)).zip(touched).collect();
+        self.note_old(&touched)?;
+        if self.plan.is_of_all() && self.windows.is_empty() {
+            touched.push((0, self.begin_the_only_group()));
         }
-        self.collections.merge(&slots, &rows)?;
+        self.count_rows(&slots, sign)?;
+        for (number, cells) in self.cells.iter_mut().enumerate() {
+            let input = rows.column(&input(number))?;
+            match sign {
+                Sign::Added => cells.merge(&mut self.groups, &slots, input)?,
+                Sign::Subtracted => cells.subtract(&mut self.groups, &slots, input)?,
+            }
+        }
+        self.collections.merge(&slots, &rows, sign)?;
         check_values(self.collections.bytes())?;
-        let touched = firsts.iter().map(|row| placed.start(*row as usize)).zip(touched).chain(only).collect();
         let firsts = IdxCa::from_vec(PlSmallStr::EMPTY, firsts);
         let keys = keys.iter().map(|column| column.take(&firsts)).collect::<PolarsResult<Vec<_>>>()?;
         Ok(Taken { keys: Some(keys), touched, late: placed.late, timeless: placed.timeless })

@@ -8,6 +8,7 @@ mod by_time;
 mod choice;
 mod collected;
 pub(crate) mod columns;
+mod exact;
 mod group;
 mod hash_join;
 mod kept;
@@ -15,6 +16,7 @@ mod late;
 mod limit;
 mod lookup;
 mod merged;
+mod output;
 mod panes;
 mod regrouped;
 mod saved;
@@ -35,7 +37,7 @@ use polars::prelude::*;
 pub(crate) use choice::{Before, operator};
 use columns::{END, POSITION, START, integers};
 
-use crate::change::{Changes, Delta};
+use crate::change::{Changes, Delta, Revision};
 
 /// One stage of a pipeline. Times are in the unit of the watermark's column; an operator that gives rows with identities keeps
 /// a row's identity as long as the row is in its result, and takes it from [`Changes`] where its input has them.
@@ -77,6 +79,12 @@ pub(crate) trait Operator: Send {
 
     /// Says that of an aggregation nothing but the rows that are final is asked for, before it is given any row.
     fn only_final(&mut self) {}
+
+    /// Says, before it is given any row, that the old rows are wanted beside the new: see [`Revision::retracted`]. Gives whether they
+    /// are wanted of what stands before it too, for it makes no rows of its own.
+    fn retract(&mut self) -> bool {
+        false
+    }
 
     /// The row-wise steps that it runs.
     fn steps(&mut self) -> &mut [Step] {
@@ -137,8 +145,9 @@ impl Executed {
 
 impl From<Touched> for Executed {
     fn from(touched: Touched) -> Executed {
-        let Touched { ids, rows, deletes, late, timeless } = touched;
-        Executed { delta: Delta::Change(Changes { ids, rows, deletes }), late, timeless }
+        let Touched { ids, rows, deletes, retracted, late, timeless } = touched;
+        let changes = Changes { ids, rows, deletes };
+        Executed { delta: Delta::Change(Revision { changes, retracted }), late, timeless }
     }
 }
 
@@ -195,6 +204,13 @@ fn both(mut left: DataFrame, mut right: DataFrame) -> PolarsResult<DataFrame> {
     Ok(left)
 }
 
+/// Whether rows are added to what an aggregation has, or taken away from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sign {
+    Added,
+    Subtracted,
+}
+
 /// What a batch did to an aggregation.
 pub(crate) struct Touched {
     /// The identity of each group that changed.
@@ -203,6 +219,8 @@ pub(crate) struct Touched {
     pub(crate) rows: DataFrame,
     /// The identities of groups that are no more.
     pub(crate) deletes: Vec<u64>,
+    /// The rows of all these groups as they were, where they are asked for.
+    pub(crate) retracted: Option<DataFrame>,
     /// Rows dropped because their window was closed.
     pub(crate) late: usize,
     /// Rows dropped because they have no time.

@@ -10,10 +10,11 @@ use polars::prelude::*;
 use super::columns::{Bounds, ROW, encoded, kept_as, keys_of, named_keys};
 use super::group::{Group, regroup, regroup_closed};
 use super::kept::KeptRows;
+use super::output::{OUTPUT, OutputTable};
 use super::saved::{Noted, SavedGroups, Span, restored};
 use super::windows::{HasEnd, Windows, next_end, take_ended};
 use super::{Executed, Kept, Operator, Tables, Touched, dropped, kept_columns};
-use crate::change::Delta;
+use crate::change::{Delta, Revision};
 use crate::rows::append;
 
 /// The state and its parameters.
@@ -33,6 +34,8 @@ pub(crate) struct Regrouped {
     /// The identities of groups that were closed, until they are asked for.
     closed: Vec<u64>,
     bytes: KeptRows,
+    /// What was given, where it is taken back.
+    output: Option<OutputTable>,
     /// Once the state has been written down.
     noted: Option<Noted<Place>>,
 }
@@ -69,6 +72,7 @@ impl Regrouped {
             next_id: 0,
             closed: Vec::new(),
             bytes: KeptRows::default(),
+            output: None,
             noted: None,
         })
     }
@@ -79,13 +83,13 @@ impl Operator for Regrouped {
         let mut touched: BTreeSet<Place> = BTreeSet::new();
         let (rows, ids) = match delta {
             Delta::Append(rows) => (rows, None),
-            Delta::Change(changes) => {
+            Delta::Change(Revision { changes, .. }) => {
                 self.remove(changes.deletes.iter().chain(&changes.ids), &mut touched)?;
                 (changes.rows, Some(changes.ids))
             }
         };
         let (late, timeless) = self.add(rows, ids.as_deref(), watermark, &mut touched)?;
-        self.bytes.check()?;
+        self.bytes.check(self.output.as_ref().map_or(0, OutputTable::bytes))?;
         if self.plan.is_of_all() && self.windows.is_empty() {
             let place: Place = (0, Box::default());
             group_at(&mut self.windows, &mut self.next_id, &self.kept, (&place, i64::MAX));
@@ -96,7 +100,8 @@ impl Operator for Regrouped {
             noted.places.extend(touched);
             noted.gone.extend(&deletes);
         }
-        Ok(Touched { ids, rows, deletes, late, timeless }.into())
+        let retracted = self.output.as_mut().map(|output| output.replace(&ids, &rows, &deletes)).transpose()?;
+        Ok(Touched { ids, rows, deletes, retracted, late, timeless }.into())
     }
 
     fn close(&mut self, watermark: i64, wanted: bool) -> PolarsResult<Option<DataFrame>> {
@@ -119,6 +124,9 @@ impl Operator for Regrouped {
         if let Some(noted) = &mut self.noted {
             noted.gone.extend(closed.iter().map(|(_, group)| group.id));
         }
+        if let Some(output) = self.output.as_mut().filter(|_| !closed.is_empty()) {
+            output.forget(closed.iter().map(|(_, group)| group.id))?;
+        }
         if wanted { regroup_closed(&self.plan, self.order.as_ref(), &self.schema, closed) } else { Ok(None) }
     }
 
@@ -134,6 +142,11 @@ impl Operator for Regrouped {
         true
     }
 
+    fn retract(&mut self) -> bool {
+        self.output = Some(OutputTable::new(&self.schema));
+        false
+    }
+
     fn save(&self) -> PolarsResult<Kept> {
         let mut saved = SavedGroups::new(&self.kept, self.keys_name());
         for (start, window) in &self.windows {
@@ -142,7 +155,11 @@ impl Operator for Regrouped {
                 saved.push_rows(group, 0)?;
             }
         }
-        saved.all(self.next_id)
+        let mut kept = saved.all(self.next_id)?;
+        if let Some(output) = &self.output {
+            kept.tables.push((OUTPUT, output.save()?));
+        }
+        Ok(kept)
     }
 
     fn restore(&mut self, number: u64, tables: Tables<'_>) -> PolarsResult<()> {
@@ -150,6 +167,10 @@ impl Operator for Regrouped {
         self.places.clear();
         self.next_id = number;
         self.bytes = KeptRows::default();
+        if let Some(output) = &mut self.output {
+            *output = OutputTable::new(&self.schema);
+            output.restore(tables(OUTPUT)?)?;
+        }
         let (spans, mut groups) = restored(tables, &self.keys_name())?;
         for Span { times: [start, end], key, group, .. } in spans {
             let group = groups.remove(&group).unwrap_or_else(|| Group::new(group, &self.kept));
@@ -167,6 +188,7 @@ impl Operator for Regrouped {
     fn all_saved(&mut self) {
         let groups = self.windows.values_mut().flat_map(|window| window.groups.values_mut());
         groups.for_each(|group| group.written = group.rows.height());
+        self.output.iter_mut().for_each(OutputTable::all_saved);
         self.noted = Some(Noted::default());
     }
 
@@ -180,7 +202,11 @@ impl Operator for Regrouped {
             saved.push_rows(group, group.written)?;
             group.written = group.rows.height();
         }
-        saved.changed(self.next_id, gone, rows_gone)
+        let mut kept = saved.changed(self.next_id, gone, rows_gone)?;
+        if let Some(output) = &mut self.output {
+            kept.changes.push((OUTPUT, output.save_changes()?));
+        }
+        Ok(kept)
     }
 }
 

@@ -146,8 +146,8 @@ impl Segments {
         Ok(())
     }
 
-    /// About the bytes that the rows take.
-    pub(super) fn estimated_size(&self) -> usize {
+    /// About how much memory the rows take.
+    pub(super) fn bytes(&self) -> usize {
         self.segments.iter().map(|segment| segment.rows.estimated_size()).sum()
     }
 

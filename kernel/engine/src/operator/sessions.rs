@@ -10,10 +10,11 @@ use polars::prelude::*;
 use super::columns::{encoded, integers, kept_as, keys_of, named_keys};
 use super::group::{Group, regroup, regroup_closed};
 use super::kept::KeptRows;
+use super::output::{OUTPUT, OutputTable};
 use super::saved::{Noted, SavedGroups, Span, restored};
 use super::{Executed, Kept, Operator, Tables, Touched, kept_columns};
 use crate::calendar::in_calendar;
-use crate::change::{Changes, Delta};
+use crate::change::{Changes, Delta, Revision};
 use crate::rows::append;
 
 /// The state and its parameters.
@@ -36,6 +37,8 @@ pub(crate) struct Sessions {
     /// The identities of groups that were closed, until they are asked for.
     closed: Vec<u64>,
     bytes: KeptRows,
+    /// What was given, where it is taken back.
+    output: Option<OutputTable>,
     /// Once the state has been written down.
     noted: Option<Noted<Box<[u8]>>>,
 }
@@ -73,6 +76,7 @@ impl Sessions {
             next_key: 0,
             closed: Vec::new(),
             bytes: KeptRows::default(),
+            output: None,
             noted: None,
         })
     }
@@ -83,13 +87,13 @@ impl Operator for Sessions {
         let mut touched: BTreeSet<Box<[u8]>> = BTreeSet::new();
         let (rows, ids) = match delta {
             Delta::Append(rows) => (rows, None),
-            Delta::Change(Changes { ids, rows, deletes }) => {
+            Delta::Change(Revision { changes: Changes { ids, rows, deletes }, .. }) => {
                 self.remove(deletes.iter().chain(&ids), &mut touched)?;
                 (rows, Some(ids))
             }
         };
         let (late, timeless) = self.add(rows, ids.as_deref(), watermark, &mut touched)?;
-        self.bytes.check()?;
+        self.bytes.check(self.output.as_ref().map_or(0, OutputTable::bytes))?;
         let mut groups = Vec::new();
         let mut deletes = Vec::new();
         for key in &touched {
@@ -103,8 +107,9 @@ impl Operator for Sessions {
         }
         let by_start: Vec<(i64, &Group)> = groups.iter().map(|(start, group)| (*start, group)).collect();
         let rows = regroup(&self.plan, Some(&self.time), &self.schema, &by_start)?;
-        let ids = groups.iter().map(|(_, group)| group.id).collect();
-        Ok(Touched { ids, rows, deletes, late, timeless }.into())
+        let ids: Vec<u64> = groups.iter().map(|(_, group)| group.id).collect();
+        let retracted = self.output.as_mut().map(|output| output.replace(&ids, &rows, &deletes)).transpose()?;
+        Ok(Touched { ids, rows, deletes, retracted, late, timeless }.into())
     }
 
     fn close(&mut self, watermark: i64, wanted: bool) -> PolarsResult<Option<DataFrame>> {
@@ -117,6 +122,9 @@ impl Operator for Sessions {
             let ids = open.sessions[..ended].iter().map(|(_, _, id)| *id);
             if let Some(noted) = &mut self.noted {
                 noted.gone.extend(ids.clone());
+            }
+            if let Some(output) = &mut self.output {
+                output.forget(ids.clone())?;
             }
             self.closed.extend(ids);
             for (start, end, id) in open.sessions.drain(..ended).filter(|_| wanted) {
@@ -152,6 +160,11 @@ impl Operator for Sessions {
         true
     }
 
+    fn retract(&mut self) -> bool {
+        self.output = Some(OutputTable::new(&self.schema));
+        false
+    }
+
     /// A line a session, and the rows of each key. What a key had before its first session is over.
     fn save(&self) -> PolarsResult<Kept> {
         let mut saved = SavedGroups::new(&self.kept, self.keys_name());
@@ -159,7 +172,11 @@ impl Operator for Sessions {
             open.spans(key).for_each(|span| saved.push(span));
             saved.push_rows(&open.group, 0)?;
         }
-        saved.all(self.next_id)
+        let mut kept = saved.all(self.next_id)?;
+        if let Some(output) = &self.output {
+            kept.tables.push((OUTPUT, output.save()?));
+        }
+        Ok(kept)
     }
 
     fn restore(&mut self, number: u64, tables: Tables<'_>) -> PolarsResult<()> {
@@ -168,6 +185,10 @@ impl Operator for Sessions {
         self.places.clear();
         self.next_id = number;
         self.next_key = 0;
+        if let Some(output) = &mut self.output {
+            *output = OutputTable::new(&self.schema);
+            output.restore(tables(OUTPUT)?)?;
+        }
         let (spans, mut groups) = restored(tables, &self.keys_name())?;
         for Span { times: [start, end], key, id, group } in spans {
             self.next_key = self.next_key.max(group + 1);
@@ -191,6 +212,7 @@ impl Operator for Sessions {
 
     fn all_saved(&mut self) {
         self.keys.values_mut().for_each(|open| open.group.written = open.group.rows.height());
+        self.output.iter_mut().for_each(OutputTable::all_saved);
         self.noted = Some(Noted::default());
     }
 
@@ -203,7 +225,11 @@ impl Operator for Sessions {
             saved.push_rows(&open.group, open.group.written)?;
             open.group.written = open.group.rows.height();
         }
-        saved.changed(self.next_id, gone, rows_gone)
+        let mut kept = saved.changed(self.next_id, gone, rows_gone)?;
+        if let Some(output) = &mut self.output {
+            kept.changes.push((OUTPUT, output.save_changes()?));
+        }
+        Ok(kept)
     }
 }
 

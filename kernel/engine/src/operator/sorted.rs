@@ -7,7 +7,7 @@ use super::columns::{POSITION, ROW};
 use super::segments::Segments;
 use super::{Executed, Kept, Operator, ROWS, Tables};
 use crate::alone::Alone;
-use crate::change::{Changes, Delta};
+use crate::change::{Changes, Delta, Revision};
 use crate::saved::numbered;
 use first::First;
 use keys::{Key, SortKeys};
@@ -26,6 +26,8 @@ pub(crate) struct Sorted {
     /// The number of the row with an identity.
     numbers: PlHashMap<u64, u64>,
     first: First,
+    /// Whether the rows that stood at the ranks are asked for.
+    retracts: bool,
     /// The result where there is nothing in it.
     none: DataFrame,
     /// The identity that the next row without one gets.
@@ -49,6 +51,7 @@ impl Sorted {
             next_number: 0,
             numbers: PlHashMap::default(),
             first: First::new(k),
+            retracts: false,
             none: DataFrame::empty_with_schema(schema),
             next: 0,
             noted: None,
@@ -60,15 +63,20 @@ impl Operator for Sorted {
     fn execute(&mut self, delta: Delta, _: Option<i64>) -> PolarsResult<Executed> {
         let _alone = Alone::with(match &delta {
             Delta::Append(rows) => rows.height(),
-            Delta::Change(changes) => changes.ids.len(),
+            Delta::Change(revision) => revision.changes.ids.len(),
         });
         match delta {
             Delta::Append(rows) => self.add(rows)?,
-            Delta::Change(changes) => self.change(changes)?,
+            Delta::Change(revision) => self.change(revision.changes)?,
         }
-        let changes = self.shown()?;
+        let revision = self.shown()?;
         self.rows.tidy()?;
-        Ok(Executed::of(Delta::Change(changes)))
+        Ok(Executed::of(Delta::Change(revision)))
+    }
+
+    fn retract(&mut self) -> bool {
+        self.retracts = true;
+        false
     }
 
     fn save(&self) -> PolarsResult<Kept> {
@@ -194,7 +202,8 @@ impl Sorted {
     }
 
     /// What changed of the rows that are shown.
-    fn shown(&mut self) -> PolarsResult<Changes> {
+    fn shown(&mut self) -> PolarsResult<Revision> {
+        let ranked = if self.retracts { self.first.shown().to_vec() } else { Vec::new() };
         let stretches = self.first.show();
         let shown = self.first.shown();
         // The places whose row is another one, what stood there, and how many places there were.
@@ -213,16 +222,23 @@ impl Sorted {
             // A row that was given again as it was is no change.
             let same = places.is_empty() || of(&places)?.equals_missing(&self.rows_of(before.into_iter())?);
             if same {
-                return Ok(Changes { rows: self.none.clone(), ..Changes::default() });
+                let changes = Changes { rows: self.none.clone(), ..Changes::default() };
+                return Ok(Revision { changes, retracted: self.retracts.then(|| self.none.clone()) });
             }
         }
         if shown.len() <= TOGETHER {
             places = (0..shown.len()).collect();
         }
         let rank = |place: usize| (self.k - 1 - place) as u64;
-        let deletes = (shown.len()..height).map(rank).collect();
+        let gone = shown.len()..height;
         let rows = of(&places)?;
-        Ok(Changes { ids: places.into_iter().map(rank).collect(), rows, deletes })
+        // A row that has gone is there until the others are put together.
+        let stood =
+            || self.rows_of(places.iter().copied().chain(gone.clone()).filter_map(|place| ranked.get(place).copied()));
+        let retracted = if self.retracts { Some(stood()?) } else { None };
+        let deletes = gone.clone().map(rank).collect();
+        let changes = Changes { ids: places.iter().copied().map(rank).collect(), rows, deletes };
+        Ok(Revision { changes, retracted })
     }
 
     fn rows_of(&self, numbers: impl Iterator<Item = u64>) -> PolarsResult<DataFrame> {
@@ -230,5 +246,50 @@ impl Sorted {
         rows.drop_in_place(ROW)?;
         rows.rechunk_mut();
         Ok(rows)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn numbers(rows: &DataFrame) -> Vec<i64> {
+        rows.column("v").unwrap().i64().unwrap().iter().flatten().collect()
+    }
+
+    #[test]
+    fn the_rows_that_stood_at_the_ranks_are_given_beside_those_that_stand_there_now() {
+        let (schema, mut number) = (df!["v" => [0i64]].unwrap().schema().clone(), 3u64);
+        let mut below = |n: u64| {
+            number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (number >> 33) % n
+        };
+        // More than are always given together, too.
+        for (k, ids) in [(1, 4), (3, 9), (1_500, 2_500)] {
+            let mut sorted = Sorted::new(&[col("v")], &SortMultipleOptions::default(), k, &schema);
+            assert!(!sorted.retract(), "it makes rows of its own");
+            let mut twin: BTreeMap<u64, i64> = BTreeMap::new();
+            for _ in 0..200 {
+                let mut changes = Changes::default();
+                (0..ids).for_each(|id| match below(9) {
+                    0 => changes.ids.push(id),
+                    1 => changes.deletes.push(id),
+                    _ => {}
+                });
+                changes.rows = df!["v" => changes.ids.iter().map(|_| below(50) as i64).collect::<Vec<_>>()].unwrap();
+                let delta = sorted.execute(Delta::Change(changes.into()), None).unwrap().delta;
+                let Delta::Change(Revision { changes, retracted }) = delta else { panic!("ranks change") };
+                let mut old: Vec<i64> =
+                    changes.ids.iter().chain(&changes.deletes).filter_map(|rank| twin.remove(rank)).collect();
+                let mut given = numbers(&retracted.unwrap());
+                old.sort_unstable();
+                given.sort_unstable();
+                assert_eq!(given, old);
+                twin.extend(changes.ids.iter().copied().zip(numbers(&changes.rows)));
+            }
+        }
     }
 }

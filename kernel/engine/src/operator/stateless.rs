@@ -7,7 +7,7 @@ use super::columns::{PART, POSITION, ROW};
 use super::lookup::Indexes;
 use super::{Executed, Kept, Operator, Tables};
 use crate::alone::Alone;
-use crate::change::{Changes, Delta};
+use crate::change::{Changes, Delta, Revision};
 
 /// Consecutive steps without a state.
 #[derive(Default)]
@@ -40,14 +40,15 @@ impl RowWise {
         execute_with(&self.steps, rows, &[POSITION, PART], Some(&mut self.indexes))
     }
 
-    /// Runs the steps on rows that have identities; those that do not pass are deleted.
-    fn run_keyed(&mut self, changes: Changes) -> PolarsResult<Changes> {
+    /// Runs the steps on rows that have identities; those that do not pass are deleted. Of the old rows those that had passed are
+    /// given: the steps in front of an operator that subtracts give the same rows each time.
+    fn run_keyed(&mut self, Revision { changes, retracted }: Revision) -> PolarsResult<Revision> {
         if self.steps.is_empty() {
-            return Ok(changes);
+            return Ok(Revision { changes, retracted });
         }
+        let retracted = retracted.map(|rows| self.run_numbered(rows)?.drop(ROW)).transpose()?;
         let Changes { ids, rows, mut deletes } = changes;
-        let rows = rows.with_row_index(ROW.into(), None)?;
-        let mut rows = execute_with(&self.steps, rows, &[ROW], Some(&mut self.indexes))?;
+        let mut rows = self.run_numbered(rows)?;
         let mut passed = vec![false; ids.len()];
         let mut kept = Vec::with_capacity(rows.height());
         for row in rows.column(ROW)?.idx()?.iter().flatten() {
@@ -56,7 +57,13 @@ impl RowWise {
         }
         deletes.extend(ids.into_iter().zip(passed).filter(|(_, passed)| !passed).map(|(id, _)| id));
         rows.drop_in_place(ROW)?;
-        Ok(Changes { ids: kept, rows, deletes })
+        Ok(Revision { changes: Changes { ids: kept, rows, deletes }, retracted })
+    }
+
+    /// Runs the steps on rows with their places among them.
+    fn run_numbered(&mut self, rows: DataFrame) -> PolarsResult<DataFrame> {
+        let rows = rows.with_row_index(ROW.into(), None)?;
+        execute_with(&self.steps, rows, &[ROW], Some(&mut self.indexes))
     }
 }
 
@@ -64,7 +71,7 @@ impl Operator for RowWise {
     fn execute(&mut self, delta: Delta, _: Option<i64>) -> PolarsResult<Executed> {
         Ok(Executed::of(match delta {
             Delta::Append(rows) => Delta::Append(self.run(rows)?),
-            Delta::Change(changes) => Delta::Change(self.run_keyed(changes)?),
+            Delta::Change(revision) => Delta::Change(self.run_keyed(revision)?),
         }))
     }
 
@@ -76,6 +83,10 @@ impl Operator for RowWise {
 
     fn settled(&mut self, input: Vec<u64>) -> Vec<u64> {
         input
+    }
+
+    fn retract(&mut self) -> bool {
+        true
     }
 
     fn steps(&mut self) -> &mut [Step] {

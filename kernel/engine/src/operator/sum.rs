@@ -52,6 +52,12 @@ impl WideSum {
         self.high = self.high.wrapping_add((value >> 127) as i64).wrapping_add(i64::from(carry));
     }
 
+    pub(crate) fn subtract(&mut self, value: i128) {
+        let (low, borrow) = self.low.overflowing_sub(value.cast_unsigned());
+        self.low = low;
+        self.high = self.high.wrapping_sub((value >> 127) as i64).wrapping_sub(i64::from(borrow));
+    }
+
     /// Adds another sum.
     pub(crate) fn merge(&mut self, other: WideSum) {
         let (low, carry) = self.low.overflowing_add(other.low);
@@ -68,13 +74,15 @@ impl WideSum {
         WideSum { low: low.cast_unsigned(), high }
     }
 
+    /// As it is, where it has room in 128 bits.
+    pub(crate) fn as_whole(self) -> Option<i128> {
+        let low = self.low.cast_signed();
+        (i128::from(self.high) == low >> 127).then_some(low)
+    }
+
     /// As the nearest float.
     pub(crate) fn as_float(self) -> f64 {
-        let low = self.low.cast_signed();
-        if i128::from(self.high) == low >> 127 {
-            return low as f64;
-        }
-        self.high as f64 * 2f64.powi(128) + self.low as f64
+        self.as_whole().map_or_else(|| self.high as f64 * 2f64.powi(128) + self.low as f64, |whole| whole as f64)
     }
 }
 
@@ -112,6 +120,25 @@ mod tests {
         [-large, -large, -large].iter().for_each(|value| other.add(*value));
         one.merge(other);
         assert_eq!(one.as_float(), -(large + 5) as f64);
+    }
+
+    #[test]
+    fn a_sum_of_integers_that_was_too_long_comes_back() {
+        let mut sum = WideSum::default();
+        let values = [i128::MAX, i128::MAX, 7, i128::MIN, -1, i128::MIN, i128::MIN, 12, i128::MAX];
+        values.iter().for_each(|value| sum.add(*value));
+        let mut other = sum;
+        [i128::MAX, i128::MAX, i128::MAX].iter().for_each(|value| other.subtract(*value));
+        assert_eq!(other.as_whole(), None);
+        for value in values.iter().rev().filter(|value| **value != 12) {
+            sum.subtract(*value);
+        }
+        assert_eq!((sum.as_whole(), sum.as_float()), (Some(12), 12.0));
+        sum.subtract(i128::MIN);
+        assert_eq!(sum.as_whole(), None);
+        sum.add(i128::MIN);
+        sum.subtract(12);
+        assert_eq!(sum, WideSum::default());
     }
 
     #[test]

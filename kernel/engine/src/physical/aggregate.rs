@@ -9,10 +9,12 @@ use polars::prelude::*;
 use self::split::{Cannot, merge};
 
 mod accumulator;
+mod retraction;
 mod split;
 mod values;
 
 pub(crate) use accumulator::{Accumulator, Function, Reading};
+pub(crate) use retraction::Arrival;
 
 /// The most memory that the rows or the values kept for one aggregation may take, in bytes.
 pub(crate) const MOST_KEPT: usize = 2 << 30;
@@ -26,6 +28,8 @@ pub(crate) enum Method {
         accumulators: Vec<Accumulator>,
         /// The result's columns after keys and time, as expressions over the accumulators' columns.
         outputs: Vec<Expr>,
+        /// Whether rows of the input change: the old ones are taken back.
+        retracts: bool,
     },
     /// Rows are kept, and the groups that changed are aggregated anew.
     Regroup {
@@ -35,13 +39,15 @@ pub(crate) enum Method {
 }
 
 impl Method {
-    /// The way for an aggregation of rows with this schema; `appends` says whether they never change.
-    pub(crate) fn of(aggregate: &Aggregate, input: &SchemaRef, appends: bool) -> Method {
+    /// The way for an aggregation of rows with this schema, which come in this way.
+    pub(crate) fn of(aggregate: &Aggregate, input: &SchemaRef, arrival: &Arrival) -> Method {
         match &aggregate.over {
-            _ if !appends => Method::of_changes(),
             Some(Over { cut: Cut::Session { .. }, .. }) => regroup("sessions grow together"),
             _ => match merge(input, &aggregate.written) {
-                Ok(method) => method,
+                Ok((accumulators, outputs)) => match arrival.retracts(aggregate, &accumulators) {
+                    Ok(retracts) => Method::Merge { accumulators, outputs, retracts },
+                    Err(because) => Method::Regroup { because },
+                },
                 Err(Cannot::Merge(because)) => Method::Regroup { because },
                 // What is wrong was told when the frame was made.
                 Err(Cannot::Be(error)) => Method::Regroup { because: error.to_string() },
@@ -49,9 +55,9 @@ impl Method {
         }
     }
 
-    /// The way for an aggregation of rows that change.
-    pub(crate) fn of_changes() -> Method {
-        regroup("rows of the input change")
+    /// The way for an aggregation of the rows of a result, of which the old ones are not told.
+    pub(crate) fn of_result() -> Method {
+        regroup("a result tells no old rows")
     }
 
     /// Whether the order of rows matters, for which their positions must be known.

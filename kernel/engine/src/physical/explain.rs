@@ -109,7 +109,7 @@ impl Method {
     /// What is kept, in words.
     fn kept(&self) -> String {
         match self {
-            Method::Merge { accumulators, .. } if accumulators.iter().any(|a| a.function.keeps_values()) => {
+            Method::Merge { accumulators, retracts, .. } if accumulators.iter().any(|a| a.keeps_values(*retracts)) => {
                 "values of each group".to_owned()
             }
             Method::Merge { accumulators, .. } if accumulators.len() < 2 => "one value a group".to_owned(),
@@ -127,9 +127,9 @@ fn write_line(text: &mut String, depth: usize, line: &str) {
 /// What an aggregation keeps beyond a few numbers a group, how much of it, and how far it may be off.
 fn kept(method: &Method) -> Vec<String> {
     let most = format!("AT MOST {} GiB", MOST_KEPT >> 30);
-    let accumulators = match method {
+    let (accumulators, retracts) = match method {
         Method::Regroup { because } => return vec![format!("KEEPING ROWS, {most}, BECAUSE {because}")],
-        Method::Merge { accumulators, .. } => accumulators,
+        Method::Merge { accumulators, retracts, .. } => (accumulators, *retracts),
     };
     let of = |a: &Accumulator| match &a.only {
         Some(only) => format!("{:?}", a.input.clone().filter(only.clone())),
@@ -138,10 +138,10 @@ fn kept(method: &Method) -> Vec<String> {
     // They are numbered as they were asked for, and stand in the order of a state.
     let mut asked: Vec<&Accumulator> = accumulators.iter().collect();
     asked.sort_by_key(|a| (a.name.len(), a.name.clone()));
-    let values: Vec<String> = asked.iter().copied().filter(|a| a.function.keeps_values()).map(of).collect();
+    let values: Vec<String> = asked.iter().copied().filter(|a| a.keeps_values(retracts)).map(of).collect();
     let about: Vec<String> =
         asked.iter().copied().filter_map(|a| Some(a.function.error()?.replace("{}", &of(a)))).collect();
-    let mut words = Vec::new();
+    let mut words: Vec<String> = retracts.then(|| "SUBTRACTING ROWS THAT CHANGE".to_owned()).into_iter().collect();
     if !values.is_empty() {
         words.push(format!("KEEPING VALUES OF [{}], {most}", values.join(", ")));
     }

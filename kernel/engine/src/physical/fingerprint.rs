@@ -92,8 +92,10 @@ impl PhysicalPlan {
 impl Method {
     fn identity(&self) -> Value {
         match self {
-            Method::Merge { accumulators, .. } => {
-                json!(accumulators.iter().map(Accumulator::identity).collect::<Vec<_>>())
+            Method::Merge { accumulators, retracts, .. } => {
+                let kept = json!(accumulators.iter().map(Accumulator::identity).collect::<Vec<_>>());
+                // Of rows that change it is kept in another form, by which they can be taken back.
+                if *retracts { json!({ "of rows that change": kept }) } else { kept }
             }
             Method::Regroup { .. } => json!("rows"),
         }

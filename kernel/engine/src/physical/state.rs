@@ -42,12 +42,15 @@ impl PhysicalPlan {
             Input::Scan(_) | Input::Union(_) => String::new(),
         };
         for stage in &self.stages {
-            let Operation::Aggregate(_, Method::Merge { accumulators, .. }) = &stage.operation else { continue };
+            let Operation::Aggregate(_, Method::Merge { accumulators, retracts, .. }) = &stage.operation else {
+                continue;
+            };
+            let keeps = if *retracts { "KEEPS OF ROWS THAT CHANGE" } else { "KEEPS" };
             for Accumulator { function, input, only, input_dtype, readings, .. } in accumulators {
                 let readings: Vec<f64> = readings.iter().map(|reading| reading.quantile).collect();
                 // Writing to a string does not fail.
                 let _ =
-                    writeln!(text, "KEEPS {function:?} OF {input:?} ({input_dtype}) WHERE {only:?}, AT {readings:?}");
+                    writeln!(text, "{keeps} {function:?} OF {input:?} ({input_dtype}) WHERE {only:?}, AT {readings:?}");
             }
         }
         text

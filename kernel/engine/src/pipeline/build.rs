@@ -209,6 +209,10 @@ impl Builder<'_> {
         let before = Before { input, time, order, per_ms: own };
         let slack = stage.operation.slack(times).map(|behind| steps_up(behind, own));
         let per_step = self.unit.map_or(1, per_ms) / own;
+        if stage.operation.retracts() {
+            // All that stands between, and what makes the rows.
+            let _ = self.stages.iter_mut().rev().all(|stage| stage.operator.retract());
+        }
         let operator = operator(&stage.operation, &before, &stage.schema)?;
         self.stages.push(Stage { operator, slack, per_step: per_step.max(1), none: Vec::new() });
         Ok(())

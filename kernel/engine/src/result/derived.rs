@@ -42,7 +42,7 @@ impl Derived {
             } else {
                 operators.push(Box::new(std::mem::take(&mut row_wise)));
                 let before = Before { input, time: None, order: time.as_ref(), per_ms: 1 };
-                operators.push(operator(&Operation::of_changes(step), &before, schema)?);
+                operators.push(operator(&Operation::of_result(step), &before, schema)?);
             }
             input = schema;
         }
@@ -59,12 +59,12 @@ impl Derived {
         }
         self.begun = true;
         let take = || -> PolarsResult<()> {
-            let mut delta = Delta::Change(changes.clone());
+            let mut delta = Delta::Change(changes.clone().into());
             for operator in &mut self.operators {
                 delta = operator.execute(delta, None)?.delta;
             }
             match delta {
-                Delta::Change(made) => self.result.apply(&made, |own| own.follow(status)),
+                Delta::Change(made) => self.result.apply(&made.changes, |own| own.follow(status)),
                 Delta::Append(_) => polars_bail!(ComputeError: "rows that change became rows that do not"),
             }
         };

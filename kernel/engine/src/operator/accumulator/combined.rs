@@ -24,6 +24,7 @@ impl Cells {
                     }
                 }
             }
+            Values::WideDecimalSum => each(groups, slots, at, WideSum::merge),
             Values::FloatSum => each(groups, slots, at, CompensatedSum::merge),
             Values::Mean => each(groups, slots, at, |(sum, count): &mut (CompensatedSum, u64), more: (_, u64)| {
                 sum.merge(more.0);

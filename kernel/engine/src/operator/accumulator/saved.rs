@@ -18,6 +18,12 @@ impl Cells {
                 let sums = slots.iter().zip(self.each(groups, slots));
                 halves(name, sums.map(|(slot, sum)| (!groups.is_marked(*slot, *beyond)).then_some(sum)))
             }
+            Values::WideDecimalSum => {
+                let of = self.all::<WideSum>(groups, slots);
+                let mut columns = halves(name, of.iter().map(|sum| Some(sum.parts().0)));
+                columns.push(column(name(2), of.iter().map(|sum| sum.parts().1).collect::<Vec<i64>>()));
+                columns
+            }
             Values::FloatSum => floats(name, self.each(groups, slots).map(|sum: CompensatedSum| sum.parts())),
             Values::Mean => {
                 let parts = |(sum, n): (CompensatedSum, u64)| with(sum.parts(), f64::from_bits(n));
@@ -80,6 +86,11 @@ impl Cells {
                         }
                     }
                 }
+            }
+            Values::WideDecimalSum => {
+                let lows = whole()?.into_iter().map(Option::unwrap_or_default);
+                let highs = at(2)?.i64()?.iter().map(Option::unwrap_or_default);
+                put(groups, slots, first, lows.zip(highs).map(WideSum::from_parts));
             }
             Values::FloatSum => put(groups, slots, first, sums()?),
             Values::Mean => {

@@ -6,6 +6,7 @@ use polars::prelude::*;
 use super::super::columns::{decoded, encoded};
 use super::values::{Bytes, Value as _, cut_off};
 use super::{Batch, Collected};
+use crate::operator::Sign;
 
 /// The rows of all groups.
 pub(super) struct Edges {
@@ -52,6 +53,7 @@ impl Collected for Edges {
     }
 
     fn merge(&mut self, batch: &Batch<'_>) -> PolarsResult<()> {
+        polars_ensure!(batch.sign == Sign::Added, ComputeError: "a first row is taken back, and the next one is not known");
         let [times, positions] =
             batch.order.ok_or_else(|| polars_err!(ComputeError: "a first row without an order"))?;
         let values = encoded(&[in_bits(batch.values)?], batch.values.len())?;

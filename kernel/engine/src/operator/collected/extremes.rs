@@ -62,19 +62,31 @@ impl<V: Value + Default> Group for Extremes<V> {
 
     fn columns(groups: &[&Self], spec: &Accumulator) -> PolarsResult<Vec<Column>> {
         let (Function::Largest { k } | Function::Smallest { k }) = spec.function else { return Ok(Vec::new()) };
-        let best: Vec<V::Item<'_>> = groups.iter().flat_map(|group| &group.best).map(V::item).collect();
-        let all = V::series(&best, &spec.input_dtype)?;
-        let mut first = 0_usize;
-        let mut lists = Vec::with_capacity(groups.len());
-        for group in groups {
-            let mut list = all.slice(first as i64, group.best.len());
-            first += group.best.len();
-            let nulls = group.nulls.min(k - group.best.len());
-            if nulls > 0 {
-                list.append(&Series::full_null(PlSmallStr::EMPTY, nulls, list.dtype()))?;
-            }
-            lists.push(list);
-        }
-        column(spec, Series::new(spec.name.clone(), lists))
+        lists::<V>(groups.iter().map(|group| (group.best.iter().map(V::item).collect(), group.nulls)), k, spec)
     }
+}
+
+/// The lists of groups: the best values of each, and nulls where they are not `k`.
+pub(super) fn lists<'a, V: Value + 'a>(
+    groups: impl Iterator<Item = (Vec<V::Item<'a>>, usize)>,
+    k: usize,
+    spec: &Accumulator,
+) -> PolarsResult<Vec<Column>> {
+    let (mut best, mut lengths) = (Vec::new(), Vec::new());
+    for (values, nulls) in groups {
+        lengths.push((values.len(), nulls.min(k - values.len())));
+        best.extend(values);
+    }
+    let all = V::series(&best, &spec.input_dtype)?;
+    let mut first = 0_usize;
+    let mut lists = Vec::with_capacity(lengths.len());
+    for (length, nulls) in lengths {
+        let mut list = all.slice(first as i64, length);
+        first += length;
+        if nulls > 0 {
+            list.append(&Series::full_null(PlSmallStr::EMPTY, nulls, list.dtype()))?;
+        }
+        lists.push(list);
+    }
+    column(spec, Series::new(spec.name.clone(), lists))
 }

@@ -5,6 +5,7 @@ use polars::prelude::*;
 
 use super::values::{Physical, Value};
 use super::{Batch, Collected};
+use crate::operator::Sign;
 
 /// What one group has collected.
 pub(super) trait Group: Default + Send {
@@ -13,6 +14,15 @@ pub(super) trait Group: Default + Send {
 
     /// Takes in values, and how many nulls there were.
     fn take(&mut self, items: &[<Self::Value as Value>::Item<'_>], nulls: usize, function: Function);
+    /// Takes back values and nulls that came before. Only what is kept of rows that change can.
+    fn retract(
+        &mut self,
+        _items: &[<Self::Value as Value>::Item<'_>],
+        _nulls: usize,
+        _function: Function,
+    ) -> PolarsResult<()> {
+        polars_bail!(ComputeError: "values are taken back from what keeps too little of them")
+    }
     /// Memory that is not in the group itself.
     fn heap(&self) -> usize;
     /// The group as bytes.
@@ -62,7 +72,10 @@ impl<G: Group> Collected for Slots<G> {
             let Some(first) = rows.first() else { continue };
             let group = &mut self.groups[batch.slots[*first as usize] as usize];
             let before = group.heap();
-            group.take(&known, nulls, self.spec.function);
+            match batch.sign {
+                Sign::Added => group.take(&known, nulls, self.spec.function),
+                Sign::Subtracted => group.retract(&known, nulls, self.spec.function)?,
+            }
             self.heap = self.heap + group.heap() - before;
         }
         Ok(())
@@ -87,6 +100,11 @@ impl<G: Group> Collected for Slots<G> {
     fn bytes(&self) -> usize {
         self.heap + self.groups.capacity() * size_of::<G>()
     }
+}
+
+/// The error of what is to be taken back, and never came: the sums would be wrong from then on.
+pub(super) fn taken_back() -> PolarsError {
+    polars_err!(ComputeError: "an aggregation was to take back a value that it does not have")
 }
 
 /// A column under the accumulator's name and with its type.

@@ -36,6 +36,11 @@ pub(super) trait Value: Clone + Send {
     /// Values as a series of their own type.
     fn series(items: &[Self::Item<'_>], dtype: &DataType) -> PolarsResult<Series>;
 
+    /// Whether a value that came of a float is NaN.
+    fn is_nan(_: Self::Item<'_>) -> bool {
+        false
+    }
+
     /// A number that is as good as random, and the same for the same value.
     fn digest(item: Self::Item<'_>) -> u64 {
         Self::with_bytes(item, xxh3_64)
@@ -94,6 +99,10 @@ impl Value for u64 {
 
     fn with_bytes<T>(item: u64, take: impl FnOnce(&[u8]) -> T) -> T {
         take(&item.to_le_bytes())
+    }
+
+    fn is_nan(item: u64) -> bool {
+        item == NAN
     }
 
     fn from_bytes(bytes: &[u8]) -> PolarsResult<u64> {
@@ -165,11 +174,13 @@ impl Value for Bytes {
 }
 
 const SIGN: u64 = 1 << 63;
+/// What stands for NaN.
+const NAN: u64 = u64::MAX;
 
 /// A float as a number that orders as floats do.
 fn word_of_float(value: f64) -> u64 {
     if value.is_nan() {
-        return u64::MAX;
+        return NAN;
     }
     // Adding zero takes its sign.
     let bits = (value + 0.0).to_bits();

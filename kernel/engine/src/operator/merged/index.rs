@@ -1,7 +1,7 @@
 //! Where the group of a key is: a table from hashes to slots. It holds no keys: whoever asks compares the key in the slot, which
 //! is where the group's values are too, so that a group costs one look here and one there however many groups there are.
-//! Open addressing with linear probing (D. E. Knuth, The Art of Computer Programming, vol. 3, 6.4, algorithm L); nothing is ever
-//! taken out, for windows are forgotten whole.
+//! Open addressing with linear probing (D. E. Knuth, The Art of Computer Programming, vol. 3, 6.4, algorithms L and R). A window is
+//! forgotten whole; single slots are taken out only where rows change.
 
 use super::memory::zeros;
 
@@ -53,8 +53,30 @@ impl Index {
                 self.put(entry);
             }
         }
-        self.put(u64::from(hash) << 32 | (u64::from(slot) + 1));
+        self.put(entry(hash, slot));
         self.held += 1;
+    }
+
+    /// Takes a slot out. What stands behind it moves up where it would not be found over the gap.
+    pub(super) fn remove(&mut self, hash: u32, slot: u32) {
+        let mut gap = self.place(hash);
+        while self.entries[gap] != entry(hash, slot) {
+            if self.entries[gap] == 0 {
+                return;
+            }
+            gap = self.after(gap);
+        }
+        self.held -= 1;
+        let mut at = self.after(gap);
+        while self.entries[at] != 0 {
+            let steps_to = |from: usize| at.wrapping_sub(from) & (self.entries.len() - 1);
+            if steps_to(self.place(hash_of(self.entries[at]))) >= steps_to(gap) {
+                self.entries[gap] = self.entries[at];
+                gap = at;
+            }
+            at = self.after(at);
+        }
+        self.entries[gap] = 0;
     }
 
     /// All slots.
@@ -84,6 +106,10 @@ impl Index {
     }
 }
 
+fn entry(hash: u32, slot: u32) -> u64 {
+    u64::from(hash) << 32 | (u64::from(slot) + 1)
+}
+
 fn hash_of(entry: u64) -> u32 {
     (entry >> 32) as u32
 }
@@ -106,5 +132,33 @@ mod tests {
         }
         assert_eq!(index.find(hash(20_000), |_| true), None);
         assert_eq!(index.slots().count(), 10_000);
+    }
+
+    #[test]
+    fn slots_that_are_left_are_found_when_others_are_taken_out() {
+        // Many of one place, also around the end of the table.
+        let hashes: [fn(u32) -> u32; 3] =
+            [|slot| slot / 5, |slot| u32::MAX - slot % 3, |slot| slot.wrapping_mul(0x9E37_79B9)];
+        for hash in hashes {
+            let (mut index, mut there) = (Index::default(), std::collections::BTreeSet::new());
+            let mut number = 1u32;
+            for _ in 0..4_000 {
+                number = number.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                let slot = (number >> 16) % 60;
+                if there.remove(&slot) {
+                    index.remove(hash(slot), slot);
+                } else {
+                    there.insert(slot);
+                    index.insert(hash(slot), slot);
+                }
+                for slot in 0..60 {
+                    let found = index.find(hash(slot), |found| found == slot);
+                    assert_eq!(found, there.contains(&slot).then_some(slot));
+                }
+                assert_eq!((index.slots().count(), index.is_empty()), (there.len(), there.is_empty()));
+            }
+            index.remove(hash(77), 77);
+            assert_eq!(index.slots().count(), there.len());
+        }
     }
 }

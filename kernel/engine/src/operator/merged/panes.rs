@@ -174,6 +174,7 @@ impl Merged {
                 pairs.extend(runs[run].within(grid, start).map(|part| (part, slot)));
             }
         }
+        self.note_old(&touched)?;
         self.combine(&pairs);
         self.windows.extend(open);
         self.forget(runs.into_iter().flat_map(|run| run.made));

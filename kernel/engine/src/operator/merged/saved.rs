@@ -5,7 +5,7 @@ use polars::prelude::*;
 use super::groups::{Groups, Key, KeyBytes};
 use super::{Merged, Window, hash};
 use crate::operator::accumulator::Cells;
-use crate::operator::columns::{END, GROUP, START, integers, kept_as, kept_keys};
+use crate::operator::columns::{COUNT, END, GROUP, START, integers, kept_as, kept_keys};
 
 /// A table that is still to be made.
 type LaterTable = Box<dyn FnOnce() -> PolarsResult<DataFrame> + Send>;
@@ -40,7 +40,7 @@ impl Merged {
         let mut lines = self.lines(of);
         lines.sort();
         let collected = self.collections.save(&lines.slots);
-        table(&self.groups, &self.cells, collected, self.keys_name(), &lines)
+        table(&self.groups, &self.cells, self.counted_rows(), collected, self.keys_name(), &lines)
     }
 
     /// As [`Merged::table`], of a copy of the groups, at any time. What is collected is written at once, for it has no copy.
@@ -48,13 +48,19 @@ impl Merged {
         let mut lines = self.lines(of);
         let collected = self.collections.save(&lines.slots);
         let (groups, cells, keys_name) = (self.groups.copied(), self.cells.clone(), self.keys_name());
+        let counted = self.counted_rows();
         Box::new(move || {
             // What is collected has been written in the order that there was.
             if collected.is_empty() {
                 lines.sort();
             }
-            table(&groups, &cells, collected, keys_name, &lines)
+            table(&groups, &cells, counted, collected, keys_name, &lines)
         })
+    }
+
+    /// The word of a group that counts its rows, where they can go.
+    fn counted_rows(&self) -> Option<usize> {
+        self.retraction.as_ref().map(|retraction| retraction.rows)
     }
 
     fn lines(&self, of: impl Fn(&Window) -> Vec<u32>) -> Lines {
@@ -96,6 +102,10 @@ impl Merged {
             cells.grow(self.groups.slots());
             cells.restore(&mut self.groups, &slots, saved, &format!("cells {number}"))?;
         }
+        if let Some(at) = self.counted_rows() {
+            let rows = saved.column(COUNT)?.u64()?.iter().map(Option::unwrap_or_default);
+            slots.iter().zip(rows).for_each(|(slot, rows)| self.groups.set(*slot, at, rows));
+        }
         self.collections.grow(self.groups.slots());
         self.collections.restore(&slots, saved)
     }
@@ -104,6 +114,7 @@ impl Merged {
 fn table(
     groups: &Groups,
     cells: &[Cells],
+    counted: Option<usize>,
     collected: Vec<Column>,
     keys_name: PlSmallStr,
     lines: &Lines,
@@ -122,6 +133,10 @@ fn table(
     ];
     for (number, cells) in cells.iter().enumerate() {
         columns.extend(cells.save(groups, slots, &format!("cells {number}")));
+    }
+    if let Some(at) = counted {
+        let rows: Vec<u64> = slots.iter().map(|slot| groups.get(*slot, at)).collect();
+        columns.push(Series::new(COUNT.into(), rows).into());
     }
     columns.extend(collected);
     DataFrame::new(slots.len(), columns)

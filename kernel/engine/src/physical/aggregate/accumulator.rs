@@ -91,11 +91,30 @@ impl Accumulator {
         }
         self.readings.iter().map(|reading| Field::new(reading.name.clone(), reading.dtype.clone())).collect()
     }
+
+    /// Whether what is kept of a group is more than a few numbers. Of rows that can be taken back, which `retracts` says, all values
+    /// are kept of which the next one may come up, and sums of floats as exact ones, which have no fixed size.
+    pub(crate) fn collects(&self, retracts: bool) -> bool {
+        let is_decimal = self.input_dtype.is_decimal();
+        self.function.collects()
+            || retracts
+                && match self.function {
+                    Function::Sum => self.input_dtype.is_float(),
+                    Function::Mean => !is_decimal,
+                    Function::Var { .. } | Function::Std { .. } | Function::Min | Function::Max => true,
+                    _ => false,
+                }
+    }
+
+    /// Whether it keeps values of a group, which then take memory.
+    pub(crate) fn keeps_values(&self, retracts: bool) -> bool {
+        self.function.keeps_values() || retracts && matches!(self.function, Function::Min | Function::Max)
+    }
 }
 
 impl Function {
     /// Whether what is kept of a group is more than a few numbers.
-    pub(crate) fn collects(self) -> bool {
+    fn collects(self) -> bool {
         self.is_ordered() || self.keeps_values() || self.error().is_some()
     }
 
@@ -109,8 +128,8 @@ impl Function {
         matches!(self, Function::Len | Function::Count | Function::Distinct | Function::ApproxDistinct)
     }
 
-    /// Whether it keeps values of a group, which then take memory.
-    pub(crate) fn keeps_values(self) -> bool {
+    /// Whether it keeps values of a group.
+    fn keeps_values(self) -> bool {
         matches!(self, Function::Distinct | Function::Quantiles | Function::Largest { .. } | Function::Smallest { .. })
     }
 

@@ -7,10 +7,10 @@ use plan::{PlanError, grouped, is_row_wise, schema_after, text};
 use polars::prelude::*;
 use polars_plan::utils::expr_to_leaf_column_names;
 
-use super::{Accumulator, Function, Method};
+use super::{Accumulator, Function};
 
-/// Takes the expressions apart.
-pub(super) fn merge(schema: &SchemaRef, aggs: &[Expr]) -> Result<Method, Cannot> {
+/// Takes the expressions apart: gives what is kept, and the expressions above it.
+pub(super) fn merge(schema: &SchemaRef, aggs: &[Expr]) -> Result<(Vec<Accumulator>, Vec<Expr>), Cannot> {
     let mut split = Split { schema, accumulators: Vec::new() };
     let mut outputs = Vec::with_capacity(aggs.len());
     for expr in aggs {
@@ -22,7 +22,7 @@ pub(super) fn merge(schema: &SchemaRef, aggs: &[Expr]) -> Result<Method, Cannot>
     let columns: SchemaRef = Arc::new(accumulators.iter().flat_map(Accumulator::columns).collect());
     match aggs.iter().zip(&outputs).find(|(_, output)| !is_row_wise(&columns, output)) {
         Some((written, _)) => Err(Cannot::merge(written)),
-        None => Ok(Method::Merge { accumulators, outputs }),
+        None => Ok((accumulators, outputs)),
     }
 }
 
