@@ -111,6 +111,12 @@ fn queries(key: &DataType, rows: usize) -> Vec<(&'static str, Frame, OutputMode,
         ("join of groups", pairs, update, vec!["k".into()]),
         ("join of windows", windows, OutputMode::Append, vec![]),
         ("groups of groups", of(groups.group_by(&[col("n")], &[col("k").first()]).unwrap()), update, vec![]),
+        (
+            "groups that subtract",
+            of(groups.group_by(&by, &[col("value").max(), len().alias("n")]).unwrap()),
+            update,
+            vec![],
+        ),
     ]
 }
 

@@ -133,6 +133,26 @@ fn plans() -> Vec<(&'static str, Plan, OutputMode)> {
             windows(&merged).group_by(&[col("key")], &[col("n").max(), col("value").sum()]).unwrap(),
             OutputMode::Update,
         ),
+        (
+            "groups of groups that come and go",
+            source()
+                .group_by(&[(col("value") % lit(7)).alias("by")], &merged)
+                .unwrap()
+                .filter(col("n").gt(lit(1)))
+                .unwrap()
+                .group_by(
+                    &[(col("n") % lit(5)).alias("of")],
+                    &[
+                        len().alias("groups"),
+                        col("value").median(),
+                        col("price").var(1),
+                        col("std").max(),
+                        col("by").sum(),
+                    ],
+                )
+                .unwrap(),
+            OutputMode::Complete,
+        ),
     ]
 }
 

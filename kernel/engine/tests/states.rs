@@ -56,6 +56,18 @@ fn frames() -> Vec<(&'static str, Frame)> {
             let windows = rows.group_by_dynamic(&time, &key, &tumbling("10m"), &counted).unwrap();
             of(windows.group_by(&key, &[col("n").max()]).unwrap())
         }),
+        ("groups that come and go", {
+            let by = [(col("value") % lit(400)).alias("by")];
+            of(groups.group_by(&by, &[len().alias("keys"), col("value").max(), col("n").sum()]).unwrap())
+        }),
+        ("groups of kept rows", {
+            let kept = rows.group_by(&key, &listed).unwrap();
+            of(kept.group_by(&[col("n")], &[len().alias("keys")]).unwrap())
+        }),
+        ("groups of sessions", {
+            let sessions = rows.group_by_dynamic(&time, &key, &session("5m"), &counted).unwrap();
+            of(sessions.group_by(&[col("n")], &[col("value").min()]).unwrap())
+        }),
         ("largest rows", of(rows.top_k(500, &[col("value"), col("time")], &SortMultipleOptions::default()).unwrap())),
         (
             "largest groups",
