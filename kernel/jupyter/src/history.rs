@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::secrets::blanked;
+
 /// Cells that are remembered.
 const KEPT: usize = 10_000;
 /// A file that is larger is cut down to those.
@@ -45,9 +47,9 @@ impl History {
         }
     }
 
-    /// Remembers a cell.
+    /// Remembers a cell, less what is secret in it.
     pub(crate) fn add(&mut self, line: u64, code: &str) {
-        let entry = Entry { session: self.session, line, code: Some(code.to_owned()) };
+        let entry = Entry { session: self.session, line, code: Some(blanked(code)) };
         if let Some(path) = &self.file
             && let Err(error) = open(path).and_then(|mut file| append(&mut file, &entry))
         {

@@ -17,6 +17,7 @@ mod language;
 mod message;
 mod outbox;
 mod replies;
+mod secrets;
 mod serve;
 mod transport;
 mod wire;
