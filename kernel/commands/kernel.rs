@@ -13,13 +13,16 @@ const HISTORY: &str = "CORRIENTE_HISTORY";
 
 pub(crate) fn run(file: &Path) -> anyhow::Result<()> {
     let connection = Connection::read(file)?;
-    let toolchain = Toolchain::find();
-    let place = match &toolchain {
+    let found = Toolchain::find().and_then(|toolchain| {
         // SAFETY: no thread has been started yet.
-        Ok(toolchain) => Some(unsafe { Place::prepare(toolchain) }?),
-        Err(_) => None,
+        let place = unsafe { Place::prepare(&toolchain) }?;
+        Ok((place, toolchain))
+    });
+    // A kernel without a toolchain or a folder starts too: the notebook is where its message is read.
+    let (place, toolchain) = match found {
+        Ok((place, toolchain)) => (Some(place), Ok(toolchain)),
+        Err(error) => (None, Err(error)),
     };
-    // A kernel without a toolchain starts too: the notebook is where its message is read.
     jupyter::run(&connection, history(), |publisher| Bridge::new(publisher, place.as_ref(), toolchain))
         .context("the kernel ended")?;
     Ok(())

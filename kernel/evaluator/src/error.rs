@@ -39,6 +39,24 @@ pub enum EvaluatorError {
         /// The version that is there.
         found: String,
     },
+    /// A socket in the folder would have too long a name.
+    #[error(
+        "the temporary folder has too long a name: {path}. Sockets are in it, and their names end at {most} bytes. Set TMPDIR to a folder with a shorter name and start the kernel again"
+    )]
+    LongFolder {
+        /// The session's folder.
+        path: PathBuf,
+        /// The bytes that a name may have.
+        most: usize,
+    },
+    /// Nothing in the folder can be executed.
+    #[error(
+        "the temporary folder lets no program run: {path} is on a file system that is mounted with `noexec`, and cells are programs. Set TMPDIR to another folder and start the kernel again"
+    )]
+    NoPrograms {
+        /// The session's folder.
+        path: PathBuf,
+    },
     /// The machine refuses something.
     #[error("the session cannot {what}: {detail}")]
     Machine {

@@ -1,7 +1,12 @@
 //! A session's own folder, with the tools that evcxr and its analyzer are to find instead of cargo and rustup, and the
 //! environment that makes them. All of it goes when the session ends.
 
+#[cfg(target_os = "linux")]
+use std::ffi::CString;
 use std::fs::{File, Permissions};
+use std::io::Write as _;
+#[cfg(target_os = "linux")]
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
@@ -29,6 +34,10 @@ pub mod env {
 const PREFIX: &str = "corriente-";
 /// The file in a folder that its kernel holds locked as long as it lives.
 const LOCK: &str = "lock";
+/// What the file says: a folder of somebody else's may have a file of that name, too.
+const OURS: &str = "the folder of a Corriente kernel, which it removes\n";
+/// The bytes that a socket's name may have, with the zero at its end.
+const SOCKET_NAME: usize = if cfg!(target_os = "linux") { 108 } else { 104 };
 /// The socket that shows the page what a tool does.
 pub(crate) const PROGRESS: &str = "progress";
 
@@ -55,9 +64,11 @@ impl Place {
             .permissions(Permissions::from_mode(0o700))
             .tempdir()
             .map_err(&failed)?;
+        is_fit(folder.path())?;
         // Under its name only when it is locked, so that no kernel that starts now takes the folder for an abandoned one.
         let unnamed = folder.path().join("lock.new");
-        let lock = File::create_new(&unnamed).map_err(&failed)?;
+        let mut lock = File::create_new(&unnamed).map_err(&failed)?;
+        lock.write_all(OURS.as_bytes()).map_err(&failed)?;
         lock.lock().and_then(|()| std::fs::rename(&unnamed, folder.path().join(LOCK))).map_err(&failed)?;
         let place = Place { folder, _lock: lock };
         let executable = std::env::current_exe().map_err(&failed)?;
@@ -131,6 +142,32 @@ impl Place {
     }
 }
 
+/// Whether a session can be in a folder: sockets have short names, and cells are programs.
+fn is_fit(folder: &Path) -> Result<(), EvaluatorError> {
+    let longest = folder.join(PROGRESS);
+    if longest.as_os_str().len() >= SOCKET_NAME {
+        return Err(EvaluatorError::LongFolder { path: folder.to_owned(), most: SOCKET_NAME - 1 });
+    }
+    if forbids_programs(folder) { Err(EvaluatorError::NoPrograms { path: folder.to_owned() }) } else { Ok(()) }
+}
+
+/// Whether the file system of a folder lets nothing in it be executed.
+#[cfg(target_os = "linux")]
+fn forbids_programs(folder: &Path) -> bool {
+    let Ok(name) = CString::new(folder.as_os_str().as_bytes()) else { return false };
+    // SAFETY: all zero is a value of the structure, which the call fills in or leaves; the name ends with a zero.
+    let (asked, found) = unsafe {
+        let mut found: libc::statvfs = std::mem::zeroed();
+        (libc::statvfs(name.as_ptr(), &raw mut found), found)
+    };
+    asked == 0 && found.f_flag & libc::ST_NOEXEC != 0
+}
+
+#[cfg(not(target_os = "linux"))]
+fn forbids_programs(_folder: &Path) -> bool {
+    false
+}
+
 /// Removes the folders of this user's kernels that were killed: nobody holds their locks.
 fn remove_abandoned(temporary: &Path) {
     let Ok(entries) = std::fs::read_dir(temporary) else { return };
@@ -139,7 +176,8 @@ fn remove_abandoned(temporary: &Path) {
     let ours = entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX));
     for folder in ours.map(|entry| entry.path()) {
         let owned = std::fs::symlink_metadata(&folder).is_ok_and(|found| found.is_dir() && found.uid() == user);
-        if owned && File::open(folder.join(LOCK)).is_ok_and(|lock| lock.try_lock().is_ok()) {
+        let is_ours = || std::fs::read(folder.join(LOCK)).is_ok_and(|text| text == OURS.as_bytes());
+        if owned && is_ours() && File::open(folder.join(LOCK)).is_ok_and(|lock| lock.try_lock().is_ok()) {
             // Another kernel may be at it too.
             let _ = std::fs::remove_dir_all(&folder);
         }
@@ -164,14 +202,27 @@ mod tests {
             std::fs::create_dir(&folder).unwrap();
             folder
         };
-        let lock = |folder: &Path| File::create_new(folder.join(LOCK)).unwrap();
+        let lock = |folder: &Path| {
+            std::fs::write(folder.join(LOCK), OURS).unwrap();
+            File::open(folder.join(LOCK)).unwrap()
+        };
         let (killed, living, foreign, beginning) =
             (folder("corriente-killed"), folder("corriente-living"), folder("other"), folder("corriente-beginning"));
+        let notes = folder("corriente-notes");
+        std::fs::write(notes.join(LOCK), "").unwrap();
         drop((lock(&killed), lock(&foreign)));
         let held = lock(&living);
         held.lock().unwrap();
         remove_abandoned(temporary.path());
         assert!(!killed.exists());
-        assert!(living.exists() && foreign.exists() && beginning.exists());
+        assert!(living.exists() && foreign.exists() && beginning.exists() && notes.exists());
+    }
+
+    #[test]
+    fn a_folder_whose_name_is_too_long_is_named() {
+        let temporary = tempfile::tempdir().unwrap();
+        assert!(is_fit(temporary.path()).is_ok());
+        let error = is_fit(&temporary.path().join("x".repeat(100))).unwrap_err().to_string();
+        assert!(error.contains("TMPDIR") && error.contains("xxx"), "{error}");
     }
 }

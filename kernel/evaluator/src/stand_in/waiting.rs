@@ -171,8 +171,9 @@ fn start(folder: &Path, bound: &Path, variable: &str, value: u64) -> Option<Chil
 /// What the tool [`BOUND`] does: it becomes the command in its words, which ends with the thread that started it. It is a
 /// program of its own, because a kernel that forks pays with a copy of every page that it writes to afterwards.
 pub(super) fn bind(arguments: &[OsString]) -> i32 {
-    // SAFETY: the calls have no preconditions.
-    let (bound, parent) = unsafe { (libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) == 0, libc::getppid()) };
+    let bound = die_with_parent();
+    // SAFETY: the call has no preconditions.
+    let parent = unsafe { libc::getppid() };
     // A kernel that was killed before it was bound to it has left it to another process.
     let lives = std::env::var(PARENT).is_ok_and(|wanted| wanted == parent.to_string());
     if let (true, Some((program, words))) = (bound && lives, arguments.split_first()) {
@@ -180,6 +181,19 @@ pub(super) fn bind(arguments: &[OsString]) -> i32 {
         let _ = Command::new(program).args(words).env_remove(PARENT).exec();
     }
     1
+}
+
+/// Whether the system ends this process with the one that started it. Without that no compiler waits, for one that is forgotten
+/// would wait for ever.
+#[cfg(target_os = "linux")]
+fn die_with_parent() -> bool {
+    // SAFETY: the call has no preconditions.
+    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) == 0 }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn die_with_parent() -> bool {
+    false
 }
 
 fn make_pipe(path: &Path) -> Option<()> {
