@@ -98,3 +98,107 @@ def test_restart_keeps_what_was_defined(fresh):
     assert "forgotten is lost" in said.stderr
     assert fresh.ok("kept()").plain == "2"
     assert "lost when the cell process ended" in fresh.run("forgotten").error
+
+
+@pytest.mark.parametrize(
+    ("code", "shown"),
+    [
+        ('let manual = "\n:clear\n";\nmanual.len()', "8"),
+        ('let css = "\n:root {}\n";\ncss.len()', "10"),
+        ('let raw = r#"\n:quit\n:restart"#;\nraw.len()', "15"),
+        ('let bytes = b"a\n:help\n";\nbytes.len()', "8"),
+        ("/*\n:clear\n:root\n*/\n1", "1"),
+        ("// one\n// :clear\n2", "2"),
+        ("let after = 3; // :quit\nafter", "3"),
+        ("let x\n    : i32\n    = 4;\nx", "4"),
+        ("::std::mem::size_of::<u64>()", "8"),
+        ("::std::mem::drop(1);\n5", "5"),
+        ("!true", "false"),
+        ("!std::hint::black_box(true);\n6", "6"),
+        ('let text = format!("{}\n:time\n", 1);\ntext.len()', "8"),
+        ('println!(\n"\\\n:vars");\n7', "7"),
+    ],
+)
+def test_what_only_looks_like_a_command_is_text(kernel, code, shown):
+    kernel.ok("let kept = 1;")
+    said = kernel.ok(code)
+    assert said.plain == shown, str(said)
+    assert kernel.ok("kept").plain == "1"
+    assert kernel.ok('df!("x" => [1])?.height()').plain == "1", "the prelude is there"
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("let y = 2;\n:help", ":help"),
+        ("let y = 2;\n  :clear", ":clear"),
+        ("let y = 2; :restart", ":restart"),
+        ("fn f() {}\n:vars", ":vars"),
+        ("1 + 1\n:dep regex", ":dep"),
+        ("use tokio::time;\n:time 1 + 1", ":time"),
+        (":time 1 + 1\n:help", ":help"),
+        ("let y = 2;\n:quit", ":quit"),
+        ("{\n:clear\n}", ":clear"),
+    ],
+)
+def test_a_command_among_code_is_refused_and_nothing_runs(kernel, code, words):
+    kernel.ok("let kept = 2;")
+    said = kernel.run(code)
+    assert said.reply["status"] == "error" and words in said.error and ("at the top" in said.error or "no command" in said.error), str(said)
+    assert kernel.ok("kept").plain == "2"
+    assert kernel.run("y").reply["status"] == "error", "nothing of the cell has run"
+
+
+@pytest.mark.parametrize("space", [" ", "   ", "\t", "\n\n ", "// first\n", "/* first */\n"])
+@pytest.mark.parametrize("command", [":quit", ":load_config", ":internal_debug", ":env A=1", ":last_compile_dir", ":linker lld", ":"])
+def test_no_command_of_another_program_is_reached(kernel, space, command):
+    kernel.ok("let kept = 3;")
+    said = kernel.run(space + command)
+    assert said.reply["status"] == "error" and "there is no command" in said.error
+    assert kernel.ok("kept").plain == "3"
+
+
+def test_commands_may_be_indented_and_are_done_in_their_order(fresh):
+    fresh.ok("let one = 1;")
+    assert fresh.ok("\t:vars").plain.strip() == "one: i32"
+    said = fresh.ok(":vars\n:help\n1 + 1")
+    assert said.plain.startswith("one: i32") and ":dep" in said.plain and said.plain.endswith("2")
+    said = fresh.ok(" :restart\nlet two = 2;\ntwo")
+    assert "one is lost" in said.stderr and said.plain == "2"
+    said = fresh.ok("// from the beginning\n :clear\nlet three = 3;\nthree")
+    assert said.plain == "3" and fresh.run("two").reply["status"] == "error"
+    assert fresh.ok('df!("x" => [1])?.height()').plain == "1"
+
+
+@pytest.mark.parametrize("code", ["!echo hi", "!ls -la", "!ls", "  !pip install x", "let a = 1;\n!cat /etc/passwd", "%%time\n1", "!(touch /tmp/x"])
+def test_a_shell_command_is_refused_in_words(kernel, code):
+    said = kernel.run(code)
+    assert said.reply["status"] == "error", str(said)
+    assert "shell" in said.error or "expected" in said.error, said.error
+    assert "hi" not in said.plain and said.stdout == ""
+
+
+def test_what_completion_reads_is_not_run(kernel):
+    kernel.ok("let kept = 4;")
+    for code in (" :quit\nkep", ":clear\nkep", ":dep nothing_of_this_name_at_all\nkep", "!touch /tmp/x\nkep"):
+        kernel.client.complete(code, len(code), reply=True, timeout=20)
+        kernel.client.inspect(code, len(code), reply=True, timeout=20)
+    assert kernel.ok("kept").plain == "4"
+
+
+def test_a_level_that_there_is_not_changes_nothing(kernel):
+    said = kernel.run(":opt fast")
+    assert said.reply["status"] == "error" and "levels" in said.error
+    assert kernel.ok("1 + 1").plain == "2"
+
+
+@pytest.mark.parametrize("name", ["rand", "polars", "serde"])
+def test_a_crate_that_no_command_asked_for_is_not_fetched(kernel, name):
+    said = kernel.run(f"extern crate {name};\n1")
+    assert said.reply["status"] == "error" and f":dep {name}" in said.error
+    assert "Updating" not in said.stderr and "Compiling" not in said.stderr
+
+
+def test_the_crates_of_the_language_are_there(kernel):
+    assert kernel.ok("extern crate alloc;\nalloc::vec![1, 2].len()").plain == "2"
+    assert kernel.ok("extern crate std;\n1").plain == "1"

@@ -142,3 +142,36 @@ def is_running(process):
         return process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+def test_a_full_stack_is_called_one(fresh):
+    fresh.ok("let lost = 1;")
+    said = fresh.run("fn deep(n: u64) -> u64 { if n == u64::MAX { 0 } else { 1 + std::hint::black_box(deep(n + 1)) } }\ndeep(0)")
+    assert said.reply["status"] == "error" and "stack" in said.error and "lost" in said.error, str(said)
+    assert fresh.ok("1 + 1").plain == "2"
+
+
+def test_a_wrong_address_is_not_called_a_full_stack(fresh):
+    said = fresh.run("unsafe { std::ptr::null::<u64>().wrapping_add(1 << 30).read_volatile() }")
+    assert "SIGSEGV" in said.error and "stack" not in said.error, str(said)
+    assert fresh.ok("1 + 1").plain == "2"
+
+
+def test_a_folder_of_somebody_else_is_left_alone(tmp_path, monkeypatch):
+    notes = tmp_path / "corriente-notes"
+    notes.mkdir()
+    for name in ("lock", "diary.txt"):
+        (notes / name).write_text("mine")
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    with Kernel(folder=tmp_path) as kernel:
+        assert kernel.ok("1").plain == "1"
+    assert (notes / "diary.txt").read_text() == "mine"
+
+
+def test_a_temporary_folder_with_a_long_name_is_explained(tmp_path, monkeypatch):
+    long = tmp_path / ("x" * 90)
+    long.mkdir()
+    monkeypatch.setenv("TMPDIR", str(long))
+    with Kernel(folder=tmp_path) as kernel:
+        said = kernel.run("1")
+        assert said.reply["status"] == "error" and "TMPDIR" in said.error and "xxx" in said.error

@@ -1,48 +1,54 @@
 //! A cell from its text to its end: commands, the run in evcxr, and what the reports of the cell process make of it. Part of
 //! the session's thread.
 
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use evcxr::{Error, EvalOutputs};
+use evcxr::{CompilationError, Error, EvalOutputs};
 use link::{Bundle, Framed, ToKernel};
 use serde_json::Value;
 
-use crate::commands::{self, Own};
-use crate::process::Report;
+use crate::commands::{self, Stray};
+use crate::process::{Report, interrupted_early};
 use crate::session::{Session, error, is_library_gone, losses};
 use crate::source::{self, Prepared};
-use crate::variables::BOX_IT;
+use crate::variables::{BORROWS, BOX_IT};
 use crate::{Evaluated, Event, Outcome, diagnostics, symbols};
 
 /// What a cell is told when Corriente was built anew under a running kernel.
 const LIBRARY_GONE: &str =
     "The library that cells link to was built anew since this kernel started. Restart the kernel.";
+const OVERFLOWED: &str = "its stack was full, as it is when a function calls itself without end";
+const AT_QUESTION_MARK: &str =
+    "The cell ended at a `?`. Variables from before are kept; those it was about to define are not there.";
+const AT_RETURN: &str = "The cell ended at a `return`, before its last line. Variables from before are kept; those it was about to define are not there.";
+const UNFINISHED: &str =
+    "The cell has not come to its end. Variables from before are kept; those it was about to define are not there.";
 /// The phase in which evcxr runs what it compiled.
 const EXECUTION: &str = "Execution";
+const NO_INPUT: &str = "note: a cell's standard input is empty. Ask the person in front of the page with `input`, as in: let city = input(\"Which city? \")?;\n";
 const DEFINED_ONLY: &str =
     "note: `main` is defined, and not run: the statements of a cell run by themselves. Call main() to run it.\n";
 
 impl Session {
     /// Runs a cell; `number` is what the page calls it.
-    pub(crate) fn run(&mut self, number: u64, code: &str) -> Outcome {
-        match commands::own(code) {
-            None => self.run_code(number, code, None),
-            Some(Own::Time(rest)) => self.run_code(number, &rest, Some(Instant::now())),
-            Some(Own::Help) => {
-                self.show(commands::help());
-                Outcome::Ok
-            }
-            Some(Own::Clear) => self.clear(),
-            Some(Own::Restart) => self.restart(),
-            Some(Own::Unknown { name, near }) => {
-                let fact = format!("there is no command {name}");
-                let hint = near.map_or_else(
-                    || ":help lists them".to_owned(),
-                    |near| format!("did you mean {near}? :help lists them"),
-                );
-                diagnostics::refused(code, &fact, code.find(&name).map(|at| at..at + name.len()), &[hint])
-            }
+    pub(crate) fn run(&mut self, number: u64, text: &str) -> Outcome {
+        let split = commands::split(text);
+        if let Some(call) = split.commands.iter().find(|call| !commands::is_known(&call.name)) {
+            let unknown = Stray::Unknown { name: call.name.clone(), place: call.place.clone() };
+            return commands::refusal(text, &unknown);
         }
+        let prepared = source::prepare(&split.code, &[]);
+        // Before the commands: a cell that cannot run does nothing.
+        if let Some(stray) = commands::stray(&split.code).filter(|_| !prepared.parses) {
+            return commands::refusal(text, &stray);
+        }
+        let commands = self.run_commands(text, &split.commands);
+        if commands != Outcome::Ok || split.code.trim().is_empty() {
+            return commands;
+        }
+        let since = split.commands.iter().any(|call| call.name == commands::TIME).then(Instant::now);
+        self.run_code(number, &split.code, since)
     }
 
     fn run_code(&mut self, number: u64, code: &str, since: Option<Instant>) -> Outcome {
@@ -57,17 +63,29 @@ impl Session {
             let hint = "a name or a pattern comes behind it, as in `let x = 1;`".to_owned();
             return diagnostics::refused(code, "this `let` names nothing", Some(place), &[hint]);
         }
+        if let Some((name, place)) = self.crate_not_asked_for(&prepared) {
+            let hints = [
+                format!("`:dep {name}` in front of the code adds it"),
+                "`extern crate` is not needed: the names of crates are there by themselves".to_owned(),
+            ];
+            return diagnostics::refused(code, &format!("the crate `{name}` is not there"), Some(place), &hints);
+        }
         let before = self.variables();
         let types_before = self.types();
         self.process.begin();
         let mut result = self.context.execute(&prepared.text);
         // Nothing has run yet when evcxr says that it cannot keep a variable; so the cell has it to itself.
-        while let Some(name) = nameless(&result).filter(|name| !locals.contains(name)) {
+        let mut borrows = false;
+        while let Some((name, borrowed)) = not_kept(&result).filter(|(name, _)| !locals.contains(name)) {
+            borrows |= borrowed;
             locals.push(name);
             prepared = source::prepare(code, &locals);
             result = self.context.execute(&prepared.text);
         }
         let reports = self.process.end();
+        if self.process.turns.was_stopped() {
+            return interrupted_early();
+        }
         let outcome = match result {
             Ok(outputs) => {
                 if let Some(since) = since {
@@ -80,30 +98,49 @@ impl Session {
                 error("KernelError", LIBRARY_GONE, vec![LIBRARY_GONE.to_owned()])
             }
             Err(Error::CompilationErrors(errors)) => {
+                if let Some(stray) = errors.iter().find_map(|error| commands::shell(code, &not_found(error)?)) {
+                    return commands::refusal(code, &stray);
+                }
                 return diagnostics::outcome(code, &prepared, &errors, &self.gone);
             }
             Err(Error::SubprocessTerminated(why)) => {
+                let overflowed = reports.iter().any(|report| matches!(report, Report::Gone { overflowed: true, .. }));
+                let why = if overflowed { OVERFLOWED.to_owned() } else { death(&why) };
                 self.revive();
                 self.gone.process_ended(&before);
-                died(&why, &before, self.process.was_interrupted())
+                died(&why, &before, self.process.turns.was_ended())
             }
             Err(other) => {
                 let text = other.to_string();
                 error("Error", text.lines().next().unwrap_or(""), text.lines().map(str::to_owned).collect())
             }
         };
+        if source::reads_stdin(code) {
+            self.say(NO_INPUT);
+        }
         self.settle_types(number, code, &types_before);
         let after = self.variables();
         self.gone.cell_ended(number, code, &before, &after);
         if outcome == Outcome::Ok && !locals.is_empty() {
             self.gone.nameless(number, &locals);
-            self.say(&format!(
-                "note: {} {} there in this cell only, because the type has no name; {BOX_IT}\n",
-                locals.join(", "),
-                if locals.len() == 1 { "is" } else { "are" }
-            ));
+            let why = if borrows { BORROWS.to_owned() } else { format!("because the type has no name; {BOX_IT}") };
+            let are = if locals.len() == 1 { "is" } else { "are" };
+            self.say(&format!("note: {} {are} there in this cell only, {why}\n", locals.join(", ")));
         }
         outcome
+    }
+
+    /// A crate that the cell names as its own and that no `:dep` has asked for: evcxr would fetch it.
+    fn crate_not_asked_for(&self, prepared: &Prepared) -> Option<(String, Range<usize>)> {
+        prepared.crates.first()?;
+        let manifest = self.libraries.with_file_name("Cargo.toml");
+        // One that cannot be read has no dependencies.
+        let settings: toml::Table =
+            std::fs::read_to_string(manifest).ok().and_then(|text| text.parse().ok()).unwrap_or_default();
+        let asked = settings.get("dependencies").and_then(toml::Value::as_table);
+        let asked: Vec<String> =
+            asked.into_iter().flat_map(|table| table.keys().map(|name| name.replace('-', "_"))).collect();
+        prepared.crates.iter().find(|(name, _)| !asked.contains(name)).cloned()
     }
 
     /// Has evcxr find out now, and not in the next cell, which variables a new definition of their type has made useless.
@@ -131,6 +168,7 @@ impl Session {
 
     /// How a cell that compiled has ended.
     fn judge(&self, code: &str, prepared: &Prepared, reports: Vec<Report>) -> Outcome {
+        let mut completed = false;
         for report in reports {
             match report {
                 Report::Panicked { name, message, file, line, frames } => {
@@ -145,15 +183,16 @@ impl Session {
                 Report::EarlyReturn(message) => {
                     let mut traceback: Vec<String> =
                         format!("\u{1b}[1;31merror\u{1b}[0m: {message}").lines().map(str::to_owned).collect();
-                    traceback.push(
-                        "The cell ended at a `?`. Variables from before are kept; those it was about to define are not there.".to_owned(),
-                    );
+                    traceback.push(AT_QUESTION_MARK.to_owned());
                     return error("Error", message.lines().next().unwrap_or(""), traceback);
                 }
-                _ => {}
+                Report::Returned => return error("Error", AT_RETURN, vec![AT_RETURN.to_owned()]),
+                Report::Completed => completed = true,
+                Report::Barrier(_) | Report::Gone { .. } => {}
             }
         }
-        Outcome::Ok
+        // A cell of commands alone has no last line.
+        if completed || !prepared.tells { Outcome::Ok } else { error("Error", UNFINISHED, vec![UNFINISHED.to_owned()]) }
     }
 
     /// The cell's line for a line of the file that was compiled. evcxr puts each statement on lines of its own, so a
@@ -170,7 +209,7 @@ impl Session {
     }
 
     /// What evcxr's own commands answer.
-    fn show_text(&self, contents: std::collections::HashMap<String, String>) {
+    pub(crate) fn show_text(&self, contents: std::collections::HashMap<String, String>) {
         if contents.is_empty() {
             return;
         }
@@ -178,7 +217,7 @@ impl Session {
         self.show(Bundle { data, metadata: serde_json::Map::new() });
     }
 
-    fn show(&self, bundle: Bundle) {
+    pub(crate) fn show(&self, bundle: Bundle) {
         (self.events)(Event::FromCell(Framed::from(ToKernel::Result { bundle })));
     }
 
@@ -197,11 +236,24 @@ impl Session {
     }
 }
 
-/// The variable that evcxr refuses to keep, from its words.
-fn nameless(result: &Result<EvalOutputs, Error>) -> Option<String> {
-    let Err(Error::Message(text)) = result else { return None };
-    let name = text.strip_prefix("The variable `")?.split('`').next()?;
-    text.contains("cannot be persisted").then(|| name.to_owned())
+/// The value that the compiler has not found.
+fn not_found(error: &CompilationError) -> Option<String> {
+    let message = (error.code()? == "E0425").then(|| error.message())?;
+    message.split('`').nth(1).map(str::to_owned)
+}
+
+/// The variable that evcxr refuses to keep, from its words, and whether that is because it borrows from another.
+fn not_kept(result: &Result<EvalOutputs, Error>) -> Option<(String, bool)> {
+    let named = |text: &str| Some(text.strip_prefix("The variable `")?.split('`').next()?.to_owned());
+    match result {
+        Err(Error::Message(text)) if text.contains("cannot be persisted") => Some((named(text)?, false)),
+        Err(Error::CompilationErrors(errors)) => {
+            let borrows = errors.iter().map(|error| error.message());
+            let borrows = borrows.filter(|message| message.contains("contains a reference with a non-static lifetime"));
+            Some((named(&borrows.into_iter().next()?)?, true))
+        }
+        _ => None,
+    }
 }
 
 /// How long a cell took, in words.
@@ -210,11 +262,28 @@ fn times(all: Duration, outputs: &EvalOutputs) -> String {
     format!("compiled in {:.2?}, ran in {ran:.2?}\n", all.saturating_sub(ran))
 }
 
+/// How a process ended, from what evcxr says of it.
+fn death(said: &str) -> String {
+    let status = said.rsplit_once("status: ").map_or(said, |(_, status)| status).trim().trim_end_matches('.');
+    let signals = [
+        ("signal: 4 ", "it ran an instruction that there is not (SIGILL)"),
+        ("signal: 6 ", "it was aborted (SIGABRT)"),
+        ("signal: 7 ", "it reached for memory that is not there (SIGBUS)"),
+        ("signal: 8 ", "it computed what cannot be (SIGFPE)"),
+        ("signal: 9 ", "it was killed (SIGKILL), which the system does when memory runs out"),
+        ("signal: 11 ", "it reached for memory that is not its own (SIGSEGV)"),
+        ("signal: 15 ", "it was asked to end (SIGTERM)"),
+    ];
+    let signal = signals.iter().find(|(begins, _)| status.starts_with(begins)).map(|(_, words)| (*words).to_owned());
+    let code = || status.strip_prefix("exit status: ").map(|code| format!("it ended itself with the exit code {code}"));
+    signal.or_else(code).unwrap_or_else(|| status.to_owned())
+}
+
 fn died(why: &str, lost: &[String], interrupted: bool) -> Outcome {
     let fact = if interrupted {
         "The cell was interrupted twice, and its process was ended.".to_owned()
     } else {
-        format!("The cell process ended: {}.", why.trim_end_matches('.'))
+        format!("The cell process has ended: {why}.")
     };
     let name = if interrupted { "Interrupted" } else { "ProcessDied" };
     error(name, &fact, vec![format!("\u{1b}[1;31m{fact}\u{1b}[0m"), losses(lost)])

@@ -3,6 +3,7 @@
 
 mod beside;
 mod cells;
+mod children;
 mod commands;
 mod complete;
 mod crates;
@@ -14,17 +15,23 @@ mod process;
 mod progress;
 mod questions;
 mod rewrite;
+mod run_commands;
+mod runtime;
 mod session;
 mod signatures;
 mod source;
+mod stack;
 mod stand_in;
+mod stop;
 mod symbols;
 mod sysroot;
 mod toolchain;
+mod turn;
 mod variables;
 
 use std::sync::Arc;
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
 
 pub use complete::{Completion, Match};
 pub use error::EvaluatorError;
@@ -39,6 +46,7 @@ pub use toolchain::Toolchain;
 /// Must be the first thing `main` calls: in the processes that evcxr and its analyzer start from this binary it never
 /// returns.
 pub fn runtime_hook() {
+    runtime::serve_if_cell_process();
     evcxr::runtime_hook();
     if let Some(code) = stand_in::answer_as_tool() {
         std::process::exit(code);
@@ -109,11 +117,15 @@ impl ToProcess {
     }
 }
 
+/// How long the session may take to end.
+const FAREWELL: Duration = Duration::from_secs(1);
+
 /// A handle to the session; all its methods return at once.
 pub struct Evaluator {
     wishes: Sender<Wish>,
     process: Arc<CellProcess>,
-    thread: Option<std::thread::JoinHandle<()>>,
+    /// Disconnected when the session's thread has ended.
+    ended: Receiver<()>,
 }
 
 impl Evaluator {
@@ -131,14 +143,14 @@ impl Evaluator {
         let (wishes, wished) = channel();
         let process = CellProcess::listen(place, Arc::clone(&events), wishes.clone())?;
         progress::listen(place, Arc::clone(&events))?;
-        let thread = session::spawn(place, toolchain, wished, Arc::clone(&process), events)?;
-        Ok(Evaluator { wishes, process, thread: Some(thread) })
+        let ended = session::spawn(place, toolchain, wished, Arc::clone(&process), events)?;
+        Ok(Evaluator { wishes, process, ended })
     }
 
     /// Runs a cell after those that were sent before; [`Event::Finished`] tells its end. `id` is its own, `number` what the
     /// page calls it; `expressions` are evaluated after it, by name.
     pub fn execute(&self, id: u64, number: u64, code: String, expressions: Vec<(String, String)>) {
-        self.process.count_cell(true);
+        self.process.turns.sent(id);
         self.wish(Wish::Execute(Execution { id, number, code, expressions }));
     }
 
@@ -148,7 +160,7 @@ impl Evaluator {
         let text = self.process.known().complete_text(&code, position);
         match text {
             Some(found) => answer(found),
-            None if self.process.is_occupied() => {
+            None if self.process.turns.is_occupied() => {
                 let found = self.process.known().complete(&code, position);
                 answer(found);
             }
@@ -158,7 +170,7 @@ impl Evaluator {
 
     /// What stands at a position, as text and as HTML; `None` when that is not known.
     pub fn inspect(&self, code: String, position: usize, answer: impl FnOnce(Option<Bundle>) + Send + 'static) {
-        if self.process.is_occupied() {
+        if self.process.turns.is_occupied() {
             let found = self.process.known().inspect(&code, position);
             answer(found);
         } else {
@@ -172,8 +184,9 @@ impl Evaluator {
         ToProcess(Arc::clone(&self.process))
     }
 
-    /// Asks the running cell to end. The first time, everything in it that waits gives up; when it goes on all the same,
-    /// a message says so, and asking again ends the cell process.
+    /// Asks the cell to end. What is compiled for it is stopped, and nothing of it runs; in one that runs everything that waits
+    /// gives up, and its child processes end. When it goes on all the same, a message says so, and asking again ends the
+    /// cell process.
     pub fn interrupt(&self) {
         self.process.interrupt();
     }
@@ -186,11 +199,10 @@ impl Evaluator {
     /// Ends the session, whatever a cell is doing.
     pub fn shutdown(&mut self) {
         self.wish(Wish::Shutdown);
+        self.process.turns.close();
         self.process.kill();
-        if let Some(thread) = self.thread.take() {
-            // The session's thread ends with its own message; a panic in it was reported there.
-            let _ = thread.join();
-        }
+        // A session that is in the middle of an analysis ends with this process.
+        let _ = self.ended.recv_timeout(FAREWELL);
     }
 
     fn wish(&self, wish: Wish) {

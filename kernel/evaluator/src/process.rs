@@ -1,7 +1,11 @@
 //! The kernel's side of the cell process: its link, its death, and interrupts. A thread `link` waits for each new process
-//! and a thread `link <pid>` hears it; the session's thread waits here for barriers.
+//! and a thread `link process` hears it; the session's thread waits here for barriers.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::fs::{File, OpenOptions};
+use std::io::Read as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -9,35 +13,37 @@ use std::time::Duration;
 use link::{Bundle, Channel, Framed, LinkError, Listener, ToCell, ToKernel};
 
 use crate::complete::Known;
-use crate::session::Wish;
-use crate::{EvaluatorError, Event, Place};
+use crate::session::{Wish, error};
+use crate::stop::Stop;
+use crate::turn::{Interrupt, Turns};
+use crate::{Evaluated, EvaluatorError, Event, Outcome, Place, children, stack};
 
-/// How long a cell may go on after an interrupt before a message says how to end it.
-const GRACE: Duration = Duration::from_secs(3);
+/// How long a child process of a cell may take to end after it was asked.
+const CHILDREN: Duration = Duration::from_secs(1);
+/// How long after that an interrupted cell that is still being analysed keeps the page waiting.
+const ANALYSIS: Duration = Duration::from_millis(500);
+/// How long after that a cell may go on before a message says how to end it.
+const GRACE: Duration = Duration::from_millis(1500);
 /// How long output may take to arrive after a cell.
 const BARRIER: Duration = Duration::from_secs(10);
 /// How long a process that runs may take to join the link.
 const JOINING: Duration = Duration::from_secs(10);
-/// What the cell process writes to its standard error at a barrier; followed by the number.
-const MARK: &str = "\u{0}CORRIENTE-BARRIER ";
+/// How long to wait before a process is accepted again, when the machine has no descriptor for one.
+const AGAIN: Duration = Duration::from_millis(200);
+
+const EARLY: &str = "The cell was interrupted before it began.";
+const ON: &str = "The cell does not stop by itself. Interrupt once more to end the cell process: its variables and running queries are then lost, what it defined (functions, types, use) stays.\n";
 
 /// The cell process, whichever it is now.
 pub(crate) struct CellProcess {
+    socket: PathBuf,
     link: Mutex<Link>,
     joined: Condvar,
     handle: Mutex<Option<Arc<Mutex<std::process::Child>>>>,
     events: Arc<dyn Fn(Event) + Send + Sync>,
-    running: AtomicBool,
-    interrupted: AtomicBool,
-    cells: AtomicU64,
+    pub(crate) turns: Turns,
     barriers: AtomicU64,
     known: Mutex<Known>,
-    /// Whether the session still begins.
-    beginning: AtomicBool,
-    /// Cells that wait or run.
-    cells_ahead: AtomicU64,
-    /// An interrupt came when a cell waited and none ran.
-    interrupted_early: AtomicBool,
     /// What was shown, while it is not to be shown but kept.
     kept: Mutex<Option<Vec<Bundle>>>,
     /// Variables whose types were defined anew.
@@ -52,17 +58,30 @@ struct Link {
     number: u64,
     /// `None` before the first process, and when the newest one has left.
     sender: Option<link::Sender<ToCell>>,
+    /// The newest process, once it has said which it is.
+    process: Option<u32>,
 }
 
 /// What the session must know of a cell beside its outputs.
 #[derive(Debug)]
 pub(crate) enum Report {
-    Panicked { name: String, message: String, file: Option<String>, line: u32, frames: Vec<(String, u64)> },
+    Panicked {
+        name: String,
+        message: String,
+        file: Option<String>,
+        line: u32,
+        frames: Vec<(String, u64)>,
+    },
     EarlyReturn(String),
+    Returned,
     Completed,
     Barrier(u64),
-    StderrBarrier(u64),
-    Gone,
+    /// The process has ended, and whether it was at the end of its stack.
+    Gone {
+        /// Which one, as [`Link::number`] counts them.
+        number: u64,
+        overflowed: bool,
+    },
 }
 
 impl CellProcess {
@@ -74,81 +93,105 @@ impl CellProcess {
     ) -> Result<Arc<CellProcess>, EvaluatorError> {
         let failed = |detail: String| EvaluatorError::Machine { what: "listen for the cell process", detail };
         let listener = Listener::bind(&place.socket()).map_err(|error| failed(error.to_string()))?;
+        let stop = Stop::at(place.path()).map_err(|error| failed(error.to_string()))?;
         let (report, reported) = channel();
         let process = Arc::new(CellProcess {
+            socket: place.socket(),
             link: Mutex::default(),
             joined: Condvar::new(),
             handle: Mutex::default(),
             events,
-            running: AtomicBool::new(false),
-            interrupted: AtomicBool::new(false),
-            cells: AtomicU64::new(0),
+            turns: Turns::new(stop),
             barriers: AtomicU64::new(0),
             known: Mutex::default(),
-            beginning: AtomicBool::new(true),
-            cells_ahead: AtomicU64::new(0),
-            interrupted_early: AtomicBool::new(false),
             kept: Mutex::default(),
             retyped: Mutex::default(),
             reports: (Mutex::new(report), Mutex::new(reported)),
         });
         let accepting = Arc::clone(&process);
-        let thread = std::thread::Builder::new().name("link".into()).spawn(move || {
-            while let Ok((sender, receiver)) = listener.accept() {
-                let number = accepting.joins(sender);
-                accepting.hear(number, receiver, wishes.clone());
-            }
-        });
+        let thread =
+            std::thread::Builder::new().name("link".into()).spawn(move || accepting.accept(&listener, &wishes));
         thread.map_err(|error| failed(error.to_string()))?;
         Ok(process)
+    }
+
+    fn accept(self: &Arc<Self>, listener: &Listener, wishes: &Sender<Wish>) {
+        let mut told = false;
+        loop {
+            match listener.accept() {
+                Ok((sender, receiver)) => {
+                    told = false;
+                    let number = self.joins(sender);
+                    self.hear(number, receiver, wishes.clone());
+                }
+                Err(error) => {
+                    // Said once for as long as it lasts: as a rule the kernel has too many files open.
+                    if !std::mem::replace(&mut told, true) {
+                        self.say(&format!("a cell process cannot join: {error}; it is tried again\n"));
+                    }
+                    std::thread::park_timeout(AGAIN);
+                }
+            }
+        }
     }
 
     /// Hears one process on a thread of its own, until it is gone.
     fn hear(self: &Arc<Self>, number: u64, mut receiver: link::Receiver<ToKernel>, wishes: Sender<Wish>) {
         let process = Arc::clone(self);
         let heard = std::thread::Builder::new().name("link process".into()).spawn(move || {
+            let mut written = None;
             loop {
                 match receiver.receive() {
+                    Ok(Some(Framed { frame: ToKernel::Hello { pid }, .. })) => {
+                        written = Some(Written::by(&process.socket, pid));
+                        process.named(number, pid);
+                    }
                     Ok(Some(framed)) => process.take(framed),
                     // One that is killed breaks the link off; that it is gone is told below.
                     Ok(None) | Err(LinkError::Io { .. }) => break,
                     Err(error) => {
-                        (process.events)(Event::Stream {
-                            channel: Channel::Stderr,
-                            text: format!("{error}\n"),
-                            cell: None,
-                        });
+                        process.say(&format!("{error}\n"));
                         break;
                     }
                 }
             }
             process.leaves(number);
-            process.report(Report::Gone);
+            let mut overflowed = false;
+            if let Some(written) = written {
+                overflowed = process.socket.parent().is_some_and(|folder| stack::overflowed(folder, written.process));
+                // What it started ends with it.
+                children::end_group(written.process);
+                written.rest(|channel, text| (process.events)(Event::Stream { channel, text, cell: None }));
+            }
+            process.report(Report::Gone { number, overflowed });
             (process.events)(Event::ProcessGone);
             // An idle session looks after the process at once; a busy one has noticed by itself.
             let _ = wishes.send(Wish::LookAfter);
         });
         if let Err(error) = heard {
-            (self.events)(Event::Stream {
-                channel: Channel::Stderr,
-                text: format!("the cell process cannot be heard: {error}\n"),
-                cell: None,
-            });
+            self.say(&format!("the cell process cannot be heard: {error}\n"));
         }
     }
 
     fn joins(&self, sender: link::Sender<ToCell>) -> u64 {
         let mut link = lock(&self.link);
         link.number += 1;
-        link.sender = Some(sender);
+        (link.sender, link.process) = (Some(sender), None);
         self.joined.notify_all();
         link.number
+    }
+
+    fn named(&self, number: u64, pid: u32) {
+        let mut link = lock(&self.link);
+        if link.number == number {
+            link.process = Some(pid);
+        }
     }
 
     fn leaves(&self, number: u64) {
         let mut link = lock(&self.link);
         if link.number == number {
-            link.sender = None;
+            (link.sender, link.process) = (None, None);
         }
     }
 
@@ -161,17 +204,24 @@ impl CellProcess {
     pub(crate) fn await_joined(&self, before: u64) {
         // One that does not join is found out by the next cell, which waits for a barrier.
         let waiting = |link: &mut Link| link.number <= before;
-        drop(self.joined.wait_timeout_while(lock(&self.link), JOINING, waiting));
+        let waited = self.joined.wait_timeout_while(lock(&self.link), JOINING, waiting);
+        let joined = !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out();
+        if joined {
+            // What it reports of its beginning is of no cell.
+            self.end();
+        }
     }
 
     fn take(&self, framed: Framed<ToKernel>) {
         match framed.frame {
             ToKernel::Hello { .. } => {}
+            ToKernel::Started => self.turns.runs(),
             ToKernel::Stream { channel, text, cell } => (self.events)(Event::Stream { channel, text, cell }),
             ToKernel::Panicked { name, message, file, line, frames } => {
                 self.report(Report::Panicked { name, message, file, line, frames })
             }
             ToKernel::EarlyReturn { message } => self.report(Report::EarlyReturn(message)),
+            ToKernel::Returned => self.report(Report::Returned),
             ToKernel::Result { bundle } => self.result(bundle),
             ToKernel::Names { columns, topics } => lock(&self.known).offer(columns, topics),
             ToKernel::Retyped { name } => lock(&self.retyped).push(name),
@@ -179,22 +229,6 @@ impl CellProcess {
             ToKernel::BarrierReached { number } => self.report(Report::Barrier(number)),
             frame => (self.events)(Event::FromCell(Framed { frame, buffers: framed.buffers })),
         }
-    }
-
-    /// Takes a line that the process wrote to its standard error.
-    pub(crate) fn stderr_line(&self, line: &str) {
-        let mut text = line.to_owned();
-        if let Some(at) = text.find(MARK) {
-            if let Ok(number) = text[at + MARK.len()..].trim().parse() {
-                self.report(Report::StderrBarrier(number));
-            }
-            text.truncate(at);
-            if text.is_empty() {
-                return;
-            }
-        }
-        text.push('\n');
-        (self.events)(Event::Stream { channel: Channel::Stderr, text, cell: None });
     }
 
     /// Remembers the handle that evcxr gives; it stays valid across restarts.
@@ -209,13 +243,11 @@ impl CellProcess {
         }
     }
 
-    /// Says that a cell begins.
+    /// Says that something is compiled and run for the cell.
     pub(crate) fn begin(&self) {
         while lock(&self.reports.1).try_recv().is_ok() {}
-        self.interrupted.store(false, Ordering::SeqCst);
-        self.running.store(true, Ordering::SeqCst);
-        let number = self.cells.fetch_add(1, Ordering::SeqCst) + 1;
-        self.send(&ToCell::CellStarted { number }.into());
+        self.turns.compiles();
+        self.send(&ToCell::CellStarted.into());
     }
 
     /// Waits until all that the cell put out has been passed on, and gives what was reported of it.
@@ -223,17 +255,19 @@ impl CellProcess {
         let number = self.barriers.fetch_add(1, Ordering::SeqCst) + 1;
         self.send(&ToCell::Barrier { number }.into());
         let reported = lock(&self.reports.1);
-        let (mut reports, mut out, mut err) = (Vec::new(), false, false);
-        while !(out && err) {
+        let mut reports = Vec::new();
+        loop {
             match reported.recv_timeout(BARRIER) {
-                Ok(Report::Barrier(n)) => out |= n == number,
-                Ok(Report::StderrBarrier(n)) => err |= n == number,
-                Ok(Report::Gone) | Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
+                Ok(Report::Barrier(reached)) if reached == number => return reports,
+                // The end of one before this one is late news.
+                Ok(gone @ Report::Gone { number, .. }) if number == self.joined() => {
+                    reports.push(gone);
+                    return reports;
+                }
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return reports,
                 Ok(report) => reports.push(report),
             }
         }
-        self.running.store(false, Ordering::SeqCst);
-        reports
     }
 
     /// Whether the process lives and is joined. One that has left the link is ended and its end awaited: it is of no use,
@@ -273,82 +307,117 @@ impl CellProcess {
         std::mem::take(&mut *lock(&self.retyped))
     }
 
-    /// A cell waits, or has ended.
-    pub(crate) fn count_cell(&self, waits: bool) {
-        if waits {
-            self.cells_ahead.fetch_add(1, Ordering::SeqCst);
-        } else if self.cells_ahead.fetch_sub(1, Ordering::SeqCst) == 1 {
-            // It came between the end of what the last cell does and the end of the cell: it was not for the next one.
-            self.interrupted_early.store(false, Ordering::SeqCst);
-        }
-    }
-
-    /// Says that the session takes cells from now on.
-    pub(crate) fn begun(&self) {
-        self.beginning.store(false, Ordering::SeqCst);
-    }
-
-    /// Whether a cell waits or runs.
-    pub(crate) fn has_cells(&self) -> bool {
-        self.cells_ahead.load(Ordering::SeqCst) > 0
-    }
-
-    /// Whether the session has more to do than to answer questions.
-    pub(crate) fn is_occupied(&self) -> bool {
-        self.beginning.load(Ordering::SeqCst) || self.has_cells()
-    }
-
-    /// Whether the cell that is next was interrupted before it began.
-    pub(crate) fn take_interrupted_early(&self) -> bool {
-        self.interrupted_early.swap(false, Ordering::SeqCst)
-    }
-
     /// The names that completion offers without the analyzer.
     pub(crate) fn known(&self) -> MutexGuard<'_, Known> {
         lock(&self.known)
     }
 
-    pub(crate) fn was_interrupted(&self) -> bool {
-        self.interrupted.load(Ordering::SeqCst)
+    /// The session is done with the cell: tells the page how it ended, unless an interrupt has.
+    pub(crate) fn finish(&self, id: u64, outcome: Outcome, expressions: Vec<Evaluated>) {
+        if self.turns.end() {
+            (self.events)(Event::Finished { id, outcome, expressions });
+        }
     }
 
-    /// Asks the running cell to end; the second time, ends its process.
+    /// Asks the cell to end: what is compiled for it is stopped, what it waits for gives up. The second time, a cell that runs
+    /// is ended with its process.
     pub(crate) fn interrupt(self: &Arc<Self>) {
-        if !self.running.load(Ordering::SeqCst) {
-            if self.has_cells() {
-                self.interrupted_early.store(true, Ordering::SeqCst);
+        match self.turns.interrupt() {
+            Interrupt::Nothing | Interrupt::Compiling { first: false, .. } => {}
+            Interrupt::Answer(id) => self.answer(id),
+            Interrupt::Compiling { id, .. } | Interrupt::Ask(id) => {
+                self.send(&ToCell::Interrupt.into());
+                let process = Arc::clone(self);
+                let children = self.children_of_cell();
+                children::interrupt(&children);
+                let follow = move || process.follow(id, &children);
+                // Without a thread the second interrupt ends the process all the same.
+                drop(std::thread::Builder::new().name("interrupt".into()).spawn(follow));
             }
-            return;
+            Interrupt::End => self.kill(),
         }
-        if self.interrupted.swap(true, Ordering::SeqCst) {
-            self.kill();
-            return;
-        }
-        self.send(&ToCell::Interrupt.into());
-        let (process, cell) = (Arc::clone(self), self.cells.load(Ordering::SeqCst));
-        let waiting = std::thread::Builder::new().name("interrupt".into()).spawn(move || {
-            // Not for an order: the time is what a person is given to wait.
-            std::thread::park_timeout(GRACE);
-            let same = process.cells.load(Ordering::SeqCst) == cell;
-            if same && process.running.load(Ordering::SeqCst) {
-                let text = "The cell does not stop by itself. Interrupt once more to end the cell process: its variables and running queries are then lost, what it defined (functions, types, use) stays.\n";
-                (process.events)(Event::Stream { channel: Channel::Stderr, text: text.to_owned(), cell: None });
-            }
-        });
-        drop(waiting);
     }
 
-    /// Ends the process.
+    /// What becomes of an interrupted cell. The times are what a person is given to wait, and not for an order.
+    fn follow(&self, id: u64, children: &[children::Child]) {
+        let lasts = self.turns.lasts(id, CHILDREN);
+        children::end(children);
+        if !lasts {
+            return;
+        }
+        children::end(&self.children_of_cell());
+        if self.turns.lasts(id, ANALYSIS) && self.turns.answer_early(id) {
+            return self.answer(id);
+        }
+        if self.turns.lasts(id, GRACE) {
+            self.say(ON);
+        }
+    }
+
+    /// The processes that the cell has started.
+    fn children_of_cell(&self) -> Vec<children::Child> {
+        let (leader, since) = (lock(&self.link).process, self.turns.since());
+        leader.zip(since).map(|(leader, since)| children::of(leader, Some(since))).unwrap_or_default()
+    }
+
+    fn answer(&self, id: u64) {
+        (self.events)(Event::Finished { id, outcome: interrupted_early(), expressions: Vec::new() });
+    }
+
+    /// Ends the process, and all that cells have started.
     pub(crate) fn kill(&self) {
+        // Without the lock of evcxr's handle, which evcxr holds while it waits for the end.
+        if let Some(process) = lock(&self.link).process {
+            return children::end_all(process);
+        }
         if let Some(handle) = lock(&self.handle).as_ref() {
             // One that has ended by itself is as good.
             let _ = lock(handle).kill();
         }
     }
 
+    fn say(&self, text: &str) {
+        (self.events)(Event::Stream { channel: Channel::Stderr, text: text.to_owned(), cell: None });
+    }
+
     fn report(&self, report: Report) {
         // The receiving end lives as long as this value.
         let _ = lock(&self.reports.0).send(report);
+    }
+}
+
+/// How a cell ends of which nothing has run.
+pub(crate) fn interrupted_early() -> Outcome {
+    error("Interrupted", EARLY, vec![EARLY.to_owned()])
+}
+
+/// What a process has written and not passed on, to be had when it has ended, however it did.
+struct Written {
+    process: u32,
+    pipes: Vec<(Channel, File)>,
+}
+
+impl Written {
+    fn by(socket: &Path, process: u32) -> Written {
+        let open = |channel: Channel| {
+            let path = link::pipe(socket, process, channel);
+            let pipe = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(&path);
+            // Its name is needed no more.
+            let _ = std::fs::remove_file(&path);
+            Some((channel, pipe.ok()?))
+        };
+        Written { process, pipes: [Channel::Stdout, Channel::Stderr].into_iter().filter_map(open).collect() }
+    }
+
+    fn rest(self, put: impl Fn(Channel, String)) {
+        for (channel, mut pipe) in self.pipes {
+            let mut bytes = Vec::new();
+            // It ends with an error where a process of another group still has the pipe; what was read counts.
+            let _ = pipe.read_to_end(&mut bytes);
+            if !bytes.is_empty() {
+                put(channel, String::from_utf8_lossy(&bytes).into_owned());
+            }
+        }
     }
 }
 

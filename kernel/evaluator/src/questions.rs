@@ -31,10 +31,16 @@ impl Session {
         if let Some(found) = command(code, position) {
             return found;
         }
+        // evcxr would run what commands the cell has.
+        let code = commands::split(code).code;
+        let code = code.as_str();
         let byte: usize = code.chars().take(position).map(char::len_utf8).sum();
         // A cell that was sent meanwhile does not wait for the analyzer.
-        let found =
-            if self.process.is_occupied() { None } else { self.analyze(|context| context.completions(code, byte)) };
+        let found = if self.process.turns.is_occupied() {
+            None
+        } else {
+            self.analyze(|context| context.completions(code, byte))
+        };
         let Some(found) = found else { return self.process.known().complete(code, position) };
         let characters = |at: usize| code.get(..at).map_or(position, |before| before.chars().count());
         let (start, end) = (characters(found.start_offset), characters(found.end_offset));
@@ -49,7 +55,8 @@ impl Session {
     pub(crate) fn inspect(&mut self, code: &str, position: usize) -> Option<Bundle> {
         let end = end_of_word(code, position)?;
         let known = self.process.known().inspect(code, position);
-        let (plain, html) = self.analyze(|context| context.hover_at(code, end)).unwrap_or_default();
+        let without = commands::split(code).code;
+        let (plain, html) = self.analyze(|context| context.hover_at(&without, end)).unwrap_or_default();
         if plain.is_empty() || plain == NO_DOCUMENTATION {
             return known;
         }
@@ -71,20 +78,18 @@ impl Session {
     }
 }
 
-/// The commands that begin like the line before the cursor, if it begins like one.
+/// The commands that begin like the one that ends at the cursor.
 fn command(code: &str, position: usize) -> Option<Completion> {
     let before: String = code.chars().take(position).collect();
-    let line = before.rsplit('\n').next().unwrap_or("");
-    if !line.starts_with(':') || line.contains(char::is_whitespace) {
-        return None;
-    }
+    let split = commands::split(&before);
+    let name = split.commands.last().filter(|call| call.place.end == before.len())?.name.as_str();
     let one = |(name, what): (&str, &str)| Match {
         text: name.to_owned(),
         kind: "command".to_owned(),
         label: what.to_owned(),
     };
-    let matches: Vec<Match> = commands::beginning_with(line).map(one).collect();
-    (!matches.is_empty()).then(|| Completion { matches, start: position - line.chars().count(), end: position })
+    let matches: Vec<Match> = commands::beginning_with(name).map(one).collect();
+    (!matches.is_empty()).then(|| Completion { matches, start: position - name.chars().count(), end: position })
 }
 
 /// The name of what is completed, without the arguments that the analyzer proposes for it.

@@ -3,14 +3,13 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::Receiver;
-use std::thread::JoinHandle;
+use std::sync::mpsc::{Receiver, channel};
 
 use evcxr::{CommandContext, CompilationError, Error, EvalContext};
 use link::{Bundle, Channel};
 
 use crate::complete::Completion;
-use crate::process::CellProcess;
+use crate::process::{CellProcess, interrupted_early};
 use crate::stand_in::Waiting;
 use crate::toolchain::Toolchain;
 use crate::variables::Gone;
@@ -53,22 +52,23 @@ const PRELUDE: &str = "use corriente::prelude::*;\nuse corriente::{print, printl
 const WARM_UP: &str = "let frame = df!(\"a\" => [1])?.lazy().filter(col(\"a\").gt(lit(0))); frame.";
 /// Names the cell to the code that is compiled for it, so that what its threads print later is known to be its.
 const CELL: &str = "CORRIENTE_CELL";
-const EARLY: &str = "The cell was interrupted before it began.";
 /// The libraries of the newest cells stay on the disk, for backtraces; the processes have loaded the others.
 const LIBRARIES: u64 = 16;
 
 type Events = Arc<dyn Fn(Event) + Send + Sync>;
 
-/// Starts the thread.
+/// Starts the thread; what is given back is disconnected when it has ended.
 pub(crate) fn spawn(
     place: &Place,
     toolchain: Toolchain,
     wishes: Receiver<Wish>,
     process: Arc<CellProcess>,
     events: Events,
-) -> Result<JoinHandle<()>, EvaluatorError> {
+) -> Result<Receiver<()>, EvaluatorError> {
     let (socket, libraries) = (place.socket(), place.libraries());
+    let (lives, ended) = channel();
     let run = move || {
+        let _lives = lives;
         let mut command = match std::env::current_exe() {
             Ok(executable) => std::process::Command::new(executable),
             Err(error) => return events(Event::Ready(Err(EvaluatorError::machine("find its own binary")(error)))),
@@ -83,31 +83,34 @@ pub(crate) fn spawn(
             Ok(mut session) => {
                 events(Event::Ready(Ok(())));
                 session.warm_up();
-                process.begun();
+                process.turns.open();
                 session.serve(&wishes);
             }
             Err(error) => {
                 let failure = error.clone();
                 events(Event::Ready(Err(error)));
-                refuse(&wishes, &events, &failure);
+                refuse(&wishes, &process, &failure);
             }
         }
     };
-    std::thread::Builder::new().name("session".into()).spawn(run).map_err(EvaluatorError::machine("start its thread"))
+    std::thread::Builder::new()
+        .name("session".into())
+        .spawn(run)
+        .map_err(EvaluatorError::machine("start its thread"))?;
+    Ok(ended)
 }
 
 /// Without a session every cell ends with the reason.
-fn refuse(wishes: &Receiver<Wish>, events: &Events, failure: &EvaluatorError) {
+fn refuse(wishes: &Receiver<Wish>, process: &CellProcess, failure: &EvaluatorError) {
     while let Ok(wish) = wishes.recv() {
         match wish {
-            Wish::Execute(cell) => events(Event::Finished {
-                id: cell.id,
-                outcome: error("KernelError", &failure.to_string(), vec![failure.to_string()]),
-                expressions: Vec::new(),
-            }),
+            Wish::Execute(cell) if process.turns.begin(cell.id) => {
+                let text = failure.to_string();
+                process.finish(cell.id, error("KernelError", &text, vec![text.clone()]), Vec::new());
+            }
+            Wish::Execute(_) | Wish::LookAfter => {}
             Wish::Complete { answer, .. } => answer(Completion::default()),
             Wish::Inspect { answer, .. } => answer(None),
-            Wish::LookAfter => {}
             Wish::Shutdown => return,
         }
     }
@@ -119,8 +122,10 @@ pub(crate) struct Session {
     pub(crate) events: Events,
     pub(crate) gone: Gone,
     /// Where the cells' libraries are.
-    libraries: PathBuf,
+    pub(crate) libraries: PathBuf,
     compiler: Waiting,
+    /// Whether the prelude is missing, because what brings it was interrupted.
+    bare: bool,
 }
 
 impl Session {
@@ -139,19 +144,23 @@ impl Session {
         let (context, outputs) = EvalContext::with_subprocess_command(command).map_err(failed)?;
         let mut context = CommandContext::with_eval_context(context);
         process.hold(context.process_handle());
-        forward("stderr", outputs.stderr, {
-            let process = Arc::clone(&process);
-            move |line| process.stderr_line(&line)
-        })?;
-        forward("stdout", outputs.stdout, {
+        // Only what the process says before it has joined the link comes this way.
+        for (channel, lines) in [(Channel::Stderr, outputs.stderr), (Channel::Stdout, outputs.stdout)] {
             let events = Arc::clone(&events);
-            // Only what the process says before it has joined the link comes this way.
-            move |line| events(Event::Stream { channel: Channel::Stdout, text: format!("{line}\n"), cell: None })
-        })?;
+            forward(lines, move |line| events(Event::Stream { channel, text: format!("{line}\n"), cell: None }))?;
+        }
         context.execute(":linker system").map_err(failed)?;
         context.execute(&format!("{PRELUDE}{INIT}")).map_err(failed)?;
         process.await_joined(0);
-        Ok(Session { context, process, events, gone: Gone::default(), libraries, compiler: Waiting::default() })
+        Ok(Session {
+            context,
+            process,
+            events,
+            gone: Gone::default(),
+            libraries,
+            compiler: Waiting::default(),
+            bare: false,
+        })
     }
 
     fn serve(&mut self, wishes: &Receiver<Wish>) {
@@ -168,7 +177,7 @@ impl Session {
 
     /// Has the analyzer look at what most cells use, while the person still reads. A cell that waits does it by itself.
     fn warm_up(&mut self) {
-        if !self.process.has_cells() {
+        if !self.process.turns.has_cells() {
             self.analyze(|context| context.completions(WARM_UP, WARM_UP.len()));
         }
     }
@@ -176,10 +185,9 @@ impl Session {
     fn execute(&mut self, cell: Execution) {
         let Execution { id, number, code, expressions } = cell;
         self.look_after();
-        if self.process.take_interrupted_early() {
-            let outcome = error("Interrupted", EARLY, vec![EARLY.to_owned()]);
-            self.process.count_cell(false);
-            return (self.events)(Event::Finished { id, outcome, expressions: Vec::new() });
+        // One that was interrupted meanwhile has been answered.
+        if !self.process.turns.begin(id) {
+            return;
         }
         // It cannot fail, and what it says is of no interest.
         let _ = self.context.execute(&format!(":build_env {CELL}={id}"));
@@ -187,8 +195,7 @@ impl Session {
         self.learn(&code);
         let values = if outcome == Outcome::Ok { self.evaluate(number, expressions) } else { Vec::new() };
         self.remove_libraries();
-        self.process.count_cell(false);
-        (self.events)(Event::Finished { id, outcome, expressions: values });
+        self.process.finish(id, outcome, values);
         self.compiler.renew(CELL, id + 1);
     }
 
@@ -224,10 +231,17 @@ impl Session {
         self.gone.clear();
         match cleared {
             Ok(_) => {
+                self.bare = false;
                 self.process.await_joined(before);
                 Outcome::Ok
             }
-            Err(failed) => error("Error", &failed.to_string(), vec![failed.to_string()]),
+            Err(failed) => {
+                self.bare = true;
+                if self.process.turns.was_stopped() {
+                    return interrupted_early();
+                }
+                error("Error", &failed.to_string(), vec![failed.to_string()])
+            }
         }
     }
 
@@ -248,6 +262,9 @@ impl Session {
 
     /// Starts another process if there is none, and says what was lost.
     fn look_after(&mut self) {
+        if self.bare {
+            self.clear();
+        }
         if self.process.is_alive() {
             return;
         }
@@ -296,13 +313,12 @@ pub(crate) fn error(name: &str, value: &str, traceback: Vec<String>) -> Outcome 
 }
 
 fn forward(
-    name: &str,
     lines: impl IntoIterator<Item = String> + Send + 'static,
     take: impl Fn(String) + Send + 'static,
 ) -> Result<(), EvaluatorError> {
     let run = move || lines.into_iter().for_each(take);
     std::thread::Builder::new()
-        .name(format!("cell {name}"))
+        .name("cell process".into())
         .spawn(run)
         .map_err(EvaluatorError::machine("start a thread"))?;
     Ok(())

@@ -1,13 +1,18 @@
 //! A cell's text before evcxr sees it: the last expression is handed to our own `show!`, so that it compiles once and may
 //! be anything; what is awaited is waited for; and a mark behind the last line tells that it was reached.
 
-use ra_ap_syntax::ast::{self, AstNode, HasAttrs as _, HasModuleItem as _, HasName as _};
-use ra_ap_syntax::{Edition, SourceFile, SyntaxError};
+use std::ops::Range;
 
+use ra_ap_syntax::ast::{self, AstNode, HasAttrs as _, HasModuleItem as _, HasName as _};
+use ra_ap_syntax::{Edition, SourceFile, SyntaxError, SyntaxKind};
+
+use crate::commands;
 use crate::rewrite::{Edit, Edits, awaits};
 
 const SHOW: &str = "corriente::show!(";
 const END: &str = "\ncorriente::cell::completed();";
+/// The crates that are there without being asked for.
+const ALWAYS: [&str; 5] = ["alloc", "core", "corriente", "self", "std"];
 /// What stands around a cell's text to make a file of it.
 const HEAD: &str = "async fn cell() {\n";
 
@@ -19,15 +24,24 @@ pub(crate) struct Prepared {
     edits: Edits,
     /// Whether the cell is written as a program, and where in it.
     pub(crate) main: Option<Main>,
+    /// The crates that it names with `extern crate`, and where.
+    pub(crate) crates: Vec<Named>,
+    /// Whether it is Rust, as far as a parser can say.
+    pub(crate) parses: bool,
+    /// Whether it says when its last line is reached.
+    pub(crate) tells: bool,
     /// Where something stands that evcxr would pass over in silence.
-    pub(crate) broken: Option<std::ops::Range<usize>>,
+    pub(crate) broken: Option<Range<usize>>,
 }
+
+/// A name, and where it is given, in bytes.
+type Named = (String, Range<usize>);
 
 /// A function `main` that nobody calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Main {
     /// Where its signature is, in bytes.
-    pub(crate) range: std::ops::Range<usize>,
+    pub(crate) range: Range<usize>,
     /// Whether it is `async`, which nothing here could run.
     pub(crate) is_async: bool,
 }
@@ -46,21 +60,24 @@ pub enum Completeness {
     Invalid,
 }
 
-/// Prepares a cell, in which the variables `locals` are not to be kept. A text that does not parse is left as it is, for the
-/// compiler to say why.
+/// Prepares a cell without commands, in which the variables `locals` are not to be kept. A text that does not parse is left as
+/// it is, for the compiler to say why.
 pub(crate) fn prepare(code: &str, locals: &[String]) -> Prepared {
-    let blanked = without_commands(code);
-    let unchanged = || Prepared { text: code.to_owned(), edits: Edits::default(), main: None, broken: None };
-    if blanked.trim().is_empty() {
-        return unchanged();
+    let guard: Vec<Edit> = guard(code).into_iter().collect();
+    let unchanged = || {
+        let (text, edits) = Edits::make(code, guard.clone());
+        Prepared { text, edits, main: None, crates: Vec::new(), parses: false, tells: false, broken: None }
+    };
+    if code.trim().is_empty() {
+        return Prepared { parses: true, ..unchanged() };
     }
-    let wrapped = format!("{HEAD}{blanked}\n}}");
+    let wrapped = format!("{HEAD}{code}\n}}");
     let parsed = SourceFile::parse(&wrapped, Edition::Edition2024);
     if !parsed.errors().is_empty() {
         return Prepared { broken: nameless_let(&parsed), ..unchanged() };
     }
     let Some(body) = body(&parsed.tree()) else { return unchanged() };
-    let mut edits = Vec::new();
+    let mut edits = guard.clone();
     let tail = body.tail_expr().filter(|tail| !is_item_macro(tail));
     let range = tail.map(|tail| tail.syntax().text_range());
     if let Some(range) = range {
@@ -70,12 +87,47 @@ pub(crate) fn prepare(code: &str, locals: &[String]) -> Prepared {
         edits.push(Edit { at: offset(range.start().into()), remove: 0, put: "corriente::local! { " });
         edits.push(Edit { at: offset(range.end().into()), remove: 0, put: " }" });
     }
+    let (crates, built_in) = crates(&body);
+    for range in built_in {
+        edits.push(Edit { at: range.start, remove: 0, put: "corriente::local! { " });
+        edits.push(Edit { at: range.end, remove: 0, put: " }" });
+    }
     edits.extend(awaits(&body, offset));
     if let Some(range) = range {
         edits.push(Edit { at: offset(range.end().into()), remove: 0, put: "\n);" });
     }
     let (text, edits) = Edits::make(code, edits);
-    Prepared { text: text + END, edits, main: main(&body), broken: None }
+    Prepared { text: text + END, edits, main: main(&body), crates, parses: true, tells: true, broken: None }
+}
+
+/// evcxr looks for its own commands and for a shell's in the lines before the code: what the code begins with is to be neither.
+fn guard(code: &str) -> Option<Edit> {
+    let mut from = 0;
+    let mut lines = code.split_inclusive('\n').map(|line| {
+        let at = from;
+        from += line.len();
+        (at, line)
+    });
+    let (at, line) = lines.find(|(_, line)| !line.trim().is_empty() && !line.starts_with("//"))?;
+    (line.starts_with('!') || line.trim_start().starts_with(':')).then_some(Edit { at, remove: 0, put: "/**/" })
+}
+
+/// The crates of a cell's `extern crate`: those that must have been asked for, and where those are that are always there, which
+/// evcxr would look for in the registry.
+fn crates(body: &ast::StmtList) -> (Vec<Named>, Vec<Range<usize>>) {
+    let (mut wanted, mut built_in) = (Vec::new(), Vec::new());
+    for statement in body.statements() {
+        let ast::Stmt::Item(ast::Item::ExternCrate(item)) = statement else { continue };
+        let Some(name) = item.name_ref().map(|name| name.text().to_string()) else { continue };
+        let range = item.syntax().text_range();
+        let range = offset(range.start().into())..offset(range.end().into());
+        if ALWAYS.contains(&name.as_str()) {
+            built_in.push(range);
+        } else {
+            wanted.push((name, range));
+        }
+    }
+    (wanted, built_in)
 }
 
 /// Where the cell gives these names.
@@ -94,7 +146,7 @@ fn lets_of(body: &ast::StmtList, names: &[String]) -> Vec<ra_ap_syntax::TextRang
 }
 
 /// A `let` that names nothing, in bytes.
-fn nameless_let(parsed: &ra_ap_syntax::Parse<SourceFile>) -> Option<std::ops::Range<usize>> {
+fn nameless_let(parsed: &ra_ap_syntax::Parse<SourceFile>) -> Option<Range<usize>> {
     let broken = body(&parsed.tree())?.statements().find_map(|statement| match statement {
         ast::Stmt::LetStmt(broken) if broken.pat().is_none() => Some(broken),
         _ => None,
@@ -127,9 +179,21 @@ impl Prepared {
     }
 }
 
+/// Whether a cell reads its standard input, in which there is nothing.
+pub(crate) fn reads_stdin(code: &str) -> bool {
+    let file = SourceFile::parse(code, Edition::Edition2024).syntax_node();
+    let tokens = file.descendants_with_tokens().filter_map(|element| element.into_token());
+    let words: Vec<_> = tokens.filter(|token| !token.kind().is_trivia()).collect();
+    words.windows(2).enumerate().any(|(at, pair)| {
+        // `.stdin(…)` is how a child process gets one.
+        let is_method = at > 0 && words[at - 1].kind() == SyntaxKind::DOT;
+        pair[0].text() == "stdin" && pair[1].kind() == SyntaxKind::L_PAREN && !is_method
+    })
+}
+
 /// The types that a cell defines.
 pub(crate) fn types_defined(code: &str) -> Vec<String> {
-    let wrapped = format!("{HEAD}{}\n}}", without_commands(code));
+    let wrapped = format!("{HEAD}{}\n}}", commands::split(code).code);
     let Some(body) = body(&SourceFile::parse(&wrapped, Edition::Edition2024).tree()) else { return Vec::new() };
     let name = |statement| match statement {
         ast::Stmt::Item(ast::Item::Struct(item)) => item.name(),
@@ -144,7 +208,7 @@ pub(crate) fn types_defined(code: &str) -> Vec<String> {
 /// Whether a text is a whole cell, by parsing it.
 #[must_use]
 pub fn is_complete(code: &str) -> Completeness {
-    let blanked = without_commands(code);
+    let blanked = commands::split(code).code;
     if blanked.trim().is_empty() {
         return Completeness::Complete;
     }
@@ -164,19 +228,6 @@ pub fn is_complete(code: &str) -> Completeness {
         return Completeness::Incomplete { indent: " ".repeat(4 * depth.max(0).unsigned_abs()) };
     }
     Completeness::Invalid
-}
-
-/// The text with its `:command` lines turned to spaces, byte for byte.
-fn without_commands(code: &str) -> String {
-    let blank = |line: &str| {
-        let command = line.starts_with(':') && !line.starts_with("::");
-        if command {
-            line.chars().map(|c| if c == '\n' { "\n".to_owned() } else { " ".repeat(c.len_utf8()) }).collect()
-        } else {
-            line.to_owned()
-        }
-    };
-    code.split_inclusive('\n').map(blank).collect()
 }
 
 fn body(file: &SourceFile) -> Option<ast::StmtList> {
@@ -215,7 +266,7 @@ fn open_brackets(code: &str) -> isize {
 }
 
 /// The bytes of `code` that a range of lines and columns names; for the diagnostics.
-pub(crate) fn bytes(code: &str, start: (usize, usize), end: (usize, usize)) -> std::ops::Range<usize> {
+pub(crate) fn bytes(code: &str, start: (usize, usize), end: (usize, usize)) -> Range<usize> {
     let at = |(line, column): (usize, usize)| {
         let mut from = 0;
         for (number, text) in code.split_inclusive('\n').enumerate() {
@@ -254,9 +305,26 @@ mod tests {
 
     #[test]
     fn commands_and_broken_text_are_left_alone() {
-        check(":vars", ":vars");
+        check("  ", "  ");
         check("let x = ;", "let x = ;");
-        check(":dep regex\n1", ":dep regex\ncorriente::show!(1\n);\ncorriente::cell::completed();");
+        check("     \n1", "     \ncorriente::show!(1\n);\ncorriente::cell::completed();");
+    }
+
+    #[test]
+    fn evcxr_takes_no_code_for_a_command() {
+        let done = "\ncorriente::cell::completed();";
+        check("!f(1);", &format!("/**/!f(1);{done}"));
+        check("// one\n ::std::mem::drop(1);", &format!("// one\n/**/ ::std::mem::drop(1);{done}"));
+        check("!(", "/**/!(");
+        assert_eq!(prepare("!f(1);", &[]).column(1, 6), 2);
+        check("/*\n:quit\n*/ f();", &format!("/*\n:quit\n*/ f();{done}"));
+    }
+
+    #[test]
+    fn a_crate_must_be_asked_for() {
+        let done = "\ncorriente::cell::completed();";
+        assert_eq!(prepare("extern crate rand;", &[]).crates, [("rand".to_owned(), 0..18)]);
+        check("extern crate alloc;", &format!("corriente::local! {{ extern crate alloc; }}{done}"));
     }
 
     #[test]
@@ -283,10 +351,7 @@ mod tests {
                 "corriente::show!(corriente::cell::block_on(corriente::cell::block_on(a.b()\n    )\n    .c())\n);{done}"
             ),
         );
-        check(
-            "let (a, b) = tokio::join!(f(), g());",
-            &format!("let (a, b) = corriente::cell::block_on(async {{ tokio::join!(f(), g()) }});{done}"),
-        );
+        check("let (a, b) = tokio::join!(f(), g());", &format!("let (a, b) = corriente::join!(f(), g());{done}"));
         for own in ["let f = async { g().await };", "async fn f() { g().await }", "let f = async |x| x.await;"] {
             check(own, &format!("{own}{done}"));
         }
@@ -296,6 +361,18 @@ mod tests {
     fn what_cannot_be_kept_is_local() {
         let text = prepare("let f = |x: i32| x;\nlet y = f(1);", &["f".to_owned()]).text;
         assert!(text.starts_with("corriente::local! { let f = |x: i32| x; }\nlet y = f(1);"), "{text}");
+    }
+
+    #[test]
+    fn a_cell_that_reads_its_input_is_noticed() {
+        for (code, reads) in [
+            ("std::io::stdin().read_line(&mut line)?;", true),
+            ("use std::io::stdin;\nfor line in stdin().lines() {}", true),
+            ("Command::new(\"cat\").stdin(Stdio::piped()).spawn()?;", false),
+            ("let text = \"stdin()\"; // stdin()", false),
+        ] {
+            assert_eq!(reads_stdin(code), reads, "{code}");
+        }
     }
 
     #[test]

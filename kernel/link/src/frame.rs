@@ -27,11 +27,13 @@ pub enum Channel {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ToKernel {
-    /// The first frame.
+    /// The first frame; the pipes that [`pipe`](crate::pipe) names are there from now on.
     Hello {
         /// The cell process.
         pid: u32,
     },
+    /// The cell's statements begin.
+    Started,
     /// The value of the cell's last expression.
     Result {
         /// How it looks.
@@ -75,7 +77,7 @@ pub enum ToKernel {
         /// The last message.
         data: Value,
     },
-    /// The cell panicked, or a word of the prelude refused.
+    /// A panic ended the cell, or a word of the prelude refused; one that the cell caught is not told.
     Panicked {
         /// The error's name: `Panic`, or the prelude's, such as `PlanError`.
         name: String,
@@ -94,6 +96,8 @@ pub enum ToKernel {
         /// The error, with its causes.
         message: String,
     },
+    /// A `return` ended the cell early.
+    Returned,
     /// A question to the person in front of the page; answered by [`ToCell::Answer`].
     Ask {
         /// The question's number.
@@ -141,10 +145,7 @@ pub enum Input {
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ToCell {
     /// A cell is about to be compiled and run; an interrupt from before does not count any more.
-    CellStarted {
-        /// Its number.
-        number: u64,
-    },
+    CellStarted,
     /// Everything that waits in the cell is to give up.
     Interrupt,
     /// Answered by [`ToKernel::BarrierReached`] once all output so far is on its way.

@@ -1,5 +1,6 @@
 //! The link between the kernel and the cell process: typed frames with binary buffers over a Unix-domain socket. It
-//! carries everything live; evcxr's own stdout protocol carries only evcxr's lines. Knows no other crate of ours.
+//! carries everything live; evcxr's own stdout protocol carries only evcxr's lines. What a cell writes to its standard
+//! output and error goes into two named pipes beside the socket. Knows no other crate of ours.
 
 mod codec;
 mod frame;
@@ -7,7 +8,7 @@ mod socket;
 
 pub use codec::{MAX_FRAME, VERSION, read_frame, write_frame};
 pub use frame::{Bundle, Channel, Framed, Input, ToCell, ToKernel};
-pub use socket::{ENV, Listener, Receiver, Sender, connect};
+pub use socket::{ENV, Listener, Receiver, Sender, connect, pipe, stopped};
 
 /// Why the link cannot go on.
 #[derive(Debug, thiserror::Error)]

@@ -10,10 +10,28 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::codec::{read_frame, write_frame};
-use crate::{Framed, LinkError, ToCell, ToKernel};
+use crate::{Channel, Framed, LinkError, ToCell, ToKernel};
 
 /// The environment variable that tells the cell process where the kernel listens.
 pub const ENV: &str = "CORRIENTE_LINK";
+
+/// The named pipe in which a cell process's standard output or error is: beside the socket, made by the cell process before
+/// it says hello. The kernel opens it too, and so has what a process wrote last, however it ended.
+#[must_use]
+pub fn pipe(socket: &Path, pid: u32, channel: Channel) -> PathBuf {
+    let name = match channel {
+        Channel::Stdout => "stdout",
+        Channel::Stderr => "stderr",
+    };
+    socket.with_file_name(format!("{name}-{pid}"))
+}
+
+/// The file that says, while it is there, that nothing is to be compiled for the cell and nothing of it is to begin; in the folder
+/// where the socket is.
+#[must_use]
+pub fn stopped(folder: &Path) -> PathBuf {
+    folder.join("stopped")
+}
 
 /// The kernel's end, waiting for a cell process. The socket's file goes when it is dropped.
 pub struct Listener {

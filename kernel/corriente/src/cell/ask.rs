@@ -5,7 +5,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use link::{Input, ToKernel};
 
-use super::client;
+use super::{client, output};
 
 /// Why a question has no answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -59,6 +59,7 @@ fn ask(prompt: &str, password: bool) -> Result<String, InputError> {
     let id = asked.next;
     asked.answers.insert(id, None);
     drop(asked);
+    output::drain();
     client::send(ToKernel::Ask { id, prompt: prompt.to_owned(), password }.into());
     // The kernel answers every question; when it is gone, so is this process.
     let waiting = |asked: &mut Asked| asked.answers.get(&id).is_some_and(Option::is_none);

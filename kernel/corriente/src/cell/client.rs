@@ -1,8 +1,8 @@
-//! The link's client: a thread `link out` that sends what others queue, and a thread `link in` that hears the kernel.
+//! The link's client. Whoever puts something out sends it himself, so that a process that ends at once has said what it
+//! said; a thread `link in` hears the kernel.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -11,13 +11,11 @@ use serde_json::Value;
 
 use super::{ask, failure, output, wait};
 
-/// Frames that may wait for the socket. A thread that puts out more waits for the kernel, which always reads.
-const QUEUE: usize = 1024;
-
 /// Set by an interrupt, cleared when the next cell begins.
 pub(super) static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
-static OUT: OnceLock<SyncSender<Framed<ToKernel>>> = OnceLock::new();
+static SESSION: OnceLock<PathBuf> = OnceLock::new();
+static OUT: OnceLock<Mutex<link::Sender<ToKernel>>> = OnceLock::new();
 static COMMS: Mutex<Comms> = Mutex::new(Comms::Waiting(Vec::new()));
 static WAKE: (Mutex<()>, Condvar) = (Mutex::new(()), Condvar::new());
 
@@ -66,17 +64,7 @@ pub(super) fn join() -> Result<(), LinkError> {
         return Ok(());
     }
     let Some(path) = std::env::var_os(link::ENV).map(PathBuf::from) else { return Ok(()) };
-    let (mut sender, mut receiver) = link::connect(&path)?;
-    let (queue, queued) = sync_channel::<Framed<ToKernel>>(QUEUE);
-    std::thread::Builder::new().name("link out".into()).spawn(move || {
-        while let Ok(framed) = queued.recv() {
-            if let Err(error) = sender.send(&framed)
-                && !matches!(error, LinkError::Io { .. })
-            {
-                eprintln!("an output was lost: {error}");
-            }
-        }
-    })?;
+    let (sender, mut receiver) = link::connect(&path)?;
     std::thread::Builder::new().name("link in".into()).spawn(move || {
         while let Ok(Some(framed)) = receiver.receive() {
             hear(framed);
@@ -84,9 +72,10 @@ pub(super) fn join() -> Result<(), LinkError> {
         // A kernel that is gone wants nothing more of this process.
         std::process::exit(0);
     })?;
-    if OUT.set(queue).is_ok() {
+    if OUT.set(Mutex::new(sender)).is_ok() {
+        output::redirect(&path)?;
+        let _ = SESSION.set(path.parent().map(PathBuf::from).unwrap_or_default());
         send(ToKernel::Hello { pid: std::process::id() }.into());
-        output::redirect()?;
         failure::install_hook();
     }
     Ok(())
@@ -97,11 +86,18 @@ pub(super) fn is_joined() -> bool {
     OUT.get().is_some()
 }
 
-/// Queues a frame. Outside a notebook, as in a test, there is no link and it goes nowhere.
+/// Whether the cell that is about to begin was interrupted while it was compiled.
+pub(super) fn is_stopped() -> bool {
+    SESSION.get().is_some_and(|folder| link::stopped(folder).exists())
+}
+
+/// Sends a frame; waits for the kernel, which always reads, where the socket is full. Outside a notebook, as in a test, there
+/// is no link and it goes nowhere.
 pub(super) fn send(framed: Framed<ToKernel>) {
-    if let Some(out) = OUT.get() {
-        // The thread behind the queue lives as long as the process.
-        let _ = out.send(framed);
+    let Some(out) = OUT.get() else { return };
+    let sent = lock(out).send(&framed);
+    if let Err(error) = sent.or_else(|error| if matches!(error, LinkError::Io { .. }) { Ok(()) } else { Err(error) }) {
+        eprintln!("an output was lost: {error}");
     }
 }
 
@@ -124,7 +120,7 @@ pub(super) fn sleep(time: Duration) -> bool {
 fn hear(framed: Framed<ToCell>) {
     let buffers = framed.buffers;
     match framed.frame {
-        ToCell::CellStarted { .. } => INTERRUPTED.store(false, Ordering::SeqCst),
+        ToCell::CellStarted => INTERRUPTED.store(false, Ordering::SeqCst),
         ToCell::Interrupt => {
             INTERRUPTED.store(true, Ordering::SeqCst);
             drop(lock(&WAKE.0));

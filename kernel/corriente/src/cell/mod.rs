@@ -36,8 +36,9 @@ pub fn init() {
 }
 
 /// Says that the cell's last line was reached.
+#[track_caller]
 pub fn completed() {
-    client::send(ToKernel::Completed.into());
+    run::completed();
 }
 
 /// Tells the kernel names that completion is to offer.
@@ -46,24 +47,32 @@ pub fn offer_names(columns: Vec<String>, topics: Vec<String>) {
 }
 
 /// Shows an output beside the cell's result; `display_id` is the name under which it can be updated.
+#[track_caller]
 pub fn display(bundle: Bundle, display_id: Option<String>) {
+    wait::check();
+    output::drain();
     client::send(ToKernel::Display { bundle, display_id, update: false }.into());
 }
 
 /// Puts an output in the place of those shown under `display_id`.
+#[track_caller]
 pub fn update_display(bundle: Bundle, display_id: String) {
+    wait::check();
+    output::drain();
     client::send(ToKernel::Display { bundle, display_id: Some(display_id), update: true }.into());
 }
 
 /// Shows the cell's result; an empty bundle is nothing to show.
 pub fn result(bundle: Bundle) {
     if !bundle.data.is_empty() {
+        output::drain();
         client::send(ToKernel::Result { bundle }.into());
     }
 }
 
 /// Takes the running cell's outputs away; with `wait`, when its next one comes, so that nothing flickers.
 pub fn clear_output(wait: bool) {
+    output::drain();
     client::send(ToKernel::ClearOutput { wait }.into());
 }
 

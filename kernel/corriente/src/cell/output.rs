@@ -1,133 +1,174 @@
-//! What user code prints. Standard output is taken to the link through a pipe and a thread, so that it is shown as it
-//! comes and no thread that prints waits for a cell; evcxr's own lines go on to where evcxr reads them.
+//! What is written to standard output and standard error, by whatever means and by child processes too. Both are named pipes,
+//! whose bytes a thread `output` takes to the link as they come. A display takes them there itself before it goes, so
+//! that outputs stay in the order in which the cell made them; nothing of ours stands between the user's bytes.
 
-use std::fs::File;
+use std::ffi::CString;
+use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Write as _};
-use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::os::fd::{AsRawFd as _, FromRawFd as _};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use link::{Channel, ToKernel};
 
-use super::client;
+use super::{client, failure};
 
-/// What evcxr's lines begin with.
-const EVCXR: &str = "EVCXR_";
-/// What a barrier writes, to be found again behind everything that was printed before it.
-const MARK: &str = "\u{0}CORRIENTE-BARRIER ";
+/// As much as a pipe holds on Linux.
+const CHUNK: usize = 64 << 10;
 
-/// Puts a pipe in the place of standard output.
-pub(super) fn redirect() -> std::io::Result<()> {
-    let mut ends = [0; 2];
-    // SAFETY: `ends` has room for the two descriptors that `pipe` writes.
-    if unsafe { libc::pipe(ends.as_mut_ptr()) } != 0 {
-        return Err(std::io::Error::last_os_error());
-    }
-    // SAFETY: both descriptors were just made and belong to nobody else.
-    let (reading, writing) = unsafe { (File::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1])) };
-    // SAFETY: descriptor 1 is open, and the copy belongs to nobody else.
-    let evcxr = unsafe {
-        let copy = libc::dup(1);
-        if copy < 0 {
+static PIPES: OnceLock<[Mutex<Pipe>; 2]> = OnceLock::new();
+/// Where evcxr reads its own lines: what was standard output before.
+static EVCXR: OnceLock<File> = OnceLock::new();
+
+/// Puts pipes in the place of standard output and standard error.
+pub(super) fn redirect(socket: &Path) -> std::io::Result<()> {
+    let evcxr = duplicate(1)?;
+    let made = [Pipe::make(socket, Channel::Stdout)?, Pipe::make(socket, Channel::Stderr)?];
+    for (pipe, descriptor) in made.iter().zip([1, 2]) {
+        // SAFETY: both descriptors are open; from here on what is written goes into the pipe.
+        if unsafe { libc::dup2(pipe.writing.as_raw_fd(), descriptor) } < 0 {
             return Err(std::io::Error::last_os_error());
         }
-        File::from_raw_fd(copy)
-    };
-    std::thread::Builder::new()
-        .name("stdout".into())
-        .spawn(move || Splitter { evcxr, held: Vec::new() }.run(reading))?;
-    // SAFETY: both descriptors are open; from here on what is printed goes into the pipe.
-    if unsafe { libc::dup2(writing.as_raw_fd(), 1) } < 0 {
-        return Err(std::io::Error::last_os_error());
     }
+    let readers = [made[0].reading.as_raw_fd(), made[1].reading.as_raw_fd()];
+    let _ = EVCXR.set(evcxr);
+    let pipes = PIPES.get_or_init(|| made.map(Mutex::new));
+    std::thread::Builder::new().name("output".into()).spawn(move || watch(pipes, readers))?;
     Ok(())
 }
 
-/// Writes the barrier behind everything printed so far; the thread `stdout` answers when it comes by, the kernel when it
-/// sees it on standard error.
-pub(super) fn barrier(number: u64) {
-    let mut out = std::io::stdout().lock();
-    // A pipe that is gone has nobody behind it who waits.
-    let _ = out.write_all(format!("{MARK}{number}\n").as_bytes()).and_then(|()| out.flush());
-    drop(out);
-    eprintln!("{MARK}{number}");
+/// Tells evcxr something, in a line of its own protocol.
+pub(super) fn tell_evcxr(line: &str) {
+    if let Some(mut evcxr) = EVCXR.get() {
+        // When evcxr is gone the process is about to be.
+        let _ = evcxr.write_all(format!("{line}\n").as_bytes());
+    }
 }
 
-/// Parts what is printed into evcxr's lines, barriers and the user's text.
-struct Splitter {
-    evcxr: File,
-    /// Bytes that may be the beginning of something.
+/// Passes on all that this thread has written so far, and what others and child processes have.
+pub(super) fn drain() {
+    flush();
+    pass_on(false);
+}
+
+/// Passes on what is in the pipes when a cell has ended, half a character too, and says that it is done.
+pub(super) fn barrier(number: u64) {
+    pass_on(true);
+    client::send(ToKernel::BarrierReached { number }.into());
+}
+
+/// std keeps a line of standard output until it is whole.
+pub(super) fn flush() {
+    // Another thread may hold the lock of standard output for as long as it likes.
+    if failure::is_cells_thread() {
+        // The pipe has a reader for as long as the process lives.
+        let _ = std::io::stdout().flush();
+    }
+}
+
+fn pass_on(ends: bool) {
+    for pipe in PIPES.get().into_iter().flatten() {
+        let mut pipe = pipe.lock().unwrap_or_else(PoisonError::into_inner);
+        pipe.pass_on();
+        if ends {
+            let rest = pipe.held.len();
+            pipe.send(rest);
+        }
+    }
+}
+
+/// Takes what comes for as long as the process lives.
+fn watch(pipes: &[Mutex<Pipe>; 2], readers: [i32; 2]) {
+    loop {
+        let mut ready = readers.map(|fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 });
+        // SAFETY: `ready` has the two entries that the call is told of.
+        let polled = unsafe { libc::poll(ready.as_mut_ptr(), 2, -1) };
+        if polled < 0 && std::io::Error::last_os_error().kind() != std::io::ErrorKind::Interrupted {
+            return;
+        }
+        for (pipe, _) in pipes.iter().zip(ready).filter(|(_, one)| one.revents != 0) {
+            pipe.lock().unwrap_or_else(PoisonError::into_inner).pass_on();
+        }
+    }
+}
+
+/// One of the two.
+struct Pipe {
+    channel: Channel,
+    /// Does not wait.
+    reading: File,
+    /// Never written to: it keeps the pipe open when a cell closes its own descriptor.
+    writing: File,
+    /// The beginning of a character that is not whole yet.
     held: Vec<u8>,
 }
 
-impl Splitter {
-    fn run(mut self, mut reading: File) {
-        let mut chunk = vec![0; 64 << 10];
-        while let Ok(size) = reading.read(&mut chunk) {
-            if size == 0 {
+impl Pipe {
+    fn make(socket: &Path, channel: Channel) -> std::io::Result<Pipe> {
+        let path = link::pipe(socket, std::process::id(), channel);
+        let name = CString::new(path.as_os_str().as_bytes())?;
+        // SAFETY: the path is a string that ends with a zero.
+        if unsafe { libc::mkfifo(name.as_ptr(), 0o600) } != 0 {
+            return Err(std::io::Error::last_os_error());
+        }
+        // The reader first: a writer waits for one.
+        let reading = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(&path)?;
+        let writing = OpenOptions::new().write(true).open(&path)?;
+        Ok(Pipe { channel, reading, writing, held: Vec::new() })
+    }
+
+    /// Sends what is in the pipe now, and no more, however fast a writer is.
+    fn pass_on(&mut self) {
+        let mut left = self.waiting();
+        while left > 0 {
+            let from = self.held.len();
+            self.held.resize(from + left.min(CHUNK), 0);
+            let read = self.reading.read(&mut self.held[from..]).unwrap_or(0);
+            self.held.truncate(from + read);
+            if read == 0 {
                 return;
             }
-            self.held.extend_from_slice(&chunk[..size]);
-            self.part();
+            left -= read;
+            self.send(whole(&self.held));
         }
     }
 
-    fn part(&mut self) {
-        loop {
-            let Some((at, is_mark)) = next_special(&self.held) else {
-                let free = self.held.len() - possible_beginning(&self.held);
-                return self.print(free);
-            };
-            self.print(at);
-            let Some(end) = self.held.iter().position(|b| *b == b'\n') else { return };
-            let line: Vec<u8> = self.held.drain(..=end).collect();
-            if is_mark {
-                let text = String::from_utf8_lossy(&line);
-                if let Ok(number) = text[MARK.len()..].trim().parse() {
-                    client::send(ToKernel::BarrierReached { number }.into());
-                }
-            } else {
-                // When evcxr is gone the process is about to be.
-                let _ = self.evcxr.write_all(&line);
-            }
-        }
+    /// How many bytes wait to be read.
+    fn waiting(&self) -> usize {
+        let mut bytes: libc::c_int = 0;
+        // SAFETY: the call writes one number to where it is told.
+        let asked = unsafe { libc::ioctl(self.reading.as_raw_fd(), libc::FIONREAD, &raw mut bytes) };
+        if asked == 0 { usize::try_from(bytes).unwrap_or(0) } else { 0 }
     }
 
-    /// Sends the first `size` bytes as text, but for a character that is not whole yet.
-    fn print(&mut self, size: usize) {
-        let whole = match std::str::from_utf8(&self.held[..size]) {
-            Err(error) if error.error_len().is_none() && size == self.held.len() => error.valid_up_to(),
-            _ => size,
-        };
-        if whole == 0 {
-            return;
+    /// Sends the first `size` bytes; what is no UTF-8 in them is marked as such.
+    fn send(&mut self, size: usize) {
+        if size > 0 {
+            let text = String::from_utf8_lossy(&self.held[..size]).into_owned();
+            self.held.drain(..size);
+            client::send(ToKernel::Stream { channel: self.channel, text, cell: None }.into());
         }
-        let text: Vec<u8> = self.held.drain(..whole).collect();
-        let text = String::from_utf8_lossy(&text).into_owned();
-        client::send(ToKernel::Stream { channel: Channel::Stdout, text, cell: None }.into());
     }
 }
 
-/// Where evcxr's next line or the next barrier begins, and whether it is a barrier.
-fn next_special(bytes: &[u8]) -> Option<(usize, bool)> {
-    let find = |what: &str| bytes.windows(what.len()).position(|w| w == what.as_bytes());
-    let (mark, evcxr) = (find(MARK), find(EVCXR));
-    match (mark, evcxr) {
-        (Some(m), Some(e)) if m < e => Some((m, true)),
-        (_, Some(e)) => Some((e, false)),
-        (Some(m), None) => Some((m, true)),
-        (None, None) => None,
-    }
+/// The bytes without a character at the end of which more is to come.
+fn whole(bytes: &[u8]) -> usize {
+    let from = bytes.len().saturating_sub(3);
+    let begins = bytes[from..].iter().rposition(|byte| *byte >= 0xC0).map(|at| from + at);
+    begins
+        .filter(|at| std::str::from_utf8(&bytes[*at..]).is_err_and(|error| error.error_len().is_none()))
+        .unwrap_or(bytes.len())
 }
 
-/// How many bytes at the end may be the beginning of a special line.
-fn possible_beginning(bytes: &[u8]) -> usize {
-    let longest = MARK.len().max(EVCXR.len()) - 1;
-    (1..=longest.min(bytes.len()))
-        .rev()
-        .find(|n| {
-            let end = &bytes[bytes.len() - n..];
-            MARK.as_bytes().starts_with(end) || EVCXR.as_bytes().starts_with(end)
-        })
-        .unwrap_or(0)
+/// A copy that child processes do not get.
+fn duplicate(descriptor: i32) -> std::io::Result<File> {
+    // SAFETY: the descriptor is open, and the copy belongs to nobody else.
+    unsafe {
+        let copy = libc::fcntl(descriptor, libc::F_DUPFD_CLOEXEC, 3);
+        if copy < 0 { Err(std::io::Error::last_os_error()) } else { Ok(File::from_raw_fd(copy)) }
+    }
 }
 
 #[cfg(test)]
@@ -135,16 +176,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn special_lines_are_found_in_the_middle_of_text() {
-        assert_eq!(next_special(b"abcEVCXR_EXECUTION_COMPLETE\n"), Some((3, false)));
-        assert_eq!(next_special(format!("ab{MARK}7\nEVCXR_X\n").as_bytes()), Some((2, true)));
-        assert_eq!(next_special(b"abc"), None);
-    }
-
-    #[test]
-    fn only_what_may_become_special_is_held_back() {
-        assert_eq!(possible_beginning(b"hello EVC"), 3);
-        assert_eq!(possible_beginning(b"hello \0CORR"), 5);
-        assert_eq!(possible_beginning(b"hello"), 0);
+    fn only_half_a_character_is_held_back() {
+        for (bytes, expect) in [
+            (&b""[..], 0),
+            (b"plain", 5),
+            ("né".as_bytes(), 3),
+            (b"n\xc3", 1),
+            (b"n\xe2\x82", 1),
+            (b"\xf0\x9f\x98", 0),
+            (b"\xff", 1),
+            (b"\xff\xff\n", 3),
+            (b"\xe2a", 2),
+            (b"\x82\x82\x82\x82", 4),
+        ] {
+            assert_eq!(whole(bytes), expect, "{bytes:?}");
+        }
     }
 }

@@ -7,11 +7,13 @@ use std::io::Write as _;
 
 use link::{Channel, ToKernel};
 
-use super::{client, failure};
+use super::{client, failure, wait};
 
 /// Prints for the macros; `cell` is the one that the code was compiled for.
 #[allow(clippy::print_stdout)]
+#[track_caller]
 pub fn printed(cell: Option<&str>, to_stderr: bool, text: Arguments<'_>) {
+    wait::check();
     let elsewhere = cell.filter(|_| client::is_joined() && !failure::is_cells_thread());
     let channel = if to_stderr { Channel::Stderr } else { Channel::Stdout };
     match elsewhere.and_then(|cell| cell.parse().ok()) {

@@ -1,14 +1,21 @@
 //! What evcxr writes around a cell, compiled once: the end through a `?` and the catching of panics. The stand-in `cargo`
 //! puts these words in the place of evcxr's, which cost every small cell a fifth of its compilation.
 
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
 
 use link::ToKernel;
 
-use super::{client, store};
+use super::{client, failure, output, store, wait};
 
 /// Written when a panic ended a cell.
 const PANIC_NOTIFICATION: &str = "EVCXR_PANIC_NOTIFICATION";
+
+thread_local! {
+    /// Whether the cell has said how it ends.
+    static TOLD: Cell<bool> = const { Cell::new(false) };
+}
 
 /// What a `?` in a cell turns an error into. The error goes over the link with its causes, and may be whatever `main` may
 /// return.
@@ -16,27 +23,59 @@ pub struct EvcxrUserCodeError;
 
 impl<T: Into<Box<dyn std::error::Error>>> From<T> for EvcxrUserCodeError {
     fn from(error: T) -> Self {
-        early_return(error.into().as_ref());
+        ended_early(ToKernel::EarlyReturn { message: chain(error.into().as_ref()) });
         EvcxrUserCodeError
     }
 }
 
-/// Runs a cell's statements; `Err` when they panicked, which the hook has reported.
+/// Runs a cell's statements; `Err` when they panicked. How they ended goes over the link: only one that says that its last
+/// line was reached has succeeded.
 #[allow(clippy::missing_errors_doc, clippy::result_unit_err)]
 pub fn guarded(statements: Box<dyn FnOnce() + '_>) -> Result<(), ()> {
-    catch_unwind(AssertUnwindSafe(statements)).map_err(drop)
+    TOLD.set(false);
+    failure::forget();
+    // An interrupt of the cell before; one that comes from here on is this one's, or has left its mark.
+    client::INTERRUPTED.store(false, Ordering::SeqCst);
+    if client::is_stopped() {
+        // The kernel knows why it has heard of no beginning.
+        output::tell_evcxr(store::USER_ERROR_OCCURRED);
+        return Ok(());
+    }
+    client::send(ToKernel::Started.into());
+    let done = catch_unwind(AssertUnwindSafe(statements));
+    output::flush();
+    match done {
+        Ok(()) => {
+            if !TOLD.get() {
+                ended_early(ToKernel::Returned);
+            }
+            Ok(())
+        }
+        Err(payload) => {
+            failure::report(payload);
+            Err(())
+        }
+    }
+}
+
+/// Says that the cell's last line was reached; one that was asked to end before has not.
+#[track_caller]
+pub(super) fn completed() {
+    wait::check();
+    TOLD.set(true);
+    failure::tell_caught();
+    client::send(ToKernel::Completed.into());
 }
 
 /// Tells evcxr that a cell panicked.
-#[allow(clippy::print_stdout)]
 pub fn panicked() {
-    println!("{PANIC_NOTIFICATION}");
+    output::tell_evcxr(PANIC_NOTIFICATION);
 }
 
-#[allow(clippy::print_stdout)]
-fn early_return(error: &dyn std::error::Error) {
-    client::send(ToKernel::EarlyReturn { message: chain(error) }.into());
-    println!("{}", store::USER_ERROR_OCCURRED);
+fn ended_early(how: ToKernel) {
+    TOLD.set(true);
+    client::send(how.into());
+    output::tell_evcxr(store::USER_ERROR_OCCURRED);
 }
 
 /// An error and its causes, a line each. One whose text its error already has is left out.

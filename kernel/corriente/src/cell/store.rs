@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use link::ToKernel;
 
-use super::client;
+use super::{client, output};
 
 /// Written when an error ended a cell through a `?`.
 pub const USER_ERROR_OCCURRED: &str = "EVCXR_ERROR_OCCURRED";
@@ -64,12 +64,11 @@ impl VariableStore {
         self.0.insert(name.to_owned(), value);
     }
 
-    #[allow(clippy::print_stdout)]
     fn check(&mut self, name: &str, wanted: TypeId) -> bool {
         let same = self.0.get(name).is_none_or(|held| held.as_ref().type_id() == wanted);
         if !same {
             client::send(ToKernel::Retyped { name: name.to_owned() }.into());
-            println!("{VARIABLE_CHANGED_TYPE}{name}");
+            output::tell_evcxr(&format!("{VARIABLE_CHANGED_TYPE}{name}"));
         }
         same
     }

@@ -76,6 +76,14 @@ pub fn block_on<F: IntoFuture>(future: F) -> F::Output {
     }
 }
 
+/// Ends an interrupted cell, where it comes by; other threads and a cell that is about to end go on.
+#[track_caller]
+pub(super) fn check() {
+    if client::INTERRUPTED.load(Ordering::SeqCst) && failure::is_cells_thread() && !std::thread::panicking() {
+        failure::fail("Interrupted", "the cell was interrupted");
+    }
+}
+
 /// Has this thread count as one of the runtime's, so that a cell may `tokio::spawn` without waiting.
 pub(super) fn enter_runtime() {
     if let Some(runtime) = runtime() {

@@ -15,6 +15,7 @@ use std::process::Command;
 pub(crate) use waiting::{BOUND, Waiting};
 
 use crate::place::env;
+use crate::stop::Tool;
 use crate::toolchain::{CARGO, RUSTC};
 
 /// Answers as the tool under whose name the binary was called; gives the exit code, or `None` when it was called by its
@@ -56,6 +57,16 @@ fn cargo(session: &Path, arguments: &[OsString]) -> i32 {
     let cell = Cell { folder: session.join("cells") };
     let word = arguments.iter().find(|a| !a.to_string_lossy().starts_with('-')).and_then(|a| a.to_str()).unwrap_or("");
     let manifest = manifest_of(arguments);
+    // What tries a dependency may have to fetch it; what describes the cell to the analyzer is short, and must be whole.
+    let tries = word == "metadata" && cell.is_manifest(&manifest) && !cell.is_described_by(&manifest);
+    let _tool = if matches!(word, "build" | "check") || tries {
+        match Tool::start(session) {
+            Some(tool) => Some(tool),
+            None => return 101,
+        }
+    } else {
+        None
+    };
     let done = match word {
         "build" => build::run(session, &cell, build::Emit::Library),
         "check" => build::run(session, &cell, build::Emit::Metadata),
@@ -85,12 +96,17 @@ impl Cell {
         text.parse().map_err(|error| format!("the cell's manifest does not read: {error}"))
     }
 
+    /// Whether a manifest is in the cell's place.
+    fn is_manifest(&self, manifest: &Path) -> bool {
+        manifest.canonicalize().ok() == self.manifest().canonicalize().ok()
+    }
+
     /// Whether a manifest is the cell's, and not the one by which evcxr tries a dependency.
     fn is_described_by(&self, manifest: &Path) -> bool {
-        let same = manifest.canonicalize().ok() == self.manifest().canonicalize().ok();
-        same && self.settings().is_ok_and(|settings| {
-            settings.get("package").and_then(|p| p.get("name")).and_then(|n| n.as_str()) == Some("ctx")
-        })
+        self.is_manifest(manifest)
+            && self.settings().is_ok_and(|settings| {
+                settings.get("package").and_then(|p| p.get("name")).and_then(|n| n.as_str()) == Some("ctx")
+            })
     }
 }
 
