@@ -151,3 +151,30 @@ def test_an_error_of_a_question_mark_shows_its_causes(kernel):
 def test_text_may_be_an_error(kernel):
     said = kernel.run('Err("just text")?;')
     assert "just text" in said.error
+
+
+def test_what_borrows_nothing_of_a_notebook_is_no_matter_to_a_closure(fresh):
+    fresh.ok('let name = "bank";\nlet names = vec!["a", "b"];')
+    assert fresh.ok("let f = |x: i32| x + 1;\nf(1)").plain == "2"
+    assert fresh.ok("let one = 1;\nlet add = |x: i32| x + one;\nadd(2)").plain == "3"
+    assert fresh.ok("let open = |x| x + 1;\nopen(1)").plain == "2"
+    assert fresh.ok("names.len() + name.len()").plain == "6"
+    assert fresh.ok("one").plain == "1"
+
+
+def test_a_reference_is_there_in_its_cell_and_says_how_to_keep_it(fresh):
+    fresh.ok("let numbers = vec![1, 2, 3];")
+    said = fresh.ok("let first = &numbers[0];\n*first + 1")
+    assert said.plain == "2" and "first" in said.stderr and ".clone()" in said.stderr, str(said)
+    assert fresh.ok("numbers.len()").plain == "3"
+
+
+def test_what_a_thread_gives_back_is_kept(fresh):
+    fresh.ok("let r = std::thread::spawn(|| 1).join();")
+    assert fresh.ok("r.is_ok()").plain == "true"
+
+
+def test_secrets_are_blanked_in_the_history(kernel, history):
+    kernel.ok('let options = [("sasl.password", "hunter-two"), ("group.id", "seen")];')
+    text = history.read_text()
+    assert "sasl.password" in text and "seen" in text and "hunter-two" not in text

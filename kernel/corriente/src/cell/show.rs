@@ -22,6 +22,18 @@ impl Show for () {
     }
 }
 
+/// Numbers say it themselves, because the type of one may be open until all of a cell is read.
+macro_rules! show_number {
+    ($($number:ty)*) => { $(
+        impl Show for $number {
+            fn show(&self) -> Bundle {
+                plain(format!("{self:?}"))
+            }
+        }
+    )* };
+}
+show_number!(i8 i16 i32 i64 i128 isize u8 u16 u32 u64 u128 usize f32 f64);
+
 /// A value about to be shown.
 pub struct Shown<'a, T: ?Sized>(pub &'a T);
 
