@@ -11,6 +11,9 @@ use crate::session::error;
 use crate::source::{self, Prepared};
 use crate::variables::Gone;
 
+/// What the stand-in `cargo` puts behind the code of an error that evcxr is not to know.
+pub(crate) const HIDDEN: &str = " ";
+
 /// The end of a cell that does not compile.
 pub(crate) fn outcome(code: &str, prepared: &Prepared, errors: &[CompilationError], gone: &Gone) -> Outcome {
     let mut shown: Vec<&CompilationError> = errors.iter().filter(|e| e.is_from_user_code()).collect();
@@ -85,7 +88,7 @@ pub(crate) fn no_main(code: &str, place: std::ops::Range<usize>) -> Outcome {
 
 fn draw(code: &str, prepared: &Prepared, error: &CompilationError, gone: &Gone) -> String {
     let message = error.message();
-    let id = error.code().map(str::to_owned);
+    let id = error.code().map(|code| code.trim_end_matches(HIDDEN).to_owned());
     let mut title = Level::ERROR.primary_title(message.as_str());
     if let Some(id) = &id {
         title = title.id(id.as_str());

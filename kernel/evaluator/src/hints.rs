@@ -47,7 +47,9 @@ pub(crate) fn of(error: &Facts<'_>, gone: &Gone) -> Vec<String> {
         "E0308" => mismatch(error).map(str::to_owned).into_iter().collect(),
         "E0369" if is_about("Expr", error) => vec![ON_COLUMNS.to_owned()],
         "E0728" => {
-            vec!["in a cell `.await` stands at the top, or in an `async` block or function of your own".to_owned()]
+            vec![
+                "in a cell `.await` stands at the top, or in an `async` block or function of your own; out of a macro or a closure it is taken with a `let` in front".to_owned(),
+            ]
         }
         _ => Vec::new(),
     }

@@ -1,6 +1,7 @@
 //! Cell text to running Rust. A session on evcxr, in a thread of its own; cells are compiled against the one dylib by a
 //! stand-in `cargo`, and run in a cell process that the [`link`] reaches. Knows nothing of Jupyter.
 
+mod awaits;
 mod beside;
 mod cells;
 mod children;

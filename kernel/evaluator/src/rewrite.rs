@@ -1,14 +1,6 @@
 //! Changes to a cell's text before the compiler sees it, and the way back from a place in the changed text to the person's
 //! own. Lines never move: a change stays within its line, or adds lines behind everything. Functions of text.
 
-use ra_ap_syntax::ast::{self, AstNode};
-use ra_ap_syntax::{SyntaxKind, SyntaxNode, SyntaxToken};
-
-/// What waits for a future on the process's one runtime, and gives up at an interrupt.
-const BLOCK_ON: &str = "corriente::cell::block_on(";
-/// Macros that wait for several futures; they want to be in an `async` block.
-const WAITING: [&str; 3] = ["join", "try_join", "select"];
-
 /// One change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Edit {
@@ -70,46 +62,6 @@ impl Edits {
     }
 }
 
-/// The changes that make `.await` work outside of `async`: each waits where it stands, and what is bound there is a
-/// variable of the notebook like any other.
-pub(crate) fn awaits(body: &ast::StmtList, offset: impl Fn(usize) -> usize) -> Vec<Edit> {
-    let mut edits = Vec::new();
-    let bytes = |token: &SyntaxToken| (usize::from(token.text_range().start()), usize::from(token.text_range().len()));
-    for node in body.syntax().descendants().filter(|node| is_outside_async(node, body)) {
-        if let Some(waits) = ast::AwaitExpr::cast(node.clone()) {
-            let (Some(future), Some(dot), Some(word)) = (waits.expr(), waits.dot_token(), waits.await_token()) else {
-                continue;
-            };
-            let begins = future.syntax().text_range().start().into();
-            edits.push(Edit { at: offset(begins), remove: 0, put: BLOCK_ON });
-            edits.push(Edit { at: offset(bytes(&dot).0), remove: bytes(&dot).1, put: ")" });
-            edits.push(Edit { at: offset(bytes(&word).0), remove: bytes(&word).1, put: "" });
-        } else if let Some(call) = ast::MacroExpr::cast(node)
-            && is_waiting(&call)
-        {
-            let range = call.syntax().text_range();
-            edits.push(Edit { at: offset(range.start().into()), remove: 0, put: "corriente::cell::block_on(async { " });
-            edits.push(Edit { at: offset(range.end().into()), remove: 0, put: " })" });
-        }
-    }
-    edits
-}
-
-fn is_waiting(call: &ast::MacroExpr) -> bool {
-    let path = call.macro_call().and_then(|call| call.path());
-    let name = path.and_then(|path| path.segment()).and_then(|segment| segment.name_ref());
-    name.is_some_and(|name| WAITING.iter().any(|waiting| name.text() == *waiting))
-}
-
-/// Whether nothing around a node, up to the cell, is a function, a closure or an `async` block of the person's own.
-fn is_outside_async(node: &SyntaxNode, body: &ast::StmtList) -> bool {
-    let inside = node.ancestors().skip(1).take_while(|around| around != body.syntax());
-    !inside.into_iter().any(|around| {
-        let is_async = ast::BlockExpr::cast(around.clone()).is_some_and(|block| block.async_token().is_some());
-        is_async || matches!(around.kind(), SyntaxKind::FN | SyntaxKind::CLOSURE_EXPR)
-    })
-}
-
 /// Line and column from one, in characters.
 fn position(text: &str, at: usize) -> (usize, usize) {
     let before = &text[..at];
@@ -121,6 +73,7 @@ fn position(text: &str, at: usize) -> (usize, usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::awaits::BLOCK_ON;
 
     #[test]
     fn every_place_finds_its_way_back() {

@@ -6,8 +6,9 @@ use std::ops::Range;
 use ra_ap_syntax::ast::{self, AstNode, HasAttrs as _, HasModuleItem as _, HasName as _};
 use ra_ap_syntax::{Edition, SourceFile, SyntaxError, SyntaxKind};
 
+use crate::awaits::awaits;
 use crate::commands;
-use crate::rewrite::{Edit, Edits, awaits};
+use crate::rewrite::{Edit, Edits};
 
 const SHOW: &str = "corriente::show!(";
 const END: &str = "\ncorriente::cell::completed();";

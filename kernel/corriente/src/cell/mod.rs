@@ -5,10 +5,12 @@ mod ask;
 mod client;
 mod failure;
 mod frames;
+mod join;
 mod output;
 mod print;
 mod rich;
 pub mod run;
+mod select;
 mod show;
 #[doc(hidden)]
 pub mod store;
@@ -22,8 +24,14 @@ use serde_json::Value;
 pub use ask::{InputError, input, password};
 pub use client::CommEvent;
 pub use failure::fail;
+#[doc(hidden)]
+pub use join::{
+    join1, join2, join3, join4, join5, join6, try_join1, try_join2, try_join3, try_join4, try_join5, try_join6,
+};
 pub use print::printed;
 pub use rich::{Rich, html, latex, markdown, png, svg};
+#[doc(hidden)]
+pub use select::Turn;
 pub use show::{Show, Shown, via};
 pub use wait::{Pause, block_on, sleep};
 

@@ -7,8 +7,12 @@ use serde_json::{Value, json};
 use super::source::ours;
 use super::waiting::{self, Call};
 use super::{Cell, dependencies, say};
+use crate::diagnostics::HIDDEN;
 use crate::place::env;
 use crate::toolchain::{RUSTC, Toolchain};
+
+/// The compiler's code for an `.await` where nothing is `async`.
+const AWAIT_OUTSIDE_ASYNC: &str = "E0728";
 
 /// What the compiler is to give.
 #[derive(Clone, Copy, PartialEq)]
@@ -54,7 +58,8 @@ pub(super) fn run(session: &Path, cell: &Cell, emit: Emit) -> Result<i32, String
 
     for line in done.messages.lines() {
         match serde_json::from_str::<Value>(line) {
-            Ok(message) => {
+            Ok(mut message) => {
+                hide_from_evcxr(&mut message);
                 say(&json!({"reason": "compiler-message", "target": {"name": "ctx"}, "message": message}).to_string())
             }
             // What is no message is the compiler's own trouble, such as a linker that is missing.
@@ -65,6 +70,14 @@ pub(super) fn run(session: &Path, cell: &Cell, emit: Emit) -> Result<i32, String
         say(&json!({"reason": "compiler-artifact", "target": {"name": "ctx"}, "filenames": [library]}).to_string());
     }
     Ok(done.code)
+}
+
+/// Gives an error that evcxr would mend another code: it would fetch a second tokio, whose runtime does not go together with
+/// the one that is there.
+fn hide_from_evcxr(message: &mut Value) {
+    if message["code"]["code"] == AWAIT_OUTSIDE_ASYNC {
+        message["code"]["code"] = Value::String(format!("{AWAIT_OUTSIDE_ASYNC}{HIDDEN}"));
+    }
 }
 
 /// What the compiler said, and its exit code.
