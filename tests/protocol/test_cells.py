@@ -162,11 +162,13 @@ def test_what_borrows_nothing_of_a_notebook_is_no_matter_to_a_closure(fresh):
     assert fresh.ok("one").plain == "1"
 
 
-def test_a_reference_is_there_in_its_cell_and_says_how_to_keep_it(fresh):
+def test_a_reference_says_how_to_keep_what_it_refers_to(fresh):
     fresh.ok("let numbers = vec![1, 2, 3];")
-    said = fresh.ok("let first = &numbers[0];\n*first + 1")
-    assert said.plain == "2" and "first" in said.stderr and ".clone()" in said.stderr, str(said)
-    assert fresh.ok("numbers.len()").plain == "3"
+    said = fresh.run("let first = &numbers[0];\n*first + 1")
+    assert said.reply["status"] == "error" and "`first`" in said.error and ".clone()" in said.error, str(said)
+    assert "persist" not in said.error and "lifetime" not in said.error
+    assert fresh.ok("let first = numbers[0].clone();\nfirst + 1").plain == "2"
+    assert fresh.ok("{ let last = &numbers[2]; *last }").plain == "3"
 
 
 def test_what_a_thread_gives_back_is_kept(fresh):

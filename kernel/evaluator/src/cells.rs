@@ -12,7 +12,7 @@ use crate::commands::{self, Stray};
 use crate::process::{Report, interrupted_early};
 use crate::session::{Session, error, is_library_gone, losses};
 use crate::source::{self, Prepared};
-use crate::variables::{BORROWS, BOX_IT};
+use crate::variables::BOX_IT;
 use crate::{Evaluated, Event, Outcome, diagnostics, symbols};
 
 /// What a cell is told when Corriente was built anew under a running kernel.
@@ -75,9 +75,7 @@ impl Session {
         self.process.begin();
         let mut result = self.context.execute(&prepared.text);
         // Nothing has run yet when evcxr says that it cannot keep a variable; so the cell has it to itself.
-        let mut borrows = false;
-        while let Some((name, borrowed)) = not_kept(&result).filter(|(name, _)| !locals.contains(name)) {
-            borrows |= borrowed;
+        while let Some(name) = nameless(&result).filter(|name| !locals.contains(name)) {
             locals.push(name);
             prepared = source::prepare(code, &locals);
             result = self.context.execute(&prepared.text);
@@ -123,9 +121,11 @@ impl Session {
         self.gone.cell_ended(number, code, &before, &after);
         if outcome == Outcome::Ok && !locals.is_empty() {
             self.gone.nameless(number, &locals);
-            let why = if borrows { BORROWS.to_owned() } else { format!("because the type has no name; {BOX_IT}") };
             let are = if locals.len() == 1 { "is" } else { "are" };
-            self.say(&format!("note: {} {are} there in this cell only, {why}\n", locals.join(", ")));
+            self.say(&format!(
+                "note: {} {are} there in this cell only, because the type has no name; {BOX_IT}\n",
+                locals.join(", ")
+            ));
         }
         outcome
     }
@@ -242,18 +242,11 @@ fn not_found(error: &CompilationError) -> Option<String> {
     message.split('`').nth(1).map(str::to_owned)
 }
 
-/// The variable that evcxr refuses to keep, from its words, and whether that is because it borrows from another.
-fn not_kept(result: &Result<EvalOutputs, Error>) -> Option<(String, bool)> {
-    let named = |text: &str| Some(text.strip_prefix("The variable `")?.split('`').next()?.to_owned());
-    match result {
-        Err(Error::Message(text)) if text.contains("cannot be persisted") => Some((named(text)?, false)),
-        Err(Error::CompilationErrors(errors)) => {
-            let borrows = errors.iter().map(|error| error.message());
-            let borrows = borrows.filter(|message| message.contains("contains a reference with a non-static lifetime"));
-            Some((named(&borrows.into_iter().next()?)?, true))
-        }
-        _ => None,
-    }
+/// The variable that evcxr refuses to keep, from its words.
+fn nameless(result: &Result<EvalOutputs, Error>) -> Option<String> {
+    let Err(Error::Message(text)) = result else { return None };
+    let name = text.strip_prefix("The variable `")?.split('`').next()?;
+    text.contains("cannot be persisted").then(|| name.to_owned())
 }
 
 /// How long a cell took, in words.

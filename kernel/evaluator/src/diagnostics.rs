@@ -9,10 +9,13 @@ use crate::Outcome;
 use crate::hints::{self, Facts};
 use crate::session::error;
 use crate::source::{self, Prepared};
-use crate::variables::Gone;
+use crate::variables::{BORROWS, Gone};
 
 /// What the stand-in `cargo` puts behind the code of an error that evcxr is not to know.
 pub(crate) const HIDDEN: &str = " ";
+
+/// What evcxr says of a variable that borrows from another.
+const REFERENCE: &str = "contains a reference with a non-static lifetime";
 
 /// The end of a cell that does not compile.
 pub(crate) fn outcome(code: &str, prepared: &Prepared, errors: &[CompilationError], gone: &Gone) -> Outcome {
@@ -20,7 +23,7 @@ pub(crate) fn outcome(code: &str, prepared: &Prepared, errors: &[CompilationErro
     if shown.is_empty() {
         shown = errors.iter().collect();
     }
-    let first = shown.first().map(|e| e.message()).unwrap_or_default();
+    let first = shown.first().map(|e| message(e)).unwrap_or_default();
     let text = shown.iter().map(|e| draw(code, prepared, e, gone)).collect::<Vec<_>>().join("\n\n");
     error("CompileError", &first, text.lines().map(str::to_owned).collect())
 }
@@ -86,8 +89,19 @@ pub(crate) fn no_main(code: &str, place: std::ops::Range<usize>) -> Outcome {
     refused(code, "a cell has no `main`", Some(place), &[hint.to_owned()])
 }
 
-fn draw(code: &str, prepared: &Prepared, error: &CompilationError, gone: &Gone) -> String {
+/// What is wrong, without what evcxr says of itself.
+fn message(error: &CompilationError) -> String {
     let message = error.message();
+    match message.split('`').nth(1).filter(|_| message.contains(REFERENCE)) {
+        Some(name) => {
+            format!("the variable `{name}` has a reference to another variable, and is no longer good in the next cell")
+        }
+        None => message,
+    }
+}
+
+fn draw(code: &str, prepared: &Prepared, error: &CompilationError, gone: &Gone) -> String {
+    let message = message(error);
     let id = error.code().map(|code| code.trim_end_matches(HIDDEN).to_owned());
     let mut title = Level::ERROR.primary_title(message.as_str());
     if let Some(id) = &id {
@@ -120,6 +134,9 @@ fn draw(code: &str, prepared: &Prepared, error: &CompilationError, gone: &Gone) 
     }
     let said: Vec<String> = labels.iter().map(|(.., label)| label.clone()).collect();
     let ours = hints::of(&Facts { code: id.as_deref().unwrap_or(""), message: &message, labels: &said }, gone);
+    if error.message().contains(REFERENCE) {
+        group = group.element(Level::HELP.message(BORROWS));
+    }
     for hint in &ours {
         group = group.element(Level::HELP.message(hint.as_str()));
     }

@@ -22,8 +22,8 @@ enum Fate {
 pub(crate) const BOX_IT: &str =
     "a closure is kept in a box of a type that has one: `let f: Box<dyn Fn(i32) -> i32> = Box::new(|x| x + 1);`";
 
-/// Why what borrows is not kept, and what is.
-pub(crate) const BORROWS: &str = "because it borrows from a variable, which may be another one in the next cell; keep a copy of what it refers to (`.clone()`, `.to_owned()`, `.into_static()`), or move what it uses into it (`move |x| …`)";
+/// What to do with a reference.
+pub(crate) const BORROWS: &str = "keep a copy of what it refers to (`.clone()`, `.to_owned()`, `.into_static()`), or use it within braces: `{ let part = &text[..]; part.len() }`";
 
 /// The variables that are gone, with why.
 #[derive(Debug, Default)]
