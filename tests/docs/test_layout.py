@@ -1,5 +1,6 @@
 """The crates know only whom the design lets them know, and the source files keep to the house's shape."""
 
+import re
 from pathlib import Path
 
 import nbformat
@@ -52,6 +53,20 @@ def test_every_source_file_says_what_it_owns():
 def test_every_source_file_stays_readable():
     long = [name(source) for source in SOURCES if len(source.read_text().splitlines()) > 600]
     assert not long, f"past 600 lines a file is split: {long}"
+
+
+def test_no_two_types_of_the_plan_and_the_engine_have_one_name():
+    declared = re.compile(r"^\s*(?:pub(?:\([a-z]+\))? )?(?:struct|enum|trait|type) (\w+)", re.MULTILINE)
+    places = {}
+    for source in SOURCES:
+        if source.relative_to(KERNEL).parts[:2] in {("plan", "src"), ("engine", "src")}:
+            # Tests have types of their own.
+            for found in declared.findall(source.read_text().partition("#[cfg(test)]")[0]):
+                places.setdefault(found, []).append(name(source))
+    # What a trait has is called by the trait's name too.
+    twins = {found: files for found, files in places.items() if len(set(files)) > 1 and found not in {"Item", "Value"}}
+    assert len(places) > 100, "the types are not found"
+    assert not twins
 
 
 def name(source):

@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use engine::{
-    Offsets, OpenSource, Options, OutputMode, PartitionRows, Query, QueryOutput, Sink, SinkError, Source, SourceBatch,
-    SourceError, Step, Trigger,
+    BatchStep, Offsets, OpenSource, Options, OutputMode, PartitionRows, Query, QueryOutput, Sink, SinkError, Source,
+    SourceBatch, SourceError, Trigger,
 };
 use plan::Plan;
 use polars::prelude::*;
@@ -94,7 +94,7 @@ fn measure(groups: i64, every: usize) -> Outcome<()> {
     let ends: Arc<Mutex<Vec<Duration>>> = Arc::default();
     let (begun, noted) = (Instant::now(), Arc::clone(&ends));
     let note = move |_, step| {
-        if step == Step::Committed {
+        if step == BatchStep::Committed {
             noted.lock().unwrap_or_else(PoisonError::into_inner).push(begun.elapsed());
         }
         false

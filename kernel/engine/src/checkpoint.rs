@@ -33,11 +33,11 @@ use std::sync::Arc;
 use polars::prelude::SchemaRef;
 
 use crate::disk::{Disk, make_folders, replace_file};
-use crate::saved::{FrozenState, Saved};
+use crate::snapshot::{PendingState, Snapshot};
 pub(crate) use identity::Identity;
 use log::Log;
 pub(crate) use log::Planned;
-use state::{FoundStates, States};
+use state::{FoundStates, StateFiles};
 use writer::StateWriter;
 
 /// The version of the format; another one is refused.
@@ -156,11 +156,11 @@ impl Display for Hint {
 
 /// What a checkpoint had when it was opened.
 #[derive(Debug, Default)]
-pub(crate) struct Found {
+pub(crate) struct FoundCheckpoint {
     /// What is asked otherwise than before, where the query may go on all the same.
     pub(crate) changed: Option<String>,
     /// The newest state, and the batch it was after.
-    pub(crate) state: Option<(u64, Saved)>,
+    pub(crate) state: Option<(u64, Snapshot)>,
     /// The batches behind it that are known for certain, in order.
     pub(crate) batches: Vec<Planned>,
     /// Why there may be others, where the query is to go on all the same if the sink has none of them.
@@ -179,7 +179,7 @@ pub(crate) struct Checkpoint {
 
 impl Checkpoint {
     /// Opens or makes a checkpoint of a query whose sources have these columns. With `forgiving`, a state that is damaged gives way to the newest that is whole, and what is
-    /// damaged of the log is told in [`Found::damage`].
+    /// damaged of the log is told in [`FoundCheckpoint::damage`].
     ///
     /// # Errors
     /// Another query's checkpoint, one in use, a damaged one, or a folder that cannot be written.
@@ -189,7 +189,7 @@ impl Checkpoint {
         identity: &Identity,
         sources: &[SchemaRef],
         forgiving: bool,
-    ) -> Result<(Checkpoint, Found), CheckpointError> {
+    ) -> Result<(Checkpoint, FoundCheckpoint), CheckpointError> {
         make_folders(disk.as_ref(), folder).map_err(failed(folder.to_owned()))?;
         let lock = lock(folder)?;
         let (log_path, state_folder) = (folder.join("log"), folder.join("state"));
@@ -202,13 +202,13 @@ impl Checkpoint {
         }
         let changed = identity.check(disk.as_ref(), folder);
         let changed = changed.map_err(|error| columns::explained(error, sources))?;
-        let (states, FoundStates { state, newest }) = States::open(Arc::clone(&disk), state_folder, forgiving)?;
+        let (states, FoundStates { state, newest }) = StateFiles::open(Arc::clone(&disk), state_folder, forgiving)?;
         let after = state.as_ref().map(|(batch, _)| *batch);
         let (log, behind) = Log::open(Arc::clone(&disk), &log_path, after, newest)?;
         if let Some(damage) = behind.unreadable.or(behind.damage.clone()).filter(|_| !forgiving) {
             return Err(damage);
         }
-        let found = Found { changed, state, batches: behind.batches, damage: behind.damage };
+        let found = FoundCheckpoint { changed, state, batches: behind.batches, damage: behind.damage };
         let states = StateWriter::start(states).map_err(failed(folder.to_owned()))?;
         Ok((Checkpoint { disk, folder: folder.to_owned(), log, states, _lock: lock }, found))
     }
@@ -264,7 +264,7 @@ impl Checkpoint {
     ///
     /// # Errors
     /// As for [`Checkpoint::settle`].
-    pub(crate) fn snapshot(&mut self, batch: u64, state: FrozenState) -> Result<(), CheckpointError> {
+    pub(crate) fn snapshot(&mut self, batch: u64, state: PendingState) -> Result<(), CheckpointError> {
         self.settle()?;
         self.states.hand_over(batch, state);
         Ok(())

@@ -3,28 +3,55 @@
 //! Rows come from a [`Source`] and go as [`Changes`] to a [`LiveResult`]; what stands behind a source is no concern of
 //! this crate, and neither is the page that looks at a result.
 
-mod alone;
+/// The same plan as a batch.
 mod batch;
-mod calendar;
-mod change;
-mod checkpoint;
-mod clock;
-mod disk;
-mod foreach;
-mod operator;
-mod physical;
-mod pipeline;
-mod position;
+/// What a query says of each batch.
 mod progress;
+/// A running query: its thread, its batches, what its sink has.
 mod query;
+
+/// What one batch changes, between operators and for a result.
+mod change;
+/// The operators and their states.
+mod operator;
+/// A plan as it runs: how each operation is done, and in which order.
+mod physical;
+/// That plan ready to run: operators in their order, and the watermark.
+mod pipeline;
+
+/// Partitions and offsets.
+mod position;
+/// Frames that are read anew between batches.
 mod refresh;
-mod result;
-mod rows;
-mod saved;
+/// One consumer for several queries.
 mod shared;
-mod sink;
+/// The seam to what rows come from.
 mod source;
+/// Several sources as one.
 mod union;
+
+/// Sinks without a place of their own.
+mod foreach;
+/// The result as views see it, and as a sink wants all of it.
+mod result;
+/// The seam to what a result is written to.
+mod sink;
+
+/// The folder that makes a restart go on.
+mod checkpoint;
+/// The seam to the disk.
+mod disk;
+/// The state of a pipeline as tables.
+mod snapshot;
+
+/// Polars on the calling thread.
+mod alone;
+/// The times that the calendar holds.
+mod calendar;
+/// The seam to the time.
+mod clock;
+/// Frames that grow.
+mod rows;
 
 pub use batch::{CollectError, Collected, collect};
 pub use calendar::calendar;
@@ -36,16 +63,16 @@ pub use foreach::{ForeachBatch, MemoryTable};
 pub use physical::{
     Connectors, OpenScan, Part, PhysicalPlan, QuantileSketch, RowFilter, approx_quantile, named_expression,
 };
-pub use pipeline::{Mode, Output, OutputMode, Pipeline};
+pub use pipeline::{BatchOutput, Mode, OutputMode, Pipeline};
 pub use position::{Offsets, Reach, TopicId, TopicPartition};
 pub use progress::Progress;
 pub use query::{
-    Crash, OpenSource, Options, Output as QueryOutput, Query, StartError, Step, Trigger, explain, fingerprint,
-    natural_mode, short_hash,
+    BatchStep, Crash, OpenSource, Options, Query, QueryOutput, StartError, Trigger, explain, fingerprint, natural_mode,
+    short_hash,
 };
 pub use result::{LiveResult, Page, ROWS_HELD, ResultTable, ResultTooLarge, STREAM_ROWS_HELD, State, Status};
-pub use saved::{Facts, Saved};
 pub use shared::Sharing;
 pub use sink::{Sink, SinkError};
+pub use snapshot::{Facts, Snapshot};
 pub use source::{DISCOVERY_INTERVAL, DeadLetter, LeftOut, PartitionRows, Resumed, Source, SourceBatch, SourceError};
 pub use union::open_plan;

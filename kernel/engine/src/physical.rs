@@ -19,12 +19,12 @@ use std::sync::Arc;
 use plan::{Aggregate, Plan, PlanError, Scan, Step, Times, Words, schema_after};
 use polars::prelude::*;
 
-pub(crate) use aggregate::{Accumulator, Arrival, Function, MOST_KEPT, Method, Reading};
+pub(crate) use aggregate::{Accumulator, ChangelogMode, Function, MOST_KEPT, Method, Quantile};
 pub use approximate::{QuantileSketch, approx_quantile, named_expression};
 pub use connectors::{Connectors, OpenScan};
 pub(crate) use fingerprint::query_fingerprint;
 pub use graph::Part;
-pub(crate) use join::{HashJoin, Pairing, SIDE, SIDE_TIME, SideJoin};
+pub(crate) use join::{HashJoin, Pairing, SIDE, SIDE_TIME, TimedJoin};
 pub use pushdown::RowFilter;
 
 /// A plan as it runs.
@@ -62,11 +62,11 @@ pub(crate) enum Operation {
     /// An aggregation, and how it is kept up to date.
     Aggregate(Box<Aggregate>, Method),
     /// The rows of two streams are joined by their times.
-    JoinSides(Box<SideJoin>),
+    TimedJoin(Box<TimedJoin>),
     /// The rows of two streams are joined by their keys alone.
     HashJoin(Box<HashJoin>),
     /// The rows of two streams that such a join drops because they come too late.
-    LateSides(Words),
+    LateForJoin(Words),
 }
 
 impl PhysicalPlan {
@@ -154,9 +154,9 @@ impl PhysicalPlan {
             times = match operation {
                 Operation::Step(step) => times.after(step, self.before(number), schema),
                 Operation::Aggregate(aggregate, _) => times.aggregated(aggregate, schema),
-                Operation::JoinSides(join) => Times::of(join.behind.clone()),
+                Operation::TimedJoin(join) => Times::of(join.behind.clone()),
                 Operation::HashJoin(join) => Times::of(join.behind.clone()),
-                Operation::LateSides(_) => Times::default(),
+                Operation::LateForJoin(_) => Times::default(),
             };
         }
         (all, times)
@@ -171,7 +171,7 @@ impl PhysicalPlan {
     /// The plan with a way to keep each aggregation up to date.
     fn chosen(mut self) -> PhysicalPlan {
         let mut input = Arc::clone(&self.read);
-        let mut arrival = Arrival::default();
+        let mut arrival = ChangelogMode::default();
         for stage in &mut self.stages {
             let aggregate = match &stage.operation {
                 Operation::Step(Step::Aggregate(aggregate)) | Operation::Aggregate(aggregate, _) => Some(aggregate),
@@ -201,8 +201,8 @@ impl Operation {
     pub(crate) fn has_state(&self) -> bool {
         match self {
             Operation::Step(step) => step.has_state(),
-            Operation::Aggregate(..) | Operation::LateSides(_) => true,
-            Operation::JoinSides(_) | Operation::HashJoin(_) => true,
+            Operation::Aggregate(..) | Operation::LateForJoin(_) => true,
+            Operation::TimedJoin(_) | Operation::HashJoin(_) => true,
         }
     }
 
@@ -212,7 +212,7 @@ impl Operation {
         match self {
             Operation::Step(step) => times.slack(step),
             Operation::Aggregate(aggregate, _) => times.behind(&aggregate.over.as_ref()?.time),
-            Operation::JoinSides(_) | Operation::LateSides(_) => times.behind(SIDE_TIME),
+            Operation::TimedJoin(_) | Operation::LateForJoin(_) => times.behind(SIDE_TIME),
             Operation::HashJoin(join) => join.time_key.map(|(_, behind)| behind),
         }
     }
@@ -224,7 +224,7 @@ impl Operation {
 
     /// Whether it has two inputs.
     pub(crate) fn takes_sides(&self) -> bool {
-        matches!(self, Operation::JoinSides(_) | Operation::HashJoin(_) | Operation::LateSides(_))
+        matches!(self, Operation::TimedJoin(_) | Operation::HashJoin(_) | Operation::LateForJoin(_))
     }
 
     /// Whether it takes back rows that change, and so has to be given them.

@@ -16,7 +16,7 @@ use positions::Positions;
 mod build;
 mod lane;
 mod positions;
-mod saved;
+mod snapshot;
 
 /// Whether rows behind the watermark are dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,9 +45,9 @@ pub struct Pipeline {
     lanes: Vec<Lane>,
     watermark: Option<WatermarkTracker>,
     /// The operators, each behind those that it takes rows from.
-    stages: Vec<Stage>,
+    stages: Vec<OperatorNode>,
     /// What is done with a batch.
-    program: Vec<Run>,
+    program: Vec<Instruction>,
     /// The stage that gives rows only when they are final.
     finals: Option<usize>,
     /// How many rows of each partition there were, where their order matters.
@@ -66,7 +66,7 @@ pub struct Pipeline {
 
 /// A step in which a batch is run. What it gives is put on a stack, from which a later one takes it.
 #[derive(Clone, Copy)]
-enum Run {
+enum Instruction {
     /// The rows of the next stream come in.
     Lane,
     /// A stage takes what came last.
@@ -76,7 +76,7 @@ enum Run {
 }
 
 /// An operator, and the watermark that holds for its rows.
-struct Stage {
+struct OperatorNode {
     operator: Box<dyn Operator>,
     /// How far behind the watermark its rows may be and are not late; `None` where the watermark says nothing of them.
     slack: Option<i64>,
@@ -86,7 +86,7 @@ struct Stage {
     none: Vec<DataFrame>,
 }
 
-impl Stage {
+impl OperatorNode {
     fn own(&self, watermark: Option<i64>) -> Option<i64> {
         Some(watermark?.div_euclid(self.per_step).saturating_sub(self.slack?))
     }
@@ -94,7 +94,7 @@ impl Stage {
 
 /// What a batch led to.
 #[derive(Debug)]
-pub struct Output {
+pub struct BatchOutput {
     /// The changes of the result.
     pub changes: Changes,
     /// Identities whose rows no later batch changes, for their windows have closed; those that are in no row do not count.
@@ -173,7 +173,7 @@ impl Pipeline {
     pub fn is_due(&self, moment_ms: i64) -> bool {
         let Some(watermark) = &self.watermark else { return false };
         let next = watermark.next(self.moment_ms.max(moment_ms));
-        let gives = |(number, stage): (usize, &Stage)| {
+        let gives = |(number, stage): (usize, &OperatorNode)| {
             let due = stage.operator.due(self.finals == Some(number));
             due.is_some_and(|due| stage.own(next).is_some_and(|next| due <= next))
         };
@@ -194,7 +194,7 @@ impl Pipeline {
     ///
     /// # Errors
     /// What Polars says of an expression that fails on the rows.
-    pub fn execute(&mut self, parts: Vec<PartitionRows>) -> PolarsResult<Output> {
+    pub fn execute(&mut self, parts: Vec<PartitionRows>) -> PolarsResult<BatchOutput> {
         self.run(parts, None)
     }
 
@@ -202,11 +202,11 @@ impl Pipeline {
     ///
     /// # Errors
     /// As for [`Pipeline::execute`].
-    pub fn repeat(&mut self, parts: Vec<PartitionRows>, watermark: Option<i64>) -> PolarsResult<Output> {
+    pub fn repeat(&mut self, parts: Vec<PartitionRows>, watermark: Option<i64>) -> PolarsResult<BatchOutput> {
         self.run(parts, Some(watermark))
     }
 
-    fn run(&mut self, parts: Vec<PartitionRows>, repeated: Option<Option<i64>>) -> PolarsResult<Output> {
+    fn run(&mut self, parts: Vec<PartitionRows>, repeated: Option<Option<i64>>) -> PolarsResult<BatchOutput> {
         self.owes_a_row = false;
         let fronts = self.lanes.iter_mut().flat_map(|lane| lane.front.steps());
         let steps = self.stages.iter_mut().flat_map(|stage| stage.operator.steps());
@@ -221,20 +221,22 @@ impl Pipeline {
             }
             None => self.watermark.as_mut().and_then(|watermark| watermark.advance(self.moment_ms)),
         };
-        let mut stack: Vec<Taken> = Vec::new();
+        let mut stack: Vec<OperatorOutput> = Vec::new();
         let (mut late, mut timeless) = (0, 0);
         for run in &self.program {
             let (number, taken) = match (run, stack.pop(), stack.pop()) {
-                (Run::Lane, last, below) => {
+                (Instruction::Lane, last, below) => {
                     stack.extend(below.into_iter().chain(last));
-                    stack.extend(rows.next().map(|rows| Taken { delta: Delta::Append(rows), settled: Vec::new() }));
+                    stack.extend(
+                        rows.next().map(|rows| OperatorOutput { delta: Delta::Append(rows), settled: Vec::new() }),
+                    );
                     continue;
                 }
-                (Run::Stage(number), Some(last), below) => {
+                (Instruction::Stage(number), Some(last), below) => {
                     stack.extend(below);
                     (*number, [Some(last), None])
                 }
-                (Run::Join(number), Some(right), Some(left)) => (*number, [Some(left), Some(right)]),
+                (Instruction::Join(number), Some(right), Some(left)) => (*number, [Some(left), Some(right)]),
                 _ => polars_bail!(ComputeError: "an operator of the plan has nothing to take rows from"),
             };
             let wanted = self.finals == Some(number);
@@ -242,8 +244,8 @@ impl Pipeline {
             (late, timeless) = (late + executed[0], timeless + executed[1]);
             stack.push(taken);
         }
-        let Taken { delta, settled } =
-            stack.pop().unwrap_or_else(|| Taken { delta: self.nothing(), settled: Vec::new() });
+        let OperatorOutput { delta, settled } =
+            stack.pop().unwrap_or_else(|| OperatorOutput { delta: self.nothing(), settled: Vec::new() });
         Ok(self.output(delta, settled, late, timeless))
     }
 
@@ -251,21 +253,21 @@ impl Pipeline {
     ///
     /// # Errors
     /// As for [`Pipeline::execute`].
-    pub fn finish(&mut self) -> PolarsResult<Output> {
+    pub fn finish(&mut self) -> PolarsResult<BatchOutput> {
         let (mut stack, mut timeless) = (Vec::<Option<Delta>>::new(), 0);
         for run in &self.program {
             // What comes before the first such row is not run: of no rows, literals alone would make one.
             let (number, executed) = match run {
-                Run::Lane => {
+                Instruction::Lane => {
                     stack.push(None);
                     continue;
                 }
-                Run::Stage(number) => {
+                Instruction::Stage(number) => {
                     let delta = stack.pop().flatten();
                     let operator = &mut self.stages[*number].operator;
                     (*number, delta.map(|delta| operator.execute(delta, None)).transpose()?)
                 }
-                Run::Join(number) => {
+                Instruction::Join(number) => {
                     let sides = [stack.pop().flatten(), stack.pop().flatten()];
                     let stage = &mut self.stages[*number];
                     let executed = match sides {
@@ -348,7 +350,7 @@ impl Pipeline {
         Changes { ids: (first..self.next_id).collect(), rows, deletes: Vec::new() }
     }
 
-    fn output(&mut self, delta: Delta, closed: Vec<u64>, late: usize, timeless: usize) -> Output {
+    fn output(&mut self, delta: Delta, closed: Vec<u64>, late: usize, timeless: usize) -> BatchOutput {
         let changes = match delta {
             Delta::Append(rows) => self.appended(rows),
             Delta::Change(revision) => revision.changes,
@@ -357,7 +359,7 @@ impl Pipeline {
             format!("none of the {rows} rows of {partition} has a time, so the watermark waits for one that has")
         });
         let (ahead, stale) = (std::mem::take(&mut self.ahead), self.refresh.failure().map(str::to_owned));
-        Output { changes, closed, late, timeless, ahead, stale, held_back, notices: self.notices() }
+        BatchOutput { changes, closed, late, timeless, ahead, stale, held_back, notices: self.notices() }
     }
 
     fn notices(&self) -> Vec<String> {
@@ -366,22 +368,22 @@ impl Pipeline {
 }
 
 /// What an operator gave for the next one.
-struct Taken {
+struct OperatorOutput {
     delta: Delta,
     /// The identities of rows that nothing changes any more.
     settled: Vec<u64>,
 }
 
-impl Stage {
+impl OperatorNode {
     /// Runs a batch of one input or of two between the watermarks before and after it; gives beside the result how many rows were
     /// late, and how many had no time.
     fn run(
         &mut self,
-        taken: [Option<Taken>; 2],
+        taken: [Option<OperatorOutput>; 2],
         watermarks: [Option<i64>; 2],
         moment_ms: i64,
         wanted: bool,
-    ) -> PolarsResult<(Taken, [usize; 2])> {
+    ) -> PolarsResult<(OperatorOutput, [usize; 2])> {
         let [before, after] = watermarks.map(|watermark| self.own(watermark));
         self.operator.at(moment_ms);
         let (executed, settled): (Executed, Vec<u64>) = match taken {
@@ -403,6 +405,6 @@ impl Stage {
             (Delta::Change(revision), None) if wanted => Delta::Append(revision.changes.rows.clear()),
             (changed, None) => changed,
         };
-        Ok((Taken { delta, settled }, [executed.late, executed.timeless]))
+        Ok((OperatorOutput { delta, settled }, [executed.late, executed.timeless]))
     }
 }

@@ -154,7 +154,7 @@ pub struct Reach {
 
 /// What is written of the partitions of one topic, each with a value.
 #[derive(Serialize, Deserialize)]
-struct Written<V> {
+struct OffsetsText<V> {
     #[serde(default, skip_serializing_if = "is_first")]
     scan: u32,
     topic: String,
@@ -175,7 +175,7 @@ pub(crate) mod by_topic {
         values: &BTreeMap<TopicPartition, V>,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
-        let mut topics: Vec<Written<V>> = Vec::new();
+        let mut topics: Vec<OffsetsText<V>> = Vec::new();
         for (at, value) in values {
             let id = at.topic_id.map(|id| id.to_string());
             match topics
@@ -185,7 +185,7 @@ pub(crate) mod by_topic {
                 Some(last) => drop(last.partitions.insert(at.partition, value.clone())),
                 None => {
                     let partitions = [(at.partition, value.clone())].into();
-                    topics.push(Written { scan: at.scan, topic: at.topic.to_string(), id, partitions });
+                    topics.push(OffsetsText { scan: at.scan, topic: at.topic.to_string(), id, partitions });
                 }
             }
         }
@@ -195,9 +195,9 @@ pub(crate) mod by_topic {
     pub(crate) fn deserialize<'de, V: Deserialize<'de>, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<BTreeMap<TopicPartition, V>, D::Error> {
-        let topics: Vec<Written<V>> = Vec::deserialize(deserializer)?;
+        let topics: Vec<OffsetsText<V>> = Vec::deserialize(deserializer)?;
         let mut values = BTreeMap::new();
-        for Written { scan, topic, id, partitions } in topics {
+        for OffsetsText { scan, topic, id, partitions } in topics {
             let topic_id = match id {
                 Some(text) => Some(
                     TopicId::parse(&text)

@@ -2,8 +2,8 @@
 //! it is stopped. The handle only sends it wishes and reads the result.
 
 mod facts;
-mod known;
 mod run;
+mod sink_keys;
 mod view;
 
 use std::collections::VecDeque;
@@ -25,7 +25,7 @@ use crate::progress::Progress;
 use crate::result::{LiveResult, ROWS_HELD, ResultTable, STREAM_ROWS_HELD, State, Status};
 use crate::sink::Sink;
 use crate::source::{Source, SourceError};
-use run::Run;
+use run::QueryThread;
 
 /// Opens a query's source for the named columns, in the source's order; called again after the source was away.
 pub type OpenSource = Arc<dyn Fn(&[PlSmallStr]) -> Result<Box<dyn Source>, SourceError> + Send + Sync>;
@@ -49,7 +49,7 @@ pub enum Trigger {
 
 /// A step in the life of a batch, after which a test may end the query as a crash would.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum BatchStep {
     /// The range is chosen and written down.
     Planned,
     /// The range is read.
@@ -65,7 +65,7 @@ pub enum Step {
 }
 
 /// Says whether a query is to end as if it crashed, after a step of a batch.
-pub type Crash = Arc<dyn Fn(u64, Step) -> bool + Send + Sync>;
+pub type Crash = Arc<dyn Fn(u64, BatchStep) -> bool + Send + Sync>;
 
 /// How a query runs.
 #[derive(Clone)]
@@ -113,7 +113,7 @@ impl Default for Options {
 }
 
 /// Where a query's rows go, other than into its result.
-pub struct Output {
+pub struct QueryOutput {
     /// What takes them.
     pub sink: Box<dyn Sink>,
     /// Which of them.
@@ -171,7 +171,7 @@ impl Query {
         plan: &Plan,
         open: OpenSource,
         options: Options,
-        output: Output,
+        output: QueryOutput,
     ) -> Result<Query, StartError> {
         check_mode(plan, output.mode)?;
         Ok(Query::begin(name, plan, open, options, Some(output))?)
@@ -182,7 +182,7 @@ impl Query {
         plan: &Plan,
         open: OpenSource,
         options: Options,
-        output: Option<Output>,
+        output: Option<QueryOutput>,
     ) -> std::io::Result<Query> {
         let topics: Vec<String> = plan.scans().iter().map(|scan| scan.title()).collect();
         let status = Status {
@@ -194,7 +194,7 @@ impl Query {
         let is_stream = plan.aggregate().is_none() && plan.root().appends();
         let held = if is_stream { STREAM_ROWS_HELD } else { ROWS_HELD };
         let result = LiveResult::with_rows_held(plan.schema().clone(), status, held).in_order_of(plan);
-        let wants_whole = |output: &Output| output.mode == OutputMode::Complete || output.sink.keeps_result();
+        let wants_whole = |output: &QueryOutput| output.mode == OutputMode::Complete || output.sink.keeps_result();
         let table = output
             .as_ref()
             .is_some_and(wants_whole)
@@ -202,7 +202,7 @@ impl Query {
         let recent = Arc::new(Mutex::new(VecDeque::new()));
         let (stop, stopped) = channel();
         let has_output = output.is_some();
-        let run = Run {
+        let run = QueryThread {
             plan: plan.clone(),
             open,
             clock: Arc::clone(&options.clock),

@@ -17,7 +17,7 @@ use sha2::{Digest as _, Sha256};
 use crate::position::Offsets;
 use crate::query::OpenSource;
 use crate::source::{Resumed, Source, SourceBatch, SourceError};
-use cache::{Cache, Place, Reading, Wanted};
+use cache::{Cache, CachePlace, ReadSpec, Wanted};
 
 /// Rows fetched in one go: a query takes whole goes, or reads by itself.
 const AT_ONCE: usize = 32_768;
@@ -72,7 +72,7 @@ struct Hub {
 #[derive(Default)]
 struct Fetch {
     source: Option<Box<dyn Source>>,
-    reading: Reading,
+    reading: ReadSpec,
     /// Whether nothing was read of the source yet, so that it may still be told which rows are needed.
     is_new: bool,
 }
@@ -225,9 +225,9 @@ impl Source for SharedSource {
         loop {
             let place = lock(&self.hub.cache).place(self.reader, from, self.wanted(), max_rows);
             match place {
-                Place::Within(to) => return Ok(to),
-                Place::Apart => return self.alone(from, max_rows, wait),
-                Place::AtHead => {}
+                CachePlace::Within(to) => return Ok(to),
+                CachePlace::Apart => return self.alone(from, max_rows, wait),
+                CachePlace::AtHead => {}
             }
             let left = deadline.saturating_duration_since(Instant::now());
             let hub = Arc::clone(&self.hub);

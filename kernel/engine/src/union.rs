@@ -60,7 +60,7 @@ fn open_lanes(plan: &PhysicalPlan, scans: &[OpenSource]) -> OpenSource {
             if let Some(filter) = lane.row_filter() {
                 source.filter(&filter);
             }
-            opened.push(Input { source, scans, steps: Vec::new(), plan: lane.clone() });
+            opened.push(UnionInput { source, scans, steps: Vec::new(), plan: lane.clone() });
         }
         let schema = opened.first().map(|lane| lane.source.schema()).unwrap_or_default();
         Ok(Box::new(UnionSource { inputs: opened, schema, are_lanes: true }) as Box<dyn Source>)
@@ -85,7 +85,7 @@ fn open_union(inputs: Vec<(PhysicalPlan, OpenSource)>) -> OpenSource {
             if let Some(filter) = plan.row_filter() {
                 source.filter(&filter);
             }
-            opened.push(Input { source, scans, steps: steps_of(&plan), plan });
+            opened.push(UnionInput { source, scans, steps: steps_of(&plan), plan });
         }
         Ok(Box::new(UnionSource { inputs: opened, schema, are_lanes: false }) as Box<dyn Source>)
     })
@@ -110,13 +110,13 @@ fn broken(error: &dyn std::fmt::Display) -> SourceError {
 }
 
 struct UnionSource {
-    inputs: Vec<Input>,
+    inputs: Vec<UnionInput>,
     schema: SchemaRef,
     /// Whether the rows of each input have columns of their own.
     are_lanes: bool,
 }
 
-struct Input {
+struct UnionInput {
     source: Box<dyn Source>,
     /// The numbers of its scans among those of the whole.
     scans: Range<u32>,
@@ -125,7 +125,7 @@ struct Input {
     steps: Vec<Step>,
 }
 
-impl Input {
+impl UnionInput {
     /// A partition of the input as one of the whole.
     fn widened(&self, partition: TopicPartition) -> TopicPartition {
         TopicPartition { scan: partition.scan + self.scans.start, ..partition }

@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use engine::{Crash, Options, OutputMode, Query, QueryOutput, Sink, SinkError, Step, Trigger};
+use engine::{BatchStep, Crash, Options, OutputMode, Query, QueryOutput, Sink, SinkError, Trigger};
 use plan::Plan;
 use polars::prelude::*;
 
@@ -61,7 +61,7 @@ fn run(sink: &(impl Sink + Clone + 'static), folder: &Path, forgiving: bool, cra
 }
 
 /// A query that crashed in its batch 4, with a state after each batch before.
-fn crashed(sink: &(impl Sink + Clone + 'static), step: Step) -> tempfile::TempDir {
+fn crashed(sink: &(impl Sink + Clone + 'static), step: BatchStep) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     assert!(run(sink, folder.path(), false, Some(crash_after(4, step))).is_some());
     folder
@@ -122,7 +122,7 @@ impl Damage {
 #[test]
 fn whatever_is_damaged_is_named_with_a_hint_that_helps() {
     let kept = Kept::default();
-    let whole = crashed(&kept, Step::Committed);
+    let whole = crashed(&kept, BatchStep::Committed);
     let mut tried = 0;
     for file in files(whole.path()) {
         let name = file.strip_prefix(whole.path()).unwrap();
@@ -199,7 +199,7 @@ fn line(folder: &Path, what: &str) -> usize {
 fn a_damaged_line_about_what_is_in_the_state_is_passed_over_when_asked() {
     for what in ["{\"planned\":{\"batch\":3", "{\"ran\":{\"batch\":3", "{\"committed\":{\"batch\":3"] {
         let kept = Kept::default();
-        let folder = crashed(&kept, Step::Ran);
+        let folder = crashed(&kept, BatchStep::Ran);
         let place = line(folder.path(), what);
         with_a_damaged_line(folder.path(), place);
         let refused = run(&kept, folder.path(), false, None).unwrap();
@@ -217,7 +217,7 @@ fn a_damaged_line_about_what_is_in_the_state_is_passed_over_when_asked() {
 fn a_log_that_lost_a_batch_is_gone_on_from_where_the_sink_can_tell_that_it_has_none_of_it() {
     // Batch 4 ran, and is not in the sink: its range may be chosen anew.
     let sink = Telling::default();
-    let folder = crashed(&sink, Step::Ran);
+    let folder = crashed(&sink, BatchStep::Ran);
     let place = line(folder.path(), "{\"planned\":{\"batch\":4");
     with_a_damaged_line(folder.path(), place);
     assert_eq!(run(&sink, folder.path(), true, None), None);
@@ -225,7 +225,7 @@ fn a_log_that_lost_a_batch_is_gone_on_from_where_the_sink_can_tell_that_it_has_n
 
     // A sink that cannot tell may have it.
     let kept = Kept::default();
-    let folder = crashed(&kept, Step::Ran);
+    let folder = crashed(&kept, BatchStep::Ran);
     let damaged = with_a_damaged_line(folder.path(), place);
     let refused = run(&kept, folder.path(), true, None).unwrap();
     assert!(refused.contains("cannot tell which batches it has") && refused.contains("log"), "{refused}");
@@ -233,7 +233,7 @@ fn a_log_that_lost_a_batch_is_gone_on_from_where_the_sink_can_tell_that_it_has_n
 
     // This one has it.
     let sink = Telling::default();
-    let folder = crashed(&sink, Step::Written);
+    let folder = crashed(&sink, BatchStep::Written);
     let damaged = with_a_damaged_line(folder.path(), place);
     let before = sink.0.batches();
     let refused = run(&sink, folder.path(), true, None).unwrap();
@@ -246,7 +246,7 @@ fn a_log_that_lost_a_batch_is_gone_on_from_where_the_sink_can_tell_that_it_has_n
 fn a_log_without_the_batch_of_its_state_is_no_log() {
     for telling in [true, false] {
         let sink = Telling::default();
-        let folder = crashed(&sink, Step::Ran);
+        let folder = crashed(&sink, BatchStep::Ran);
         std::fs::write(folder.path().join("log"), "").unwrap();
         let refused = run(&sink, folder.path(), false, None).unwrap();
         assert!(refused.contains("log") && refused.contains("too little of batch 3"), "{refused}");

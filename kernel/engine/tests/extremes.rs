@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine::{
-    Clock, LiveResult, ManualClock, Mode, Options, OutputMode, PartitionRows, Pipeline, Query, Saved, Status, Trigger,
-    collect,
+    Clock, LiveResult, ManualClock, Mode, Options, OutputMode, PartitionRows, Pipeline, Query, Snapshot, Status,
+    Trigger, collect,
 };
 use plan::{Moment, Plan, SqlTable, StateFunction, sql, tumbling};
 use polars::prelude::*;
@@ -63,7 +63,7 @@ fn a_mean_of_wide_decimals_is_their_mean() {
 }
 
 /// A state that says of its only group that it has so many rows.
-fn counted(saved: &Saved, rows: u64) -> Saved {
+fn counted(saved: &Snapshot, rows: u64) -> Snapshot {
     let mut saved = saved.clone();
     for frame in saved.frames.values_mut() {
         let of_cells = |name: &PlSmallStr| name.starts_with("cells");

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine::{
-    Clock, Crash, ManualClock, Mode, Offsets, Options, OutputMode, PartitionRows, Pipeline, Query, Step, Trigger,
+    BatchStep, Clock, Crash, ManualClock, Mode, Offsets, Options, OutputMode, PartitionRows, Pipeline, Query, Trigger,
     collect,
 };
 use plan::{Moment, Plan, StateFunction, session, tumbling};
@@ -370,7 +370,7 @@ fn a_log_of_an_older_version_says_no_time_and_goes_on() {
         assert!(query.await_termination(DEADLINE));
         query.exception()
     };
-    assert!(run(Some(Arc::new(|_, step| step == Step::Read))).is_some());
+    assert!(run(Some(Arc::new(|_, step| step == BatchStep::Read))).is_some());
     let path = folder.path().join("log");
     let text = std::fs::read_to_string(&path).unwrap();
     let mut line: serde_json::Value = serde_json::from_str(text.trim()).unwrap();

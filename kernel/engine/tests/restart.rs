@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use engine::{
-    Crash, OpenSource, Options, OutputMode, Query, QueryOutput, Sink, SinkError, StartError, Step, Trigger,
+    BatchStep, Crash, OpenSource, Options, OutputMode, Query, QueryOutput, Sink, SinkError, StartError, Trigger,
     approx_quantile,
 };
 use plan::{Moment, Plan, StateFunction, hopping, session, tumbling};
@@ -259,7 +259,7 @@ fn a_whole_result_is_the_same_after_crash_upon_crash() {
     let (kept, folder) = (Kept::default(), tempfile::tempdir().unwrap());
     // What a start repeats is in the sink already, but not yet in a state.
     for batch in 1..5 {
-        let crash = crash_after(batch, Step::Committed);
+        let crash = crash_after(batch, BatchStep::Committed);
         assert!(run(&groups, OutputMode::Complete, folder.path(), &kept, 25, Some(crash)).is_some());
     }
     assert_eq!(run(&groups, OutputMode::Complete, folder.path(), &kept, 25, None), None);
@@ -295,7 +295,7 @@ fn a_query_that_is_changed_above_its_state_goes_on_and_tells_the_difference() {
     let groups = source().group_by(&[col("key")], &[len().alias("n"), col("value").sum()]).unwrap();
     let large = |least: i64| groups.filter(col("value").gt(lit(least))).unwrap();
     let (kept, folder) = (Kept::default(), tempfile::tempdir().unwrap());
-    let crash = crash_after(3, Step::Saved);
+    let crash = crash_after(3, BatchStep::Saved);
     assert!(run(&large(i64::MIN), OutputMode::Update, folder.path(), &kept, 1, Some(crash)).is_some());
     let before = kept.batches().len();
     let query = ended(&large(0), kept.output(OutputMode::Update, folder.path()), 1, None);
@@ -388,7 +388,7 @@ fn a_damaged_state_that_others_go_with_is_named_and_an_older_one_is_used_when_as
     let (whole, other) = (Kept::default(), tempfile::tempdir().unwrap());
     assert_eq!(run(&plan, OutputMode::Update, other.path(), &whole, 1, None), None);
     let (kept, folder) = (Kept::default(), tempfile::tempdir().unwrap());
-    let crash = crash_after(3, Step::Saved);
+    let crash = crash_after(3, BatchStep::Saved);
     assert!(run(&plan, OutputMode::Update, folder.path(), &kept, 1, Some(crash)).is_some());
     let states = in_states(folder.path(), "0-groups");
     let with_all: Vec<u64> = states.iter().filter(|(_, (changes, _))| !changes).map(|(batch, _)| *batch).collect();
@@ -422,7 +422,7 @@ fn a_checkpoint_has_one_query_at_a_time() {
 #[test]
 fn a_line_that_a_crash_cut_off_says_nothing_and_a_damaged_one_is_named() {
     let (kept, folder) = (Kept::default(), tempfile::tempdir().unwrap());
-    let crash = crash_after(2, Step::Ran);
+    let crash = crash_after(2, BatchStep::Ran);
     assert!(run(&source(), OutputMode::Append, folder.path(), &kept, 1000, Some(crash)).is_some());
     let log = folder.path().join("log");
     let text = std::fs::read_to_string(&log).unwrap();

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use engine::{Clock, ManualClock, Mode, Offsets, PhysicalPlan, Pipeline, Saved, Source};
+use engine::{Clock, ManualClock, Mode, Offsets, PhysicalPlan, Pipeline, Snapshot, Source};
 use plan::{Plan, asof, hopping, session, tumbling, within};
 use polars::prelude::*;
 
@@ -113,7 +113,7 @@ impl Run {
     }
 }
 
-fn rows_of(saved: &Saved) -> usize {
+fn rows_of(saved: &Snapshot) -> usize {
     saved.frames.values().chain(saved.changes.values().flatten()).map(DataFrame::height).sum()
 }
 

@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use engine::{MemoryTable, Options, OutputMode, Query, QueryOutput, ROWS_HELD, STREAM_ROWS_HELD, Step, Trigger};
+use engine::{BatchStep, MemoryTable, Options, OutputMode, Query, QueryOutput, ROWS_HELD, STREAM_ROWS_HELD, Trigger};
 use plan::Plan;
 use polars::prelude::*;
 
@@ -113,7 +113,7 @@ fn a_table_in_memory_is_whole_after_a_restart() {
         for batch in 0..5 {
             let folder = tempfile::tempdir().unwrap();
             let each = Options { max_rows: 6_000, snapshot_rows: 9_000, ..options() };
-            let crash = Options { crash: Some(crash_after(batch, Step::Committed)), ..each.clone() };
+            let crash = Options { crash: Some(crash_after(batch, BatchStep::Committed)), ..each.clone() };
             assert!(ended(&plan, ROWS, crash, memory(mode, Some(folder.path()))).exception().is_some());
             let again = ended(&plan, ROWS, each, memory(mode, Some(folder.path())));
             assert_eq!(again.exception(), None);

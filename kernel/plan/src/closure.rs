@@ -12,7 +12,7 @@ use polars::prelude::*;
 use crate::rows::RowFunction;
 use crate::words::Words;
 
-type Function = dyn Fn(DataFrame) -> PolarsResult<DataFrame> + Send + Sync;
+type BatchFunction = dyn Fn(DataFrame) -> PolarsResult<DataFrame> + Send + Sync;
 
 /// How often a function is run again to find the row that it fails on.
 const MOST_ATTEMPTS: usize = 64;
@@ -23,21 +23,21 @@ const MOST_LETTERS_A_VALUE: usize = 60;
 
 /// A function on a batch of rows.
 #[derive(Clone)]
-pub struct Closure(Kind);
+pub struct Closure(FunctionKind);
 
 #[derive(Clone)]
-enum Kind {
-    Batches(Arc<Function>),
+enum FunctionKind {
+    Batches(Arc<BatchFunction>),
     Rows(RowFunction),
 }
 
 impl Closure {
     pub(crate) fn new(function: impl Fn(DataFrame) -> PolarsResult<DataFrame> + Send + Sync + 'static) -> Closure {
-        Closure(Kind::Batches(Arc::new(function)))
+        Closure(FunctionKind::Batches(Arc::new(function)))
     }
 
     pub(crate) fn of_rows(function: RowFunction) -> Closure {
-        Closure(Kind::Rows(function))
+        Closure(FunctionKind::Rows(function))
     }
 
     /// Runs it. A panic in it is an error as others are.
@@ -46,8 +46,8 @@ impl Closure {
     /// What the function says, with the row that it says it of.
     pub fn call(&self, rows: DataFrame) -> PolarsResult<DataFrame> {
         match &self.0 {
-            Kind::Rows(function) => function.call(rows),
-            Kind::Batches(function) => {
+            FunctionKind::Rows(function) => function.call(rows),
+            FunctionKind::Batches(function) => {
                 let given = rows.clone();
                 attempt(function, rows).map_err(|failure| narrowed(function, given, failure))
             }
@@ -58,8 +58,8 @@ impl Closure {
     #[must_use]
     pub fn words(&self) -> Words {
         match &self.0 {
-            Kind::Batches(_) => Words::new("MAP_BATCHES", ["closure".to_owned()]),
-            Kind::Rows(function) => Words::new("MAP_ROWS", [function.explain()]),
+            FunctionKind::Batches(_) => Words::new("MAP_BATCHES", ["closure".to_owned()]),
+            FunctionKind::Rows(function) => Words::new("MAP_ROWS", [function.explain()]),
         }
     }
 }
@@ -70,7 +70,7 @@ impl fmt::Debug for Closure {
     }
 }
 
-fn attempt(function: &Arc<Function>, rows: DataFrame) -> Result<DataFrame, String> {
+fn attempt(function: &Arc<BatchFunction>, rows: DataFrame) -> Result<DataFrame, String> {
     result_of(|| function(rows))
 }
 
@@ -87,7 +87,7 @@ pub fn result_of<T, E: fmt::Display>(function: impl FnOnce() -> Result<T, E>) ->
 }
 
 /// The error of a function of batches, with the fewest rows that bring it about: each half is tried again.
-fn narrowed(function: &Arc<Function>, mut rows: DataFrame, mut failure: String) -> PolarsError {
+fn narrowed(function: &Arc<BatchFunction>, mut rows: DataFrame, mut failure: String) -> PolarsError {
     let mut attempts = 0;
     while rows.height() > 1 && attempts < MOST_ATTEMPTS {
         let half = rows.height() / 2;

@@ -93,7 +93,7 @@ impl Plan {
         if left_on.is_empty() {
             return refused("no columns are to be equal".to_owned(), "Name one at the least on both sides.");
         }
-        let pair = Pair::by_time(operation, [self, right], [left_on, right_on], [&within.left, &within.right])?;
+        let pair = JoinBuilder::by_time(operation, [self, right], [left_on, right_on], [&within.left, &within.right])?;
         fixed(operation, &within.bound)?;
         pair.equal(how, JoinKind::Within { within: within.clone(), how: how.clone() })
     }
@@ -133,7 +133,7 @@ impl Plan {
             );
         }
         let frames = [self, right].map(Clone::clone);
-        let pair = Pair { operation, frames, on: [left_on, right_on], times: [None, None] };
+        let pair = JoinBuilder { operation, frames, on: [left_on, right_on], times: [None, None] };
         pair.equal(how, JoinKind::Equal(how.clone()))
     }
 
@@ -149,7 +149,7 @@ impl Plan {
         on: &Asof,
     ) -> Result<Plan, PlanError> {
         let operation = "join_asof";
-        let pair = Pair::by_time(operation, [self, right], [by_left, by_right], [&on.left_on, &on.right_on])?;
+        let pair = JoinBuilder::by_time(operation, [self, right], [by_left, by_right], [&on.left_on, &on.right_on])?;
         on.tolerance.as_ref().map(|tolerance| fixed(operation, tolerance)).transpose()?;
         if on.strategy != AsofStrategy::Backward && on.tolerance.is_none() {
             return Err(PlanError::Refused {
@@ -281,21 +281,21 @@ pub(crate) fn as_column(expr: &Expr) -> Option<&PlSmallStr> {
 }
 
 /// Two frames on their way to be one.
-struct Pair<'a> {
+struct JoinBuilder<'a> {
     operation: &'static str,
     frames: [Plan; 2],
     on: [&'a [Expr]; 2],
     times: [Option<PlSmallStr>; 2],
 }
 
-impl<'a> Pair<'a> {
+impl<'a> JoinBuilder<'a> {
     /// Two frames that are joined by these times, which the watermark holds for.
     fn by_time(
         operation: &'static str,
         frames: [&Plan; 2],
         on: [&'a [Expr]; 2],
         times: [&str; 2],
-    ) -> Result<Pair<'a>, PlanError> {
+    ) -> Result<JoinBuilder<'a>, PlanError> {
         let refused = |detail: String, hint| Err(PlanError::Refused { operation, detail, hint });
         for frame in frames {
             frame.only_appended(
@@ -338,7 +338,7 @@ impl<'a> Pair<'a> {
             Ok(bare.step(Step::Watermark(watermark), frame.schema().clone()))
         };
         let frames = [marked(left, &times[0])?, marked(right, &times[1])?];
-        Ok(Pair { operation, frames, on, times: times.map(Some) })
+        Ok(JoinBuilder { operation, frames, on, times: times.map(Some) })
     }
 
     /// The join of rows with equal keys. As in Polars, keys that are plain columns are there once; a full join keeps both.

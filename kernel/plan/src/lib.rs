@@ -1,28 +1,54 @@
 //! What a `StreamFrame` says: pure data and its checks. A [`Plan`] knows its schema, so a column that is not there is
 //! told when the frame is made; how a plan runs is the engine's concern, and where its rows come from the connectors'.
 
-mod aggregate;
-mod asof;
-mod closure;
+/// Why a plan cannot be made.
 mod error;
-mod explain;
-mod expr;
-mod grouping;
-mod join;
-mod lookup;
+/// The plan: scans, unions, joins and steps over them.
 mod node;
-mod refreshed;
-mod row_wise;
-mod rows;
+/// What is read.
 mod scan;
-mod sql;
-mod stateful;
-pub mod text;
-mod times;
+/// Several plans as one.
 mod union;
+
+/// Joins as of a time.
+mod asof;
+/// Joins of two streams.
+mod join;
+/// Rows looked up in a frame.
+mod lookup;
+/// A frame that is read anew.
+mod refreshed;
+/// Steps on each row alone.
+mod row_wise;
+
+/// Aggregations.
+mod aggregate;
+/// Keys and windows.
+mod grouping;
+/// The watermark, and what it says of columns.
+mod times;
+/// Windows over time.
 mod window;
-mod words;
+/// Time zones.
 mod zones;
+
+/// A person's function on batches.
+mod closure;
+/// A person's function on rows.
+mod rows;
+/// A person's function with a state.
+mod stateful;
+
+/// Plans in words.
+mod explain;
+/// Checks on expressions.
+mod expr;
+/// Plans from SQL.
+mod sql;
+/// Plans as text, and their identity.
+pub mod text;
+/// The parts of a line in words.
+mod words;
 
 pub use aggregate::{Aggregate, BOUNDARIES, Over, grouped};
 pub use asof::{Asof, asof};

@@ -248,12 +248,12 @@ several!(A 0, B 1, C 2, D 3, E 4, F 5, G 6);
 several!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7);
 
 /// A person's function on one row, its types hidden.
-type Function = dyn Fn(&Row<'_>, &mut [Vec<AnyValue<'static>>]) -> PolarsResult<()> + Send + Sync;
+type RowClosure = dyn Fn(&Row<'_>, &mut [Vec<AnyValue<'static>>]) -> PolarsResult<()> + Send + Sync;
 
 /// A function on rows, with the types of what it gives.
 #[derive(Clone)]
 pub struct RowFunction {
-    function: Arc<Function>,
+    function: Arc<RowClosure>,
     fields: Vec<Field>,
     dtypes: Vec<DataType>,
 }

@@ -8,14 +8,14 @@ use crate::PlanError;
 /// How event time is cut into windows.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Window {
-    kind: Kind,
+    kind: WindowKind,
     offset: Option<String>,
     cut: Result<Cut, PlanError>,
 }
 
 /// The lengths of windows, as they were written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum WindowKind {
     Tumbling { every: String },
     Hopping { period: String, every: String },
     Session { gap: String },
@@ -141,7 +141,7 @@ fn signed(duration: &Duration) -> i64 {
 #[must_use]
 pub fn tumbling(every: &str) -> Window {
     let cut = of_one_kind("tumbling", every).map(|every| Cut::Every(Hops::new(every, every)));
-    Window { kind: Kind::Tumbling { every: every.to_owned() }, offset: None, cut }
+    Window { kind: WindowKind::Tumbling { every: every.to_owned() }, offset: None, cut }
 }
 
 /// Windows of length `period` that start every `every`, and so overlap: `hopping("1m", "10s")` is the last minute, every ten
@@ -153,7 +153,7 @@ pub fn tumbling(every: &str) -> Window {
 /// ```
 #[must_use]
 pub fn hopping(period: &str, every: &str) -> Window {
-    let kind = Kind::Hopping { period: period.to_owned(), every: every.to_owned() };
+    let kind = WindowKind::Hopping { period: period.to_owned(), every: every.to_owned() };
     Window { kind, offset: None, cut: cut_hopping(period, every) }
 }
 
@@ -180,7 +180,7 @@ const MOST_OVERLAPS: i64 = 10_000;
 #[must_use]
 pub fn session(gap: &str) -> Window {
     let cut = fixed("session", gap).map(|gap| Cut::Session { gap });
-    Window { kind: Kind::Session { gap: gap.to_owned() }, offset: None, cut }
+    Window { kind: WindowKind::Session { gap: gap.to_owned() }, offset: None, cut }
 }
 
 impl Window {
@@ -188,9 +188,9 @@ impl Window {
     #[must_use]
     pub fn text(&self) -> String {
         let mut text = match &self.kind {
-            Kind::Tumbling { every } => format!("tumbling(\"{every}\")"),
-            Kind::Hopping { period, every } => format!("hopping(\"{period}\", \"{every}\")"),
-            Kind::Session { gap } => format!("session(\"{gap}\")"),
+            WindowKind::Tumbling { every } => format!("tumbling(\"{every}\")"),
+            WindowKind::Hopping { period, every } => format!("hopping(\"{period}\", \"{every}\")"),
+            WindowKind::Session { gap } => format!("session(\"{gap}\")"),
         };
         if let Some(offset) = &self.offset {
             text += &format!(".offset(\"{offset}\")");
@@ -208,7 +208,7 @@ impl Window {
         text
     }
 
-    pub(crate) fn kind(&self) -> &Kind {
+    pub(crate) fn kind(&self) -> &WindowKind {
         &self.kind
     }
 
@@ -221,9 +221,9 @@ impl Window {
     #[must_use]
     pub fn in_words(&self) -> String {
         match &self.kind {
-            Kind::Tumbling { every } => format!("every {every}"),
-            Kind::Hopping { period, every } => format!("{period} every {every}"),
-            Kind::Session { gap } => format!("sessions {gap} apart"),
+            WindowKind::Tumbling { every } => format!("every {every}"),
+            WindowKind::Hopping { period, every } => format!("{period} every {every}"),
+            WindowKind::Session { gap } => format!("sessions {gap} apart"),
         }
     }
 

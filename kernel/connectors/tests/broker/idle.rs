@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use connectors::{KafkaSink, KafkaSinkOptions, KafkaSource, RecordForm, create_topic};
-use engine::{Crash, ManualClock, OpenSource, Options, OutputMode, Query, QueryOutput, Source, Step};
+use engine::{BatchStep, Crash, ManualClock, OpenSource, Options, OutputMode, Query, QueryOutput, Source};
 use plan::{Plan, tumbling};
 use polars::prelude::*;
 
@@ -72,7 +72,9 @@ fn a_window_that_an_idle_partition_held_back_is_written_once_whatever_crashes() 
     let marked = Plan::source("kafka rows", input()).with_watermark("at", "1ms").unwrap();
     let windows = marked.group_by_dynamic(&col("at"), &[], &tumbling("10ms"), &[len().alias("n")]).unwrap();
     let plan = windows.select(&[col("n")]).unwrap();
-    for step in [None, Some(Step::Ran), Some(Step::Written), Some(Step::Saved), Some(Step::Committed)] {
+    for step in
+        [None, Some(BatchStep::Ran), Some(BatchStep::Written), Some(BatchStep::Saved), Some(BatchStep::Committed)]
+    {
         let (from, to, folder) = (double("idle"), single("closed"), tempfile::tempdir().unwrap());
         let clock = Arc::<ManualClock>::default();
         send_to(&from, 0, &[5]);

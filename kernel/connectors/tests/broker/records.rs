@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use connectors::{KafkaSink, KafkaSinkOptions, KafkaSource, RecordForm, ValueForm, create_topic};
-use engine::{Crash, OpenSource, Options, OutputMode, Query, QueryOutput, Sink as _, Source, Step, Trigger};
+use engine::{BatchStep, Crash, OpenSource, Options, OutputMode, Query, QueryOutput, Sink as _, Source, Trigger};
 use plan::{Plan, session};
 use polars::prelude::*;
 
@@ -158,8 +158,14 @@ fn run(plan: &Plan, from: &str, (to, key): (&str, &str), folder: &Path, crash: O
 fn a_group_that_no_longer_passes_leaves_a_key_without_a_value_once_whatever_crashes() {
     let plan = Plan::source("kafka rows", input()).group_by(&[col("k")], &[col("n").sum()]).unwrap();
     let plan = plan.filter(col("n").gt(lit(0))).unwrap();
-    let steps =
-        [None, Some(Step::Planned), Some(Step::Ran), Some(Step::Written), Some(Step::Saved), Some(Step::Committed)];
+    let steps = [
+        None,
+        Some(BatchStep::Planned),
+        Some(BatchStep::Ran),
+        Some(BatchStep::Written),
+        Some(BatchStep::Saved),
+        Some(BatchStep::Committed),
+    ];
     for step in steps {
         let (from, to, folder) = (single("groups"), single("positive"), tempfile::tempdir().unwrap());
         send(&from, &[r#"{"k":"a","n":1}"#, r#"{"k":"b","n":2}"#, r#"{"k":"c","n":-1}"#]);

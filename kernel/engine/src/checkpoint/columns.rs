@@ -14,7 +14,7 @@ const VERSION: u32 = 1;
 const FILE: &str = "source.json";
 
 #[derive(Serialize, Deserialize)]
-struct Kept {
+struct SampledColumns {
     version: u32,
     /// What gives each source its columns, as it is written in a cell.
     sources: Vec<String>,
@@ -23,7 +23,7 @@ struct Kept {
 /// Writes down the columns of a query's sources.
 pub(super) fn keep(disk: &dyn Disk, folder: &Path, sources: &[SchemaRef]) -> Result<(), CheckpointError> {
     let path = folder.join(FILE);
-    let kept = Kept { version: VERSION, sources: sources.iter().map(|schema| call(schema)).collect() };
+    let kept = SampledColumns { version: VERSION, sources: sources.iter().map(|schema| call(schema)).collect() };
     let text = serde_json::to_vec_pretty(&kept).map_err(|error| damaged(&path, &error, Hint::Copy))?;
     replace(disk, &path, &text)
 }
@@ -33,7 +33,7 @@ pub(super) fn explained(error: CheckpointError, sources: &[SchemaRef]) -> Checkp
     let CheckpointError::Changed { folder, difference } = error else { return error };
     // Where they are not known there is nothing to add.
     let text = read(&folder.join(FILE)).ok().flatten().unwrap_or_default();
-    let kept: Option<Kept> = serde_json::from_slice(&text).ok();
+    let kept: Option<SampledColumns> = serde_json::from_slice(&text).ok();
     let then = kept.filter(|kept| kept.version == VERSION && kept.sources.len() == sources.len());
     let then = then.map(|kept| kept.sources).unwrap_or_default();
     let others: Vec<String> =

@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{CheckpointError, Hint, damaged, failed};
 use crate::disk::{Disk, DiskFile, OpenFile, make_folders};
-use crate::saved::{Facts, Saved};
+use crate::snapshot::{Facts, Snapshot};
 
 /// So many states may say what changed before one has all: a start reads them all.
 const MOST_IN_A_CHAIN: usize = 64;
@@ -21,35 +21,35 @@ const MOST_IN_A_CHAIN: usize = 64;
 #[derive(Serialize, Deserialize)]
 struct Contents {
     facts: Facts,
-    tables: BTreeMap<String, Table>,
+    tables: BTreeMap<String, StateTable>,
     /// The state before, which this one goes with.
     after: Option<u64>,
 }
 
 #[derive(Serialize, Deserialize)]
-struct Table {
+struct StateTable {
     /// Of its file; a table without columns has none.
     hash: Option<String>,
     /// Whether it is what changed since the state before.
     changes: bool,
 }
 
-impl Table {
+impl StateTable {
     fn file(&self, name: &str) -> String {
         format!("{name}{}.parquet", if self.changes { ".changes" } else { "" })
     }
 }
 
 /// The states of a checkpoint.
-pub(super) struct States {
+pub(super) struct StateFiles {
     disk: Arc<dyn Disk>,
     folder: PathBuf,
     /// In order.
-    known: Vec<Known>,
+    known: Vec<StateSize>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Known {
+struct StateSize {
     batch: u64,
     after: Option<u64>,
     bytes: u64,
@@ -58,20 +58,20 @@ struct Known {
 /// What the folder had when it was opened.
 pub(super) struct FoundStates {
     /// The newest that is used, and the batch that it is after.
-    pub(super) state: Option<(u64, Saved)>,
+    pub(super) state: Option<(u64, Snapshot)>,
     /// The newest batch that any was after, whole or not.
     pub(super) newest: Option<u64>,
 }
 
-impl States {
+impl StateFiles {
     /// Opens the folder, and finds the newest state. With `forgiving`, the newest that is whole: newer ones are removed.
     pub(super) fn open(
         disk: Arc<dyn Disk>,
         folder: PathBuf,
         forgiving: bool,
-    ) -> Result<(States, FoundStates), CheckpointError> {
+    ) -> Result<(StateFiles, FoundStates), CheckpointError> {
         make_folders(disk.as_ref(), &folder).map_err(failed(folder.clone()))?;
-        let mut states = States { disk, known: Vec::new(), folder };
+        let mut states = StateFiles { disk, known: Vec::new(), folder };
         states.clear_away()?;
         let mut batches = states.batches()?;
         let newest = batches.last().copied();
@@ -89,7 +89,7 @@ impl States {
             match states.contents(batch) {
                 Ok(Contents { after, .. }) => {
                     let bytes = states.bytes(batch)?;
-                    states.known.push(Known { batch, after, bytes });
+                    states.known.push(StateSize { batch, after, bytes });
                 }
                 Err(_) => states.remove(batch)?,
             }
@@ -106,7 +106,7 @@ impl States {
     }
 
     /// Writes the state after a batch.
-    pub(super) fn write(&mut self, batch: u64, saved: &mut Saved) -> Result<(), CheckpointError> {
+    pub(super) fn write(&mut self, batch: u64, saved: &mut Snapshot) -> Result<(), CheckpointError> {
         let new = self.folder.join(format!("{batch}.new"));
         let io = |path: &Path| failed(path.to_owned());
         self.disk.remove(&new).map_err(io(&new))?;
@@ -115,7 +115,7 @@ impl States {
         let whole = saved.frames.iter_mut().map(|(name, frame)| (name, frame, false));
         let changes = saved.changes.iter_mut().flat_map(|(name, all)| all.iter_mut().map(move |one| (name, one, true)));
         for (name, frame, changes) in whole.chain(changes) {
-            let mut table = Table { hash: None, changes };
+            let mut table = StateTable { hash: None, changes };
             if frame.width() > 0 {
                 table.hash = Some(self.write_table(&new.join(table.file(name)), frame)?);
             }
@@ -138,7 +138,7 @@ impl States {
         }
         self.disk.rename(&new, &whole).and_then(|()| self.disk.sync_folder(&self.folder)).map_err(io(&whole))?;
         self.known.retain(|state| state.batch < batch);
-        self.known.push(Known { batch, after, bytes: self.bytes(batch)? });
+        self.known.push(StateSize { batch, after, bytes: self.bytes(batch)? });
         Ok(())
     }
 
@@ -205,9 +205,9 @@ impl States {
     }
 
     /// A state, with all that it goes with.
-    fn read(&self, batch: u64) -> Result<Saved, CheckpointError> {
+    fn read(&self, batch: u64) -> Result<Snapshot, CheckpointError> {
         let newest = self.contents(batch)?;
-        let mut saved = Saved { facts: newest.facts.clone(), ..Saved::default() };
+        let mut saved = Snapshot { facts: newest.facts.clone(), ..Snapshot::default() };
         // Tables that are still to be found whole.
         let mut wanted: Vec<String> = newest.tables.keys().cloned().collect();
         let (mut at, mut contents) = (batch, newest);

@@ -7,21 +7,21 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
 use super::CheckpointError;
-use super::state::States;
+use super::state::StateFiles;
 use crate::alone::Alone;
-use crate::saved::FrozenState;
+use crate::snapshot::PendingState;
 
 /// A handle to the thread; dropping it waits until the last state is written.
 pub(super) struct StateWriter {
-    states: Option<Sender<(u64, FrozenState)>>,
-    outcomes: Receiver<Result<Written, CheckpointError>>,
+    states: Option<Sender<(u64, PendingState)>>,
+    outcomes: Receiver<Result<WrittenFiles, CheckpointError>>,
     thread: Option<JoinHandle<()>>,
     is_busy: bool,
     wants_all: bool,
 }
 
 /// What is there once a state is on the disk.
-struct Written {
+struct WrittenFiles {
     /// The batch up to which the log is no longer needed.
     oldest: Option<u64>,
     wants_all: bool,
@@ -29,9 +29,9 @@ struct Written {
 
 impl StateWriter {
     /// Starts the thread.
-    pub(super) fn start(mut states: States) -> io::Result<StateWriter> {
+    pub(super) fn start(mut states: StateFiles) -> io::Result<StateWriter> {
         let wants_all = states.wants_all();
-        let (sender, handed_over) = channel::<(u64, FrozenState)>();
+        let (sender, handed_over) = channel::<(u64, PendingState)>();
         let (done, outcomes) = channel();
         let run = move || {
             let _alone = Alone::beside();
@@ -52,7 +52,7 @@ impl StateWriter {
     }
 
     /// Has a state written. The one before must have been.
-    pub(super) fn hand_over(&mut self, batch: u64, state: FrozenState) {
+    pub(super) fn hand_over(&mut self, batch: u64, state: PendingState) {
         // A thread that has ended is found out when it is asked how it came out.
         self.is_busy = true;
         if let Some(states) = &self.states {
@@ -93,9 +93,9 @@ impl StateWriter {
         }
     }
 
-    fn done(&mut self, outcome: Result<Written, CheckpointError>) -> Result<Option<u64>, CheckpointError> {
+    fn done(&mut self, outcome: Result<WrittenFiles, CheckpointError>) -> Result<Option<u64>, CheckpointError> {
         self.is_busy = false;
-        let Written { oldest, wants_all } = outcome?;
+        let WrittenFiles { oldest, wants_all } = outcome?;
         self.wants_all = wants_all;
         Ok(oldest)
     }
@@ -111,11 +111,11 @@ impl Drop for StateWriter {
     }
 }
 
-fn write(states: &mut States, batch: u64, state: FrozenState) -> Result<Written, CheckpointError> {
+fn write(states: &mut StateFiles, batch: u64, state: PendingState) -> Result<WrittenFiles, CheckpointError> {
     let mut saved = state.tables().map_err(|error| CheckpointError::State { detail: error.to_string() })?;
     states.write(batch, &mut saved)?;
     let oldest = states.forget()?;
-    Ok(Written { oldest, wants_all: states.wants_all() })
+    Ok(WrittenFiles { oldest, wants_all: states.wants_all() })
 }
 
 fn ended() -> CheckpointError {

@@ -10,7 +10,7 @@ use super::merged::words::{Flag, Layout, Packed};
 use super::sum::{CompensatedSum, WideSum};
 
 mod combined;
-mod saved;
+mod tables;
 
 /// One accumulator's values for all groups.
 #[derive(Clone)]

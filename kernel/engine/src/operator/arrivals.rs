@@ -1,12 +1,12 @@
 //! The rows of a batch of two streams, each with what it is joined by; and the tables in which such rows are written down.
 
-use crate::physical::{SIDE, SIDE_TIME, SideJoin};
+use crate::physical::{SIDE, SIDE_TIME, TimedJoin};
 use polars::prelude::*;
 
-use super::by_time::{Key, Place};
+use super::by_time::{JoinKey, TimedRow};
 use super::columns::{POSITION, ROW, START, encoded, integers, kept_as, kept_keys};
-use super::segments::{Noted, Segments};
-use crate::saved::numbered;
+use super::segments::{SegmentChanges, Segments};
+use crate::snapshot::numbered;
 
 /// The rows of both sides that are not late.
 pub(super) struct Arrivals {
@@ -28,7 +28,7 @@ pub(super) struct Arrival {
 }
 
 impl Arrivals {
-    pub(super) fn new(join: &SideJoin, rows: DataFrame, watermark: Option<i64>) -> PolarsResult<Arrivals> {
+    pub(super) fn new(join: &TimedJoin, rows: DataFrame, watermark: Option<i64>) -> PolarsResult<Arrivals> {
         let times = integers(&rows, SIDE_TIME)?;
         let is_right = rows.column(SIDE)?.bool()?.clone();
         let orders = rows.column(POSITION).is_ok().then(|| integers(&rows, POSITION)).transpose()?;
@@ -51,7 +51,7 @@ impl Arrivals {
     }
 
     /// Puts the rows of a side with those that are kept; gives each with its number there.
-    pub(super) fn keep(&self, side: usize, kept: &mut KeptRows) -> PolarsResult<Vec<(u64, Arrival)>> {
+    pub(super) fn keep(&self, side: usize, kept: &mut RetainedRows) -> PolarsResult<Vec<(u64, Arrival)>> {
         let arrivals = &self.sides[side];
         let taken: Vec<IdxSize> = arrivals.iter().map(|arrival| arrival.row).collect();
         let columns = kept.columns.iter().cloned().chain([PlSmallStr::from_static(SIDE_TIME)]);
@@ -76,7 +76,7 @@ impl Arrival {
 }
 
 /// The rows of a side that are kept.
-pub(super) struct KeptRows {
+pub(super) struct RetainedRows {
     /// Those that the result has; the time is there beside them, so that there always is a column.
     columns: Vec<PlSmallStr>,
     /// What the keys' column is called in a written state.
@@ -94,24 +94,24 @@ struct New {
 }
 
 impl New {
-    fn places(&self) -> impl Iterator<Item = (Place, Option<&[u8]>)> {
+    fn places(&self) -> impl Iterator<Item = (TimedRow, Option<&[u8]>)> {
         (self.first..).zip(&self.arrivals).map(|(id, arrival)| {
-            let place = Place { time: arrival.time.unwrap_or_default(), order: arrival.order, id };
+            let place = TimedRow { time: arrival.time.unwrap_or_default(), order: arrival.order, id };
             (place, arrival.has_key.then(|| arrival.key(&self.keys)))
         })
     }
 }
 
 /// The places of rows that were written down, with keys where they have them.
-pub(super) type Written = Vec<(Place, Option<Key>)>;
+pub(super) type RestoredRows = Vec<(TimedRow, Option<JoinKey>)>;
 
-impl KeptRows {
+impl RetainedRows {
     /// `columns` are those of a side, and `input` is the schema of the rows of both.
-    pub(super) fn new(join: &SideJoin, columns: &[PlSmallStr], input: &SchemaRef) -> PolarsResult<KeptRows> {
+    pub(super) fn new(join: &TimedJoin, columns: &[PlSmallStr], input: &SchemaRef) -> PolarsResult<RetainedRows> {
         let names = columns.iter().cloned().chain([PlSmallStr::from_static(SIDE_TIME)]);
         let empty = DataFrame::empty_with_schema(input).select(names)?;
         let keys_name = kept_as(join.keys.iter().filter_map(|key| input.get(key)));
-        Ok(KeptRows { columns: columns.to_vec(), keys_name, rows: Segments::new(empty), new: Vec::new() })
+        Ok(RetainedRows { columns: columns.to_vec(), keys_name, rows: Segments::new(empty), new: Vec::new() })
     }
 
     /// The columns of the result, of these rows.
@@ -120,8 +120,11 @@ impl KeptRows {
     }
 
     /// The rows as a table. The places must be those of all that are kept.
-    pub(super) fn save<'a>(&self, all: impl Iterator<Item = (Place, Option<&'a Key>)>) -> PolarsResult<DataFrame> {
-        let mut all: Vec<(Place, Option<&Key>)> = all.collect();
+    pub(super) fn save<'a>(
+        &self,
+        all: impl Iterator<Item = (TimedRow, Option<&'a JoinKey>)>,
+    ) -> PolarsResult<DataFrame> {
+        let mut all: Vec<(TimedRow, Option<&JoinKey>)> = all.collect();
         all.sort_unstable_by_key(|(place, _)| place.id);
         let mut rows = self.rows.live()?;
         polars_ensure!(rows.height() == all.len(), ComputeError: "rows are kept that no one knows of");
@@ -143,7 +146,7 @@ impl KeptRows {
 
     /// What changed since the rows were last written down: of the table of all, and of that of those that are marked.
     pub(super) fn save_changes(&mut self) -> PolarsResult<[DataFrame; 2]> {
-        let Noted { freed, marked, .. } = self.rows.noted();
+        let SegmentChanges { freed, marked, .. } = self.rows.noted();
         let batches = std::mem::take(&mut self.new);
         let new = batches.iter().flat_map(New::places).filter(|(place, _)| self.rows.is_live(place.id));
         let new = self.places(new)?;
@@ -154,8 +157,8 @@ impl KeptRows {
         Ok([numbered::changes(rows, freed.clone())?, numbered::changes(numbers(marked)?, freed)?])
     }
 
-    /// Takes over what [`KeptRows::save`] gave; gives the places again.
-    pub(super) fn restore(&mut self, mut saved: DataFrame) -> PolarsResult<Written> {
+    /// Takes over what [`RetainedRows::save`] gave; gives the places again.
+    pub(super) fn restore(&mut self, mut saved: DataFrame) -> PolarsResult<RestoredRows> {
         let (times, orders) = (integers(&saved, START)?, integers(&saved, POSITION)?);
         let (keys, ids) = (kept_keys(&saved, &self.keys_name)?.clone(), saved.column(ROW)?.u64()?.clone());
         for name in [START, POSITION, self.keys_name.as_str(), ROW] {
@@ -165,8 +168,8 @@ impl KeptRows {
         let ids: Vec<u64> = ids.iter().map(Option::unwrap_or_default).collect();
         let written = (ids.iter().zip(times.iter()).zip(orders.iter()).zip(keys.iter()))
             .map(|(((id, time), order), key)| {
-                let place = Place { time: time.unwrap_or_default(), order: order.unwrap_or_default(), id: *id };
-                (place, key.map(Key::from_slice))
+                let place = TimedRow { time: time.unwrap_or_default(), order: order.unwrap_or_default(), id: *id };
+                (place, key.map(JoinKey::from_slice))
             })
             .collect();
         self.rows.put(ids, saved);
@@ -175,8 +178,8 @@ impl KeptRows {
     }
 
     /// The places of rows as a table.
-    fn places<'a>(&self, all: impl Iterator<Item = (Place, Option<&'a [u8]>)>) -> PolarsResult<DataFrame> {
-        let (all, keys): (Vec<Place>, Vec<Option<&[u8]>>) = all.unzip();
+    fn places<'a>(&self, all: impl Iterator<Item = (TimedRow, Option<&'a [u8]>)>) -> PolarsResult<DataFrame> {
+        let (all, keys): (Vec<TimedRow>, Vec<Option<&[u8]>>) = all.unzip();
         let keys: BinaryChunked = keys.into_iter().collect();
         let columns: Vec<Column> = vec![
             Series::new(START.into(), all.iter().map(|place| place.time).collect::<Vec<_>>()).into(),
@@ -187,7 +190,7 @@ impl KeptRows {
         DataFrame::new(all.len(), columns)
     }
 
-    /// Takes over what [`KeptRows::save_marked`] gave.
+    /// Takes over what [`RetainedRows::save_marked`] gave.
     pub(super) fn restore_marked(&mut self, saved: &DataFrame) -> PolarsResult<()> {
         saved.column(ROW)?.u64()?.iter().flatten().for_each(|id| self.rows.mark(id));
         self.all_saved();

@@ -9,44 +9,44 @@ use smallvec::SmallVec;
 
 /// A row: its time, what comes first among rows of one time, and its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Place {
+pub(super) struct TimedRow {
     pub(super) time: i64,
     pub(super) order: i64,
     pub(super) id: u64,
 }
 
 /// An encoded key; a short one lies where it is used.
-pub(super) type Key = SmallVec<[u8; 24]>;
+pub(super) type JoinKey = SmallVec<[u8; 24]>;
 
 /// The rows of each key.
 #[derive(Default)]
 pub(super) struct ByTime {
-    keys: PlHashMap<Key, Rows>,
+    keys: PlHashMap<JoinKey, Rows>,
     /// Every row that is there; one that was taken out of turn is still in it.
-    queue: Queue<Key>,
+    queue: Queue<JoinKey>,
 }
 
 /// Those of one key. The first `gone` are not there any more: moving the others each time would cost what is kept.
 #[derive(Default)]
 struct Rows {
-    places: SmallVec<[Place; 1]>,
+    places: SmallVec<[TimedRow; 1]>,
     gone: usize,
 }
 
 impl ByTime {
-    pub(super) fn insert(&mut self, key: &[u8], place: Place) {
-        let key = Key::from_slice(key);
+    pub(super) fn insert(&mut self, key: &[u8], place: TimedRow) {
+        let key = JoinKey::from_slice(key);
         self.keys.entry(key.clone()).or_default().insert(place);
         self.queue.push(place, key);
     }
 
     /// The rows of a key.
-    pub(super) fn of(&self, key: &[u8]) -> &[Place] {
+    pub(super) fn of(&self, key: &[u8]) -> &[TimedRow] {
         self.keys.get(key).map_or(&[], Rows::there)
     }
 
     /// The rows of a key from a time to another, which both include.
-    pub(super) fn between(&self, key: &[u8], from: i64, to: i64) -> &[Place] {
+    pub(super) fn between(&self, key: &[u8], from: i64, to: i64) -> &[TimedRow] {
         let rows = self.of(key);
         let first = rows.partition_point(|place| place.time < from);
         let after = rows.partition_point(|place| place.time <= to);
@@ -54,7 +54,7 @@ impl ByTime {
     }
 
     /// Takes such rows out.
-    pub(super) fn take_between(&mut self, key: &[u8], from: i64, to: i64) -> Vec<Place> {
+    pub(super) fn take_between(&mut self, key: &[u8], from: i64, to: i64) -> Vec<TimedRow> {
         let taken = self.between(key, from, to).to_vec();
         if let Some(first) = taken.first() {
             self.take(key, first, taken.len());
@@ -63,7 +63,7 @@ impl ByTime {
     }
 
     /// Takes the oldest row out, if its time is `until` or before.
-    pub(super) fn pop(&mut self, until: i64) -> Option<Place> {
+    pub(super) fn pop(&mut self, until: i64) -> Option<TimedRow> {
         loop {
             let (place, key) = self.next(until)?;
             if self.remove(&key, &place) {
@@ -73,17 +73,17 @@ impl ByTime {
     }
 
     /// The oldest row that was not asked for before, if its time is `until` or before; it stays.
-    pub(super) fn next(&mut self, until: i64) -> Option<(Place, Key)> {
+    pub(super) fn next(&mut self, until: i64) -> Option<(TimedRow, JoinKey)> {
         self.queue.pop(until)
     }
 
     /// Takes a row out; says whether it was there.
-    pub(super) fn remove(&mut self, key: &[u8], place: &Place) -> bool {
+    pub(super) fn remove(&mut self, key: &[u8], place: &TimedRow) -> bool {
         self.take(key, place, 1)
     }
 
     /// Takes the oldest row of a key out, if the one after it is of `until` or before too.
-    pub(super) fn remove_followed(&mut self, key: &[u8], until: i64) -> Option<Place> {
+    pub(super) fn remove_followed(&mut self, key: &[u8], until: i64) -> Option<TimedRow> {
         let [oldest, next, ..] = *self.of(key) else { return None };
         (next.time <= until && self.take(key, &oldest, 1)).then_some(oldest)
     }
@@ -99,11 +99,11 @@ impl ByTime {
     }
 
     /// All rows with their keys.
-    pub(super) fn all(&self) -> impl Iterator<Item = (Place, &Key)> {
+    pub(super) fn all(&self) -> impl Iterator<Item = (TimedRow, &JoinKey)> {
         self.keys.iter().flat_map(|(key, rows)| rows.there().iter().map(move |place| (*place, key)))
     }
 
-    fn take(&mut self, key: &[u8], first: &Place, count: usize) -> bool {
+    fn take(&mut self, key: &[u8], first: &TimedRow, count: usize) -> bool {
         let Some(rows) = self.keys.get_mut(key) else { return false };
         let there = rows.take(first, count);
         if rows.there().is_empty() {
@@ -114,17 +114,17 @@ impl ByTime {
 }
 
 impl Rows {
-    fn there(&self) -> &[Place] {
+    fn there(&self) -> &[TimedRow] {
         &self.places[self.gone..]
     }
 
-    fn insert(&mut self, place: Place) {
+    fn insert(&mut self, place: TimedRow) {
         let at = self.gone + self.there().partition_point(|other| *other < place);
         self.places.insert(at, place);
     }
 
     /// Takes `count` rows out, from `first` on; says whether that is there.
-    fn take(&mut self, first: &Place, count: usize) -> bool {
+    fn take(&mut self, first: &TimedRow, count: usize) -> bool {
         let Ok(at) = self.there().binary_search(first) else { return false };
         if at == 0 {
             self.gone += count;
@@ -141,19 +141,19 @@ impl Rows {
 
 /// Rows with something of theirs, in the order of time. Those that come in order, as most do, stand in a line.
 pub(super) struct Queue<T> {
-    line: VecDeque<(Place, T)>,
-    others: BinaryHeap<Reverse<(Place, T)>>,
+    line: VecDeque<(TimedRow, T)>,
+    others: BinaryHeap<Reverse<(TimedRow, T)>>,
     /// Not sorted yet: rows of one batch are not in order, but those of the next mostly come after them.
-    new: Vec<(Place, T)>,
+    new: Vec<(TimedRow, T)>,
 }
 
 impl<T: Ord> Queue<T> {
-    pub(super) fn push(&mut self, place: Place, what: T) {
+    pub(super) fn push(&mut self, place: TimedRow, what: T) {
         self.new.push((place, what));
     }
 
     /// The oldest, if its time is `until` or before.
-    pub(super) fn pop(&mut self, until: i64) -> Option<(Place, T)> {
+    pub(super) fn pop(&mut self, until: i64) -> Option<(TimedRow, T)> {
         self.sort();
         let in_line = self.line.front().map(|(place, _)| *place);
         let other = self.others.peek().map(|Reverse((place, _))| *place);
@@ -173,14 +173,14 @@ impl<T: Ord> Queue<T> {
     }
 
     /// Forgets those that `keep` says no to.
-    pub(super) fn retain(&mut self, keep: impl Fn(&Place, &T) -> bool) {
+    pub(super) fn retain(&mut self, keep: impl Fn(&TimedRow, &T) -> bool) {
         self.sort();
         self.line.retain(|(place, what)| keep(place, what));
         self.others.retain(|Reverse((place, what))| keep(place, what));
     }
 
     /// All of them, in no order.
-    pub(super) fn all(&self) -> impl Iterator<Item = &(Place, T)> {
+    pub(super) fn all(&self) -> impl Iterator<Item = &(TimedRow, T)> {
         self.line.iter().chain(self.others.iter().map(|Reverse(row)| row)).chain(&self.new)
     }
 

@@ -6,15 +6,15 @@ use plan::{Cut, Step};
 use polars::prelude::*;
 
 use super::Operator;
-use super::asof::{Asof, Rule};
+use super::asof_join::{AsofJoin, Rule};
 use super::columns::POSITION;
 use super::hash_join::SymmetricHashJoin;
+use super::interval_join::IntervalJoin;
 use super::late::Late;
 use super::limit::Limit;
 use super::merged::{Aggregates, Merged};
 use super::regrouped::Regrouped;
 use super::sessions::Sessions;
-use super::sides::Sides;
 use super::sorted::Sorted;
 use super::stateful::Stateful;
 use super::unique::Unique;
@@ -44,12 +44,14 @@ pub(crate) fn operator(
         Operation::Step(Step::Unique(columns)) => Box::new(Unique::new(columns, before.time.cloned(), input)),
         Operation::Step(Step::Limit(n)) => Box::new(Limit(*n)),
         Operation::Step(Step::LateRows(of)) => Box::new(Late::new(of, before)?),
-        Operation::LateSides(_) => Box::new(Late::of_sides()),
-        Operation::JoinSides(join) => match &join.pairing {
-            Pairing::Within { bound, how } => Box::new(Sides::new(join, *bound, how, input)?),
-            Pairing::Asof { strategy, tolerance, exact } => {
-                Box::new(Asof::new(join, Rule { strategy: *strategy, tolerance: *tolerance, exact: *exact }, input)?)
-            }
+        Operation::LateForJoin(_) => Box::new(Late::of_sides()),
+        Operation::TimedJoin(join) => match &join.pairing {
+            Pairing::Within { bound, how } => Box::new(IntervalJoin::new(join, *bound, how, input)?),
+            Pairing::Asof { strategy, tolerance, exact } => Box::new(AsofJoin::new(
+                join,
+                Rule { strategy: *strategy, tolerance: *tolerance, exact: *exact },
+                input,
+            )?),
         },
         Operation::HashJoin(join) => Box::new(SymmetricHashJoin::new(join, input, schema)?),
         Operation::Step(Step::Sort(order)) => Box::new(Sorted::new(&order.by, &order.options, order.k, schema)),

@@ -36,7 +36,7 @@ pub(crate) struct Collections(Vec<Collection>);
 
 struct Collection {
     spec: Accumulator,
-    held: Box<dyn Collected>,
+    held: Box<dyn Collector>,
 }
 
 impl Collection {
@@ -47,7 +47,7 @@ impl Collection {
 }
 
 /// What is collected for one accumulator, by the group's slot.
-trait Collected: Send {
+trait Collector: Send {
     /// Makes room for `slots` groups.
     fn grow(&mut self, slots: usize);
     /// Makes a slot as new, for another group.
@@ -58,7 +58,7 @@ trait Collected: Send {
     fn columns(&self, slots: &[u32]) -> PolarsResult<Vec<Column>>;
     /// A slot as bytes.
     fn write(&self, slot: u32, to: &mut Vec<u8>);
-    /// A slot of what [`Collected::write`] gave.
+    /// A slot of what [`Collector::write`] gave.
     fn read(&mut self, slot: u32, from: &[u8]) -> PolarsResult<()>;
     /// About how much memory is taken.
     fn bytes(&self) -> usize;
@@ -213,7 +213,7 @@ fn input(spec: &Accumulator) -> Expr {
 }
 
 /// What is collected of rows that change.
-fn retractable(spec: &Accumulator) -> Box<dyn Collected> {
+fn retractable(spec: &Accumulator) -> Box<dyn Collector> {
     let spec = spec.clone();
     match (spec.function, is_wide(&spec.input_dtype)) {
         (Function::Sum | Function::Mean | Function::Var { .. } | Function::Std { .. }, _) => {
@@ -228,7 +228,7 @@ fn retractable(spec: &Accumulator) -> Box<dyn Collected> {
     }
 }
 
-fn held(spec: &Accumulator) -> Box<dyn Collected> {
+fn held(spec: &Accumulator) -> Box<dyn Collector> {
     let spec = spec.clone();
     match (spec.function, is_wide(&spec.input_dtype)) {
         (Function::First | Function::Last, _) => Box::new(Edges::new(spec)),

@@ -7,12 +7,12 @@ use std::collections::BTreeMap;
 use polars::prelude::*;
 
 use super::columns::{ROW, integers};
-use super::kept::check_joined;
-use super::{Executed, Kept, Operator, Tables};
+use super::retained::check_joined;
+use super::{Executed, Operator, OperatorSnapshot, Tables};
 use crate::change::{Changes, Delta, Revision};
 use crate::physical::HashJoin;
-use crate::saved::numbered;
-use table::{HashTable, Key};
+use crate::snapshot::numbered;
+use table::{HashKey, HashTable};
 
 mod table;
 
@@ -26,7 +26,7 @@ const LEFT: usize = 0;
 const RIGHT: usize = 1;
 
 /// The identities of the left and the right row; none where a row has no match.
-type Pair = [Option<u64>; 2];
+type RowPair = [Option<u64>; 2];
 
 /// The numbers of rows that are gone, or others now, by their identities; of the left and of the right.
 type Replaced = [PlHashMap<u64, u64>; 2];
@@ -36,10 +36,10 @@ pub(crate) struct SymmetricHashJoin {
     plan: HashJoin,
     sides: [HashTable; 2],
     /// The pairs that are in the result, with their identities.
-    pairs: PlHashMap<Pair, u64>,
+    pairs: PlHashMap<RowPair, u64>,
     next_id: u64,
     /// The keys of each time, where a key is a time after which nothing of it changes.
-    times: Option<BTreeMap<i64, PlHashSet<Key>>>,
+    times: Option<BTreeMap<i64, PlHashSet<HashKey>>>,
     /// The result where there is nothing in it.
     none: DataFrame,
     /// The identities of pairs that nothing changes any more, until they are asked for.
@@ -47,14 +47,14 @@ pub(crate) struct SymmetricHashJoin {
     /// Whether old rows are given beside the new.
     retracts: bool,
     /// The pairs that came, changed or went since the state was last written down, by their identities, once it has been.
-    noted: Option<PlHashMap<u64, Pair>>,
+    noted: Option<PlHashMap<u64, RowPair>>,
 }
 
 /// What a batch affects.
 #[derive(Default)]
-struct Affected {
+struct PairChanges {
     /// The pairs, in the order in which they were affected, each with its identity before the batch.
-    pairs: PlIndexMap<Pair, Option<u64>>,
+    pairs: PlIndexMap<RowPair, Option<u64>>,
     replaced: Replaced,
     /// Rows that were late.
     late: usize,
@@ -84,7 +84,13 @@ impl SymmetricHashJoin {
     }
 
     /// Takes in what a batch changes of a side.
-    fn take(&mut self, side: usize, delta: Delta, watermark: Option<i64>, affected: &mut Affected) -> PolarsResult<()> {
+    fn take(
+        &mut self,
+        side: usize,
+        delta: Delta,
+        watermark: Option<i64>,
+        affected: &mut PairChanges,
+    ) -> PolarsResult<()> {
         let Changes { ids, rows, deletes } = match delta {
             Delta::Append(rows) => {
                 let (rows, late) = self.in_time(rows, watermark)?;
@@ -115,7 +121,7 @@ impl SymmetricHashJoin {
     }
 
     /// Puts a row in, or in the place of the one with its identity.
-    fn put(&mut self, side: usize, id: u64, key: Key, number: u64, affected: &mut Affected) {
+    fn put(&mut self, side: usize, id: u64, key: HashKey, number: u64, affected: &mut PairChanges) {
         if self.sides[side].key(id).is_some_and(|before| *before == key) {
             let replaced = self.sides[side].replace(id, number);
             affected.replaced[side].entry(id).or_insert(replaced);
@@ -157,7 +163,7 @@ impl SymmetricHashJoin {
     }
 
     /// Takes a row out, if it is there.
-    fn remove(&mut self, side: usize, id: u64, affected: &mut Affected) {
+    fn remove(&mut self, side: usize, id: u64, affected: &mut PairChanges) {
         let Some((key, number, was_last)) = self.sides[side].remove(id) else { return };
         affected.replaced[side].entry(id).or_insert(number);
         let partners: Vec<u64> = self.partners(side, &key).to_vec();
@@ -181,7 +187,7 @@ impl SymmetricHashJoin {
     }
 
     /// Notes when nothing of a key changes any more; of one without a time, nothing does.
-    fn wait(&mut self, key: &Key) {
+    fn wait(&mut self, key: &HashKey) {
         if let Some(times) = &mut self.times {
             times.entry(key.time.unwrap_or(i64::MIN)).or_default().insert(key.clone());
         }
@@ -193,12 +199,12 @@ impl SymmetricHashJoin {
     }
 
     /// The rows of the other side with this key.
-    fn partners(&self, side: usize, key: &Key) -> &[u64] {
+    fn partners(&self, side: usize, key: &HashKey) -> &[u64] {
         self.sides[1 - side].with(key)
     }
 
     /// A pair is in the result from now on.
-    fn begin(&mut self, pair: Pair, affected: &mut Affected) {
+    fn begin(&mut self, pair: RowPair, affected: &mut PairChanges) {
         self.touch(pair, affected);
         let before = affected.pairs.get(&pair).copied().flatten();
         let id = before.unwrap_or_else(|| {
@@ -209,23 +215,23 @@ impl SymmetricHashJoin {
     }
 
     /// A pair is in the result no longer.
-    fn end(&mut self, pair: Pair, affected: &mut Affected) {
+    fn end(&mut self, pair: RowPair, affected: &mut PairChanges) {
         self.touch(pair, affected);
         self.pairs.remove(&pair);
     }
 
     /// A row of the left comes into the result, or leaves it.
-    fn turn(&mut self, left: u64, affected: &mut Affected) {
+    fn turn(&mut self, left: u64, affected: &mut PairChanges) {
         let pair = [Some(left), None];
         if self.pairs.contains_key(&pair) { self.end(pair, affected) } else { self.begin(pair, affected) }
     }
 
-    fn touch(&mut self, pair: Pair, affected: &mut Affected) {
+    fn touch(&mut self, pair: RowPair, affected: &mut PairChanges) {
         affected.pairs.entry(pair).or_insert_with(|| self.pairs.get(&pair).copied());
     }
 
     /// What a batch changed of the result.
-    fn changes(&mut self, affected: &Affected) -> PolarsResult<Changes> {
+    fn changes(&mut self, affected: &PairChanges) -> PolarsResult<Changes> {
         let (mut ids, mut there, mut deletes) = (Vec::new(), Vec::new(), Vec::new());
         for (pair, before) in &affected.pairs {
             let now = self.pairs.get(pair).copied();
@@ -246,7 +252,7 @@ impl SymmetricHashJoin {
     }
 
     /// The rows of the affected pairs as they were before the batch.
-    fn retracted(&self, affected: &Affected) -> PolarsResult<DataFrame> {
+    fn retracted(&self, affected: &PairChanges) -> PolarsResult<DataFrame> {
         let before = affected.pairs.iter().filter(|(_, before)| before.is_some()).map(|(pair, _)| *pair);
         let number =
             |side: usize, id: u64| affected.replaced[side].get(&id).copied().or_else(|| self.sides[side].number(id));
@@ -254,7 +260,7 @@ impl SymmetricHashJoin {
     }
 
     /// The rows of pairs, of which `number` gives where their rows are.
-    fn rows_of(&self, pairs: &[Pair], number: impl Fn(usize, u64) -> Option<u64>) -> PolarsResult<DataFrame> {
+    fn rows_of(&self, pairs: &[RowPair], number: impl Fn(usize, u64) -> Option<u64>) -> PolarsResult<DataFrame> {
         if pairs.is_empty() {
             return Ok(self.none.clone());
         }
@@ -289,7 +295,7 @@ impl Operator for SymmetricHashJoin {
 
     /// Gives what changes of the pairs. Rows that never change are late once the watermark has passed the time among their keys.
     fn execute_sides(&mut self, sides: [Delta; 2], watermark: Option<i64>) -> PolarsResult<Executed> {
-        let mut affected = Affected::default();
+        let mut affected = PairChanges::default();
         for (side, delta) in sides.into_iter().enumerate() {
             self.take(side, delta, watermark, &mut affected)?;
         }
@@ -343,10 +349,13 @@ impl Operator for SymmetricHashJoin {
         true
     }
 
-    fn save(&self) -> PolarsResult<Kept> {
+    fn save(&self) -> PolarsResult<OperatorSnapshot> {
         let pairs = self.pairs.iter().map(|(pair, id)| (*id, *pair)).collect();
         let [left, right] = [&self.sides[LEFT], &self.sides[RIGHT]].map(HashTable::save);
-        Ok(Kept::new(self.next_id, [(TABLES[LEFT], left?), (TABLES[RIGHT], right?), (PAIRS, pairs_table(pairs)?)]))
+        Ok(OperatorSnapshot::new(
+            self.next_id,
+            [(TABLES[LEFT], left?), (TABLES[RIGHT], right?), (PAIRS, pairs_table(pairs)?)],
+        ))
     }
 
     fn restore(&mut self, number: u64, tables: Tables<'_>) -> PolarsResult<()> {
@@ -354,11 +363,11 @@ impl Operator for SymmetricHashJoin {
         for (side, name) in self.sides.iter_mut().zip(TABLES) {
             side.restore(tables(name)?, &self.plan)?;
         }
-        let keys: Vec<Key> = self.sides.iter().flat_map(HashTable::keys).cloned().collect();
+        let keys: Vec<HashKey> = self.sides.iter().flat_map(HashTable::keys).cloned().collect();
         keys.iter().for_each(|key| self.wait(key));
         let pairs = tables(PAIRS)?;
         let [left, right] = SIDES.map(|name| pairs.column(name).and_then(|column| Ok(column.u64()?.clone())));
-        let sides = left?.iter().zip(right?.iter()).map(|(left, right)| [left, right]).collect::<Vec<Pair>>();
+        let sides = left?.iter().zip(right?.iter()).map(|(left, right)| [left, right]).collect::<Vec<RowPair>>();
         let ids = pairs.column(ROW)?.u64()?.iter().map(Option::unwrap_or_default);
         self.pairs = sides.into_iter().zip(ids).collect();
         self.all_saved();
@@ -370,7 +379,7 @@ impl Operator for SymmetricHashJoin {
         self.sides.iter_mut().for_each(HashTable::all_saved);
     }
 
-    fn save_changes(&mut self) -> PolarsResult<Kept> {
+    fn save_changes(&mut self) -> PolarsResult<OperatorSnapshot> {
         let noted = self.noted.replace(PlHashMap::default()).unwrap_or_default();
         let (there, gone): (Vec<_>, Vec<_>) =
             noted.into_iter().partition(|(id, pair)| self.pairs.get(pair) == Some(id));
@@ -378,13 +387,13 @@ impl Operator for SymmetricHashJoin {
         let pairs = numbered::changes(pairs_table(there)?, gone)?;
         let [left, right] = &mut self.sides;
         let (left, right) = (left.save_changes()?, right.save_changes()?);
-        Ok(Kept::changes(self.next_id, [(TABLES[LEFT], left), (TABLES[RIGHT], right), (PAIRS, pairs)]))
+        Ok(OperatorSnapshot::changes(self.next_id, [(TABLES[LEFT], left), (TABLES[RIGHT], right), (PAIRS, pairs)]))
     }
 }
 
 impl SymmetricHashJoin {
     /// Forgets the rows of a key, and gives the pairs that they are in.
-    fn close_key(&mut self, key: &Key, pairs: &mut Vec<(u64, Pair)>, replaced: &mut Replaced) {
+    fn close_key(&mut self, key: &HashKey, pairs: &mut Vec<(u64, RowPair)>, replaced: &mut Replaced) {
         let taken = self.sides.each_mut().map(|side| side.take_key(key));
         for ((id, _), side) in taken.iter().enumerate().flat_map(|(side, rows)| rows.iter().map(move |row| (row, side)))
         {
@@ -404,16 +413,16 @@ impl SymmetricHashJoin {
     }
 }
 
-fn pair(side: usize, id: u64, other: u64) -> Pair {
+fn pair(side: usize, id: u64, other: u64) -> RowPair {
     if side == LEFT { [Some(id), Some(other)] } else { [Some(other), Some(id)] }
 }
 
-fn alone(side: usize, id: u64) -> Pair {
+fn alone(side: usize, id: u64) -> RowPair {
     if side == LEFT { [Some(id), None] } else { [None, Some(id)] }
 }
 
-fn pairs_table(pairs: Vec<(u64, Pair)>) -> PolarsResult<DataFrame> {
-    let (ids, pairs): (Vec<u64>, Vec<Pair>) = pairs.into_iter().unzip();
+fn pairs_table(pairs: Vec<(u64, RowPair)>) -> PolarsResult<DataFrame> {
+    let (ids, pairs): (Vec<u64>, Vec<RowPair>) = pairs.into_iter().unzip();
     let of = |side: usize| Series::new(SIDES[side].into(), pairs.iter().map(|pair| pair[side]).collect::<Vec<_>>());
     DataFrame::new(ids.len(), vec![Series::new(ROW.into(), ids).into(), of(LEFT).into(), of(RIGHT).into()])
 }

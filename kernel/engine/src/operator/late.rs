@@ -6,7 +6,7 @@ use polars::prelude::*;
 use super::choice::Before;
 use super::columns::integers;
 use super::windows::Windows;
-use super::{Executed, Kept, Operator, Tables, never_changing};
+use super::{Executed, Operator, OperatorSnapshot, Tables, never_changing};
 use crate::change::Delta;
 use crate::physical::SIDE_TIME;
 
@@ -71,8 +71,8 @@ impl Operator for Late {
         Ok(Executed::of(Delta::Append(rows.filter(&late)?)))
     }
 
-    fn save(&self) -> PolarsResult<Kept> {
-        Ok(Kept::default())
+    fn save(&self) -> PolarsResult<OperatorSnapshot> {
+        Ok(OperatorSnapshot::default())
     }
 
     fn restore(&mut self, _: u64, _: Tables<'_>) -> PolarsResult<()> {

@@ -2,7 +2,7 @@
 
 use polars::prelude::*;
 
-use super::{Executed, Kept, Operator, Tables, never_changing};
+use super::{Executed, Operator, OperatorSnapshot, Tables, never_changing};
 use crate::change::Delta;
 
 /// How many rows may still pass.
@@ -15,8 +15,8 @@ impl Operator for Limit {
         Ok(Executed::of(Delta::Append(rows)))
     }
 
-    fn save(&self) -> PolarsResult<Kept> {
-        Ok(Kept::new(self.0, []))
+    fn save(&self) -> PolarsResult<OperatorSnapshot> {
+        Ok(OperatorSnapshot::new(self.0, []))
     }
 
     fn restore(&mut self, number: u64, _: Tables<'_>) -> PolarsResult<()> {

@@ -21,11 +21,11 @@ struct Indexed {
     /// Of the frame that it was made for.
     version: u64,
     /// There is none where the keys' types are compared as no hash can be.
-    index: Option<Index>,
+    index: Option<LookupIndex>,
 }
 
 /// From the hash of a key to the rows that have it.
-struct Index {
+struct LookupIndex {
     hasher: PlRandomState,
     /// What the keys are cast to before they are hashed.
     casts: Vec<Option<DataType>>,
@@ -47,7 +47,7 @@ impl Indexes {
         let indexed = match self.0.get(&number).filter(|indexed| indexed.version == lookup.version()) {
             Some(_) => &self.0[&number],
             None => {
-                let index = Index::new(lookup, keys.dtypes())?;
+                let index = LookupIndex::new(lookup, keys.dtypes())?;
                 self.0.insert(number, Indexed { version: lookup.version(), index });
                 &self.0[&number]
             }
@@ -59,15 +59,15 @@ impl Indexes {
     }
 }
 
-impl Index {
+impl LookupIndex {
     /// The index of a look-up for rows whose keys have these types.
-    fn new(lookup: &Lookup, left: Vec<DataType>) -> PolarsResult<Option<Index>> {
+    fn new(lookup: &Lookup, left: Vec<DataType>) -> PolarsResult<Option<LookupIndex>> {
         let [_, right_on] = lookup.keys();
         let keys = lookup.frame().clone().lazy().select(named_keys(right_on)).collect()?;
         let types = left.iter().zip(keys.dtypes());
         let Some(casts) = types.map(|(left, right)| cast(left, &right)).collect() else { return Ok(None) };
         let (hasher, nulls_meet) = (PlRandomState::default(), lookup.nulls_meet());
-        let mut index = Index { hasher, casts, nulls_meet, last: PlHashMap::default(), before: Vec::new() };
+        let mut index = LookupIndex { hasher, casts, nulls_meet, last: PlHashMap::default(), before: Vec::new() };
         let hashes = index.hashes(keys)?;
         index.before.reserve_exact(hashes.len());
         for (row, hash) in hashes.into_iter().enumerate() {

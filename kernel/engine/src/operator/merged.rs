@@ -12,15 +12,15 @@ use polars::prelude::*;
 use super::accumulator::Cells;
 use super::collected::Collections;
 use super::columns::{COUNT, POSITION, START, decoded, encoded, integers, keys_of, named_keys};
-use super::kept::check_values;
 use super::panes::PaneGrid;
+use super::retained::check_values;
 use super::windows::{HasEnd, Windows, next_end, take_ended};
-use super::{Executed, Frozen, GROUPS, Kept, Operator, Sign, Tables, Touched, never_changing};
+use super::{Executed, GROUPS, Operator, OperatorSnapshot, PendingSnapshot, Sign, Tables, Touched, never_changing};
 use crate::alone::Alone;
 use crate::change::Delta;
 use crate::physical::Accumulator;
-use groups::{CHANGED, Groups, Key, KeyBytes, TOUCHED};
-use index::Index;
+use groups::{CHANGED, GroupKey, Groups, KeyBytes, TOUCHED};
+use index::GroupIndex;
 use placed::Placed;
 use retraction::{LEFT, OldRows, Retraction};
 use tree::Tree;
@@ -32,7 +32,7 @@ mod memory;
 mod panes;
 mod placed;
 mod retraction;
-mod saved;
+mod tables;
 mod tree;
 pub(super) mod words;
 
@@ -58,7 +58,7 @@ pub(crate) struct Merged {
     old: Option<OldRows>,
     groups: Groups,
     /// By start; without windows there is one.
-    windows: BTreeMap<i64, Window>,
+    windows: BTreeMap<i64, WindowGroups>,
     hasher: PlRandomState,
     next_id: u64,
     /// The identities of groups that were closed, until they are asked for.
@@ -76,21 +76,21 @@ pub(crate) struct Aggregates<'a> {
     pub(crate) retracts: bool,
 }
 
-struct Window {
+struct WindowGroups {
     /// Without windows it never ends.
     end: i64,
-    index: Index,
+    index: GroupIndex,
     /// The groups that changed since the state was last saved.
     changed: Vec<u32>,
 }
 
-impl Window {
-    fn new(end: i64) -> Window {
-        Window { end, index: Index::default(), changed: Vec::new() }
+impl WindowGroups {
+    fn new(end: i64) -> WindowGroups {
+        WindowGroups { end, index: GroupIndex::default(), changed: Vec::new() }
     }
 }
 
-impl HasEnd for Window {
+impl HasEnd for WindowGroups {
     fn end(&self) -> i64 {
         self.end
     }
@@ -98,7 +98,7 @@ impl HasEnd for Window {
 
 /// The groups that a batch touches.
 #[derive(Default)]
-struct Found {
+struct TouchedGroups {
     /// The slot of each row's group.
     slots: Vec<u32>,
     /// The slot of each group.
@@ -160,7 +160,7 @@ impl Operator for Merged {
         if let Some(old) = &mut self.old {
             old.begin(self.next_id, &self.schema);
         }
-        let Taken { keys, mut touched, late, timeless } = match (subtracted, self.panes) {
+        let MergedBatch { keys, mut touched, late, timeless } = match (subtracted, self.panes) {
             (Some(subtracted), _) => self.replace(&subtracted, &rows, watermark)?,
             (None, Some(grid)) => self.take_by_pane(&grid, rows, watermark)?,
             (None, None) => self.take_all(&rows, watermark, Sign::Added)?,
@@ -224,9 +224,12 @@ impl Operator for Merged {
         true
     }
 
-    fn save(&self) -> PolarsResult<Kept> {
+    fn save(&self) -> PolarsResult<OperatorSnapshot> {
         let groups = self.table(|window| window.index.slots().collect())?;
-        Ok(Kept::new(self.next_id, [(GROUPS, groups)].into_iter().chain(self.of_panes()).chain(self.none_left())))
+        Ok(OperatorSnapshot::new(
+            self.next_id,
+            [(GROUPS, groups)].into_iter().chain(self.of_panes()).chain(self.none_left()),
+        ))
     }
 
     fn restore(&mut self, number: u64, tables: Tables<'_>) -> PolarsResult<()> {
@@ -256,31 +259,33 @@ impl Operator for Merged {
         changed.into_iter().for_each(|slot| self.groups.unmark(slot, CHANGED));
     }
 
-    fn save_changes(&mut self) -> PolarsResult<Kept> {
+    fn save_changes(&mut self) -> PolarsResult<OperatorSnapshot> {
         let changes = self.table(|window| window.changed.clone())?;
         let changes = [(GROUPS, changes)].into_iter().chain(self.left()?).collect();
         self.all_saved();
         let tables = [(WINDOWS, self.open_windows()?)].into_iter().chain(self.of_panes());
-        Ok(Kept { changes, ..Kept::new(self.next_id, tables) })
+        Ok(OperatorSnapshot { changes, ..OperatorSnapshot::new(self.next_id, tables) })
     }
 
-    fn freeze(&mut self, all: bool) -> PolarsResult<Frozen> {
+    fn freeze(&mut self, all: bool) -> PolarsResult<PendingSnapshot> {
         let changed: usize = self.windows.values().map(|window| window.changed.len()).sum();
         if !all && changed < self.groups.slots() / MANY {
             let kept = self.save_changes()?;
             return Ok(Box::new(|| Ok(kept)));
         }
         let (number, panes) = (self.next_id, self.of_panes());
-        let frozen: Frozen = if all {
+        let frozen: PendingSnapshot = if all {
             let (table, left) = (self.later_table(|window| window.index.slots().collect()), self.none_left());
-            Box::new(move || Ok(Kept::new(number, [(GROUPS, table()?)].into_iter().chain(panes).chain(left))))
+            Box::new(move || {
+                Ok(OperatorSnapshot::new(number, [(GROUPS, table()?)].into_iter().chain(panes).chain(left)))
+            })
         } else {
             let (changes, windows) = (self.later_table(|window| window.changed.clone()), self.open_windows()?);
             let left = self.left()?;
             Box::new(move || {
                 let tables = [(WINDOWS, windows)].into_iter().chain(panes);
                 let changes = [(GROUPS, changes()?)].into_iter().chain(left).collect();
-                Ok(Kept { changes, ..Kept::new(number, tables) })
+                Ok(OperatorSnapshot { changes, ..OperatorSnapshot::new(number, tables) })
             })
         };
         self.all_saved();
@@ -292,7 +297,7 @@ impl Operator for Merged {
         changes.iter().try_for_each(|changes| self.put(changes))?;
         let open = tables(WINDOWS)?;
         let open: PlHashSet<i64> = integers(&open, START)?.iter().flatten().collect();
-        let closed: Vec<Window> =
+        let closed: Vec<WindowGroups> =
             self.windows.extract_if(.., |start, _| !open.contains(start)).map(|(_, w)| w).collect();
         self.forget(closed.iter().flat_map(|window| window.index.slots()));
         if self.retraction.is_some() {
@@ -311,7 +316,7 @@ const WINDOWS: &str = "windows";
 const PANES: &str = "panes";
 
 /// What a batch's rows did.
-struct Taken {
+struct MergedBatch {
     /// The keys of the groups that were touched, where they are at hand.
     keys: Option<Vec<Column>>,
     /// The window and the slot of each group that was touched.
@@ -340,12 +345,12 @@ impl Merged {
     }
 
     /// Takes rows in, or back: so many at a time that they have room when each is there once for each of its windows.
-    fn take_all(&mut self, rows: &DataFrame, watermark: Option<i64>, sign: Sign) -> PolarsResult<Taken> {
+    fn take_all(&mut self, rows: &DataFrame, watermark: Option<i64>, sign: Sign) -> PolarsResult<MergedBatch> {
         let at_once = (AT_ONCE / self.cut.as_ref().map_or(1, Windows::of_each)).max(1);
         if rows.height() <= at_once {
             return self.take(rows.clone(), watermark, sign);
         }
-        let mut all = Taken { keys: None, touched: Vec::new(), late: 0, timeless: 0 };
+        let mut all = MergedBatch { keys: None, touched: Vec::new(), late: 0, timeless: 0 };
         for first in (0..rows.height()).step_by(at_once) {
             let taken = self.take(rows.slice(first as i64, at_once), watermark, sign)?;
             all.touched.extend(taken.touched);
@@ -356,7 +361,7 @@ impl Merged {
     }
 
     /// Takes rows in, or back, each once for each of its windows.
-    fn take(&mut self, rows: DataFrame, watermark: Option<i64>, sign: Sign) -> PolarsResult<Taken> {
+    fn take(&mut self, rows: DataFrame, watermark: Option<i64>, sign: Sign) -> PolarsResult<MergedBatch> {
         let (none, positioned) = (rows.height() == 0, rows.schema().contains(POSITION));
         let rows = match &self.cut {
             Some(windows) => windows.assigned(rows)?,
@@ -368,7 +373,7 @@ impl Merged {
             None => Placed::together(rows.height()),
         };
         let keys = keys_of(&rows, self.plan.keys.len())?;
-        let Found { slots, touched, firsts } = self.find(&encoded(&keys, rows.height())?, &placed)?;
+        let TouchedGroups { slots, touched, firsts } = self.find(&encoded(&keys, rows.height())?, &placed)?;
         let mut touched: Vec<(i64, u32)> = firsts.iter().map(|row| placed.start(*row as usize)).zip(touched).collect();
         self.note_old(&touched)?;
         if self.plan.is_of_all() && self.windows.is_empty() {
@@ -386,7 +391,7 @@ impl Merged {
         check_values(self.collections.bytes())?;
         let firsts = IdxCa::from_vec(PlSmallStr::EMPTY, firsts);
         let keys = keys.iter().map(|column| column.take(&firsts)).collect::<PolarsResult<Vec<_>>>()?;
-        Ok(Taken { keys: Some(keys), touched, late: placed.late, timeless: placed.timeless })
+        Ok(MergedBatch { keys: Some(keys), touched, late: placed.late, timeless: placed.timeless })
     }
 
     /// Rows of groups, in the order of window and age.
@@ -419,18 +424,18 @@ impl Merged {
     }
 
     /// The groups of rows; new ones get a slot.
-    fn find(&mut self, keys: &BinaryOffsetChunked, placed: &Placed) -> PolarsResult<Found> {
+    fn find(&mut self, keys: &BinaryOffsetChunked, placed: &Placed) -> PolarsResult<TouchedGroups> {
         self.groups.expect(keys.len())?;
         // Taken out while rows go from one to another.
-        let open = |(start, end): &(i64, i64)| self.windows.remove(start).unwrap_or_else(|| Window::new(*end));
-        let mut windows: Vec<Window> = placed.windows.iter().map(open).collect();
-        let mut found = Found { slots: Vec::with_capacity(keys.len()), ..Found::default() };
+        let open = |(start, end): &(i64, i64)| self.windows.remove(start).unwrap_or_else(|| WindowGroups::new(*end));
+        let mut windows: Vec<WindowGroups> = placed.windows.iter().map(open).collect();
+        let mut found = TouchedGroups { slots: Vec::with_capacity(keys.len()), ..TouchedGroups::default() };
         let mut rows = keys.iter().map(Option::unwrap_or_default).zip(&placed.of);
         loop {
-            let some: Vec<(Key<'_>, u32, u32)> = rows
+            let some: Vec<(GroupKey<'_>, u32, u32)> = rows
                 .by_ref()
                 .take(TOGETHER)
-                .map(|(key, window)| (Key::new(key), hash(&self.hasher, key), *window))
+                .map(|(key, window)| (GroupKey::new(key), hash(&self.hasher, key), *window))
                 .collect();
             if some.is_empty() {
                 break;
@@ -451,9 +456,9 @@ impl Merged {
 
     /// The group of all rows, of which there is none yet.
     fn begin_the_only_group(&mut self) -> u32 {
-        let slot = self.groups.add(self.next_id, &Key::new(&[]));
+        let slot = self.groups.add(self.next_id, &GroupKey::new(&[]));
         self.next_id += 1;
-        let mut window = Window::new(i64::MAX);
+        let mut window = WindowGroups::new(i64::MAX);
         window.index.insert(hash(&self.hasher, &[]), slot);
         if self.noted {
             self.groups.mark(slot, CHANGED);
@@ -466,7 +471,7 @@ impl Merged {
     }
 
     #[inline]
-    fn find_one(&mut self, key: &Key<'_>, hash: u32, window: &mut Window, found: &mut Found) {
+    fn find_one(&mut self, key: &GroupKey<'_>, hash: u32, window: &mut WindowGroups, found: &mut TouchedGroups) {
         let slot = window.index.find(hash, |slot| self.groups.is(slot, key)).unwrap_or_else(|| {
             let slot = self.groups.add(self.next_id, key);
             self.next_id += 1;

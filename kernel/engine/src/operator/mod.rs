@@ -1,35 +1,68 @@
 //! The operators: each a struct with its parameters and its state, and one `execute`. They run on the query's thread
 //! and know neither sources nor sinks.
 
-mod accumulator;
-mod arrivals;
-mod asof;
-mod by_time;
+/// Which operator runs an operation.
 mod choice;
-mod collected;
-pub(crate) mod columns;
-mod exact;
-mod group;
-mod hash_join;
-mod kept;
+/// The rows that others drop.
 mod late;
+/// The first rows that come.
 mod limit;
+/// Indexes of frames that rows are looked up in.
 mod lookup;
-mod merged;
-mod output;
-mod panes;
-mod regrouped;
-mod saved;
-mod segments;
-mod sessions;
-mod sides;
+/// The first rows in an order.
 mod sorted;
+/// A person's function with a state for each key.
 mod stateful;
+/// Steps without a state.
 pub(crate) mod stateless;
-mod sum;
+/// The first row of each value.
 mod unique;
+
+/// Values of a fixed size for each group.
+mod accumulator;
+/// Values that grow with the group.
+mod collected;
+/// A group with its rows.
+mod group;
+/// Groups with their rows, written down.
+mod group_tables;
+/// Aggregation by merging values.
+mod merged;
+/// The rows that were given, for who takes them back.
+mod output;
+/// Aggregation by keeping rows.
+mod regrouped;
+/// Aggregation over sessions.
+mod sessions;
+
+/// Rows of a join by time as they come.
+mod arrivals;
+/// Two streams as of a time.
+mod asof_join;
+/// Rows of each key in the order of time.
+mod by_time;
+/// Rows that change, by keys alone.
+mod hash_join;
+/// Two streams within a bound of time.
+mod interval_join;
+
+/// The parts that windows share.
+mod panes;
+/// How far event time has come.
 pub(crate) mod watermark;
+/// The windows of a row.
 mod windows;
+
+/// The columns of ours.
+pub(crate) mod columns;
+/// Sums without rounding.
+mod exact;
+/// The memory of what is kept, and its cap.
+mod retained;
+/// Rows that are kept until they are freed.
+mod segments;
+/// Compensated sums.
+mod sum;
 
 use plan::{Aggregate, Step};
 use polars::prelude::*;
@@ -97,7 +130,7 @@ pub(crate) trait Operator: Send {
     }
 
     /// The state as a number and tables.
-    fn save(&self) -> PolarsResult<Kept>;
+    fn save(&self) -> PolarsResult<OperatorSnapshot>;
 
     /// Takes over what [`Operator::save`] gave.
     fn restore(&mut self, number: u64, tables: Tables<'_>) -> PolarsResult<()>;
@@ -106,13 +139,13 @@ pub(crate) trait Operator: Send {
     fn all_saved(&mut self) {}
 
     /// What changed since the state was last written down, or restored; of an operator with little to write, all.
-    fn save_changes(&mut self) -> PolarsResult<Kept> {
+    fn save_changes(&mut self) -> PolarsResult<OperatorSnapshot> {
         self.save()
     }
 
     /// As [`Operator::save`], or with what changed only; the work that can wait is done by who calls what it gives, on whichever
     /// thread.
-    fn freeze(&mut self, all: bool) -> PolarsResult<Frozen> {
+    fn freeze(&mut self, all: bool) -> PolarsResult<PendingSnapshot> {
         let kept = if all { self.save()? } else { self.save_changes()? };
         if all {
             self.all_saved();
@@ -152,26 +185,26 @@ impl From<Touched> for Executed {
 }
 
 /// The state of an operator as it was at one moment, to be made into tables.
-pub(crate) type Frozen = Box<dyn FnOnce() -> PolarsResult<Kept> + Send>;
+pub(crate) type PendingSnapshot = Box<dyn FnOnce() -> PolarsResult<OperatorSnapshot> + Send>;
 
 /// The state of an operator, to be written down.
 #[derive(Default)]
-pub(crate) struct Kept {
+pub(crate) struct OperatorSnapshot {
     pub(crate) number: u64,
     /// Each with a name that is the operator's own.
     pub(crate) tables: Vec<(&'static str, DataFrame)>,
     /// What changed of tables that are not among them. Of [`GROUPS`] the operator takes it over itself, of all others it is
-    /// [numbered](crate::saved::numbered).
+    /// [numbered](crate::snapshot::numbered).
     pub(crate) changes: Vec<(&'static str, DataFrame)>,
 }
 
-impl Kept {
-    fn new(number: u64, tables: impl IntoIterator<Item = (&'static str, DataFrame)>) -> Kept {
-        Kept { number, tables: tables.into_iter().collect(), changes: Vec::new() }
+impl OperatorSnapshot {
+    fn new(number: u64, tables: impl IntoIterator<Item = (&'static str, DataFrame)>) -> OperatorSnapshot {
+        OperatorSnapshot { number, tables: tables.into_iter().collect(), changes: Vec::new() }
     }
 
-    fn changes(number: u64, changes: impl IntoIterator<Item = (&'static str, DataFrame)>) -> Kept {
-        Kept { number, tables: Vec::new(), changes: changes.into_iter().collect() }
+    fn changes(number: u64, changes: impl IntoIterator<Item = (&'static str, DataFrame)>) -> OperatorSnapshot {
+        OperatorSnapshot { number, tables: Vec::new(), changes: changes.into_iter().collect() }
     }
 }
 

@@ -5,7 +5,7 @@ use polars::prelude::*;
 
 use super::columns::ROW;
 use super::segments::Segments;
-use crate::saved::numbered;
+use crate::snapshot::numbered;
 
 /// The rows, by identity.
 pub(super) struct OutputTable {

@@ -9,11 +9,11 @@ use polars::prelude::*;
 
 use super::columns::{Bounds, ROW, encoded, kept_as, keys_of, named_keys};
 use super::group::{Group, regroup, regroup_closed};
-use super::kept::KeptRows;
+use super::group_tables::{GroupChanges, SavedGroups, Span, restored};
 use super::output::{OUTPUT, OutputTable};
-use super::saved::{Noted, SavedGroups, Span, restored};
+use super::retained::RetainedBytes;
 use super::windows::{HasEnd, Windows, next_end, take_ended};
-use super::{Executed, Kept, Operator, Tables, Touched, dropped, kept_columns};
+use super::{Executed, Operator, OperatorSnapshot, Tables, Touched, dropped, kept_columns};
 use crate::change::{Delta, Revision};
 use crate::rows::append;
 
@@ -27,31 +27,31 @@ pub(crate) struct Regrouped {
     /// The columns that are kept of each row, without rows.
     kept: DataFrame,
     /// By start; without windows there is one.
-    windows: BTreeMap<i64, Window>,
+    windows: BTreeMap<i64, WindowRows>,
     /// The groups that a row which may change is in.
-    places: PlHashMap<u64, Vec<Place>>,
+    places: PlHashMap<u64, Vec<WindowKey>>,
     next_id: u64,
     /// The identities of groups that were closed, until they are asked for.
     closed: Vec<u64>,
-    bytes: KeptRows,
+    bytes: RetainedBytes,
     /// What was given, where it is taken back.
     output: Option<OutputTable>,
     /// Once the state has been written down.
-    noted: Option<Noted<Place>>,
+    noted: Option<GroupChanges<WindowKey>>,
 }
 
-struct Window {
+struct WindowRows {
     end: i64,
     groups: PlHashMap<Box<[u8]>, Group>,
 }
 
-impl HasEnd for Window {
+impl HasEnd for WindowRows {
     fn end(&self) -> i64 {
         self.end
     }
 }
 
-type Place = (i64, Box<[u8]>);
+type WindowKey = (i64, Box<[u8]>);
 
 impl Regrouped {
     /// `input` is the schema of the rows, `schema` the result's, and `order` the column with the event time, where there is one.
@@ -71,7 +71,7 @@ impl Regrouped {
             places: PlHashMap::default(),
             next_id: 0,
             closed: Vec::new(),
-            bytes: KeptRows::default(),
+            bytes: RetainedBytes::default(),
             output: None,
             noted: None,
         })
@@ -80,7 +80,7 @@ impl Regrouped {
 
 impl Operator for Regrouped {
     fn execute(&mut self, delta: Delta, watermark: Option<i64>) -> PolarsResult<Executed> {
-        let mut touched: BTreeSet<Place> = BTreeSet::new();
+        let mut touched: BTreeSet<WindowKey> = BTreeSet::new();
         let (rows, ids) = match delta {
             Delta::Append(rows) => (rows, None),
             Delta::Change(Revision { changes, .. }) => {
@@ -91,7 +91,7 @@ impl Operator for Regrouped {
         let (late, timeless) = self.add(rows, ids.as_deref(), watermark, &mut touched)?;
         self.bytes.check(self.output.as_ref().map_or(0, OutputTable::bytes))?;
         if self.plan.is_of_all() && self.windows.is_empty() {
-            let place: Place = (0, Box::default());
+            let place: WindowKey = (0, Box::default());
             group_at(&mut self.windows, &mut self.next_id, &self.kept, (&place, i64::MAX));
             touched.insert(place);
         }
@@ -147,7 +147,7 @@ impl Operator for Regrouped {
         false
     }
 
-    fn save(&self) -> PolarsResult<Kept> {
+    fn save(&self) -> PolarsResult<OperatorSnapshot> {
         let mut saved = SavedGroups::new(&self.kept, self.keys_name());
         for (start, window) in &self.windows {
             for (key, group) in &window.groups {
@@ -166,7 +166,7 @@ impl Operator for Regrouped {
         self.windows.clear();
         self.places.clear();
         self.next_id = number;
-        self.bytes = KeptRows::default();
+        self.bytes = RetainedBytes::default();
         if let Some(output) = &mut self.output {
             *output = OutputTable::new(&self.schema);
             output.restore(tables(OUTPUT)?)?;
@@ -178,10 +178,10 @@ impl Operator for Regrouped {
             for id in &group.ids {
                 self.places.entry(*id).or_default().push((start, key.clone()));
             }
-            let window = self.windows.entry(start).or_insert_with(|| Window { end, groups: PlHashMap::default() });
+            let window = self.windows.entry(start).or_insert_with(|| WindowRows { end, groups: PlHashMap::default() });
             window.groups.insert(key, group);
         }
-        self.noted = Some(Noted::default());
+        self.noted = Some(GroupChanges::default());
         Ok(())
     }
 
@@ -189,11 +189,11 @@ impl Operator for Regrouped {
         let groups = self.windows.values_mut().flat_map(|window| window.groups.values_mut());
         groups.for_each(|group| group.written = group.rows.height());
         self.output.iter_mut().for_each(OutputTable::all_saved);
-        self.noted = Some(Noted::default());
+        self.noted = Some(GroupChanges::default());
     }
 
-    fn save_changes(&mut self) -> PolarsResult<Kept> {
-        let Noted { places, gone, rows_gone } = self.noted.replace(Noted::default()).unwrap_or_default();
+    fn save_changes(&mut self) -> PolarsResult<OperatorSnapshot> {
+        let GroupChanges { places, gone, rows_gone } = self.noted.replace(GroupChanges::default()).unwrap_or_default();
         let mut saved = SavedGroups::new(&self.kept, self.keys_name());
         for (start, key) in places {
             let Some(window) = self.windows.get_mut(&start) else { continue };
@@ -212,12 +212,12 @@ impl Operator for Regrouped {
 
 /// The group of a place, whose window ends at `end`; a new one where there is none.
 fn group_at<'a>(
-    windows: &'a mut BTreeMap<i64, Window>,
+    windows: &'a mut BTreeMap<i64, WindowRows>,
     next_id: &mut u64,
     kept: &DataFrame,
-    (place, end): (&Place, i64),
+    (place, end): (&WindowKey, i64),
 ) -> &'a mut Group {
-    let window = windows.entry(place.0).or_insert_with(|| Window { end, groups: PlHashMap::default() });
+    let window = windows.entry(place.0).or_insert_with(|| WindowRows { end, groups: PlHashMap::default() });
     window.groups.entry(place.1.clone()).or_insert_with(|| {
         *next_id += 1;
         Group::new(*next_id - 1, kept)
@@ -235,8 +235,12 @@ impl Regrouped {
     }
 
     /// Takes rows out of their groups, each group once however many it loses.
-    fn remove<'a>(&mut self, ids: impl Iterator<Item = &'a u64>, touched: &mut BTreeSet<Place>) -> PolarsResult<()> {
-        let mut gone: BTreeMap<Place, PlHashSet<u64>> = BTreeMap::new();
+    fn remove<'a>(
+        &mut self,
+        ids: impl Iterator<Item = &'a u64>,
+        touched: &mut BTreeSet<WindowKey>,
+    ) -> PolarsResult<()> {
+        let mut gone: BTreeMap<WindowKey, PlHashSet<u64>> = BTreeMap::new();
         for id in ids {
             let places = self.places.remove(id).unwrap_or_default();
             if let Some(noted) = self.noted.as_mut().filter(|_| !places.is_empty()) {
@@ -264,7 +268,7 @@ impl Regrouped {
         rows: DataFrame,
         ids: Option<&[u64]>,
         watermark: Option<i64>,
-        touched: &mut BTreeSet<Place>,
+        touched: &mut BTreeSet<WindowKey>,
     ) -> PolarsResult<(usize, usize)> {
         let rows = rows.with_row_index(ROW.into(), None)?;
         let keyed = |rows: LazyFrame| rows.with_columns(named_keys(&self.plan.keys)).collect();
@@ -274,7 +278,7 @@ impl Regrouped {
         };
         let bounds = Bounds::of(&rows, self.plan.over.is_some())?;
         let keys = encoded(&keys_of(&rows, self.plan.keys.len())?, rows.height())?;
-        let mut found: BTreeMap<Place, Vec<IdxSize>> = BTreeMap::new();
+        let mut found: BTreeMap<WindowKey, Vec<IdxSize>> = BTreeMap::new();
         for (row, key) in keys.iter().enumerate() {
             found.entry((bounds.at(row).0, key.unwrap_or_default().into())).or_default().push(row as IdxSize);
         }
@@ -299,7 +303,7 @@ impl Regrouped {
     }
 
     /// The groups as they are now; those that have no rows any more leave.
-    fn aggregate(&mut self, places: &BTreeSet<Place>) -> PolarsResult<(Vec<u64>, DataFrame, Vec<u64>)> {
+    fn aggregate(&mut self, places: &BTreeSet<WindowKey>) -> PolarsResult<(Vec<u64>, DataFrame, Vec<u64>)> {
         let (mut gone, mut empty) = (Vec::new(), Vec::new());
         let mut groups: Vec<(i64, &Group)> = Vec::new();
         for place in places {

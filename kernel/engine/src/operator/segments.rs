@@ -14,12 +14,12 @@ pub(super) struct Segments {
     segments: Vec<Segment>,
     next: u64,
     /// Once they have been written down.
-    noted: Option<Noted>,
+    noted: Option<SegmentChanges>,
 }
 
 /// What became of rows since they were last written down.
 #[derive(Default)]
-pub(super) struct Noted {
+pub(super) struct SegmentChanges {
     /// Rows from this number on are new.
     pub(super) from: u64,
     /// Those that were freed and are not new.
@@ -61,8 +61,8 @@ impl Segments {
     }
 
     /// What became of rows since this was last asked; from now on it is noted.
-    pub(super) fn noted(&mut self) -> Noted {
-        self.noted.replace(Noted { from: self.next, ..Noted::default() }).unwrap_or_default()
+    pub(super) fn noted(&mut self) -> SegmentChanges {
+        self.noted.replace(SegmentChanges { from: self.next, ..SegmentChanges::default() }).unwrap_or_default()
     }
 
     /// Rows by their numbers; where there is none, nulls.

@@ -9,10 +9,10 @@ use polars::prelude::*;
 
 use super::columns::{encoded, integers, kept_as, keys_of, named_keys};
 use super::group::{Group, regroup, regroup_closed};
-use super::kept::KeptRows;
+use super::group_tables::{GroupChanges, SavedGroups, Span, restored};
 use super::output::{OUTPUT, OutputTable};
-use super::saved::{Noted, SavedGroups, Span, restored};
-use super::{Executed, Kept, Operator, Tables, Touched, kept_columns};
+use super::retained::RetainedBytes;
+use super::{Executed, Operator, OperatorSnapshot, Tables, Touched, kept_columns};
 use crate::calendar::in_calendar;
 use crate::change::{Changes, Delta, Revision};
 use crate::rows::append;
@@ -36,11 +36,11 @@ pub(crate) struct Sessions {
     next_key: u64,
     /// The identities of groups that were closed, until they are asked for.
     closed: Vec<u64>,
-    bytes: KeptRows,
+    bytes: RetainedBytes,
     /// What was given, where it is taken back.
     output: Option<OutputTable>,
     /// Once the state has been written down.
-    noted: Option<Noted<Box<[u8]>>>,
+    noted: Option<GroupChanges<Box<[u8]>>>,
 }
 
 /// The sessions of a key that may still change.
@@ -52,7 +52,7 @@ struct Open {
 }
 
 /// Sessions with their starts, and the identities of those that are no more.
-type Cut = (Vec<(i64, Group)>, Vec<u64>);
+type ClosedSessions = (Vec<(i64, Group)>, Vec<u64>);
 
 impl Sessions {
     /// `gap` is in the time column's unit; `input` is the schema of the rows, `schema` the result's.
@@ -75,7 +75,7 @@ impl Sessions {
             next_id: 0,
             next_key: 0,
             closed: Vec::new(),
-            bytes: KeptRows::default(),
+            bytes: RetainedBytes::default(),
             output: None,
             noted: None,
         })
@@ -166,7 +166,7 @@ impl Operator for Sessions {
     }
 
     /// A line a session, and the rows of each key. What a key had before its first session is over.
-    fn save(&self) -> PolarsResult<Kept> {
+    fn save(&self) -> PolarsResult<OperatorSnapshot> {
         let mut saved = SavedGroups::new(&self.kept, self.keys_name());
         for (key, open) in &self.keys {
             open.spans(key).for_each(|span| saved.push(span));
@@ -198,7 +198,7 @@ impl Operator for Sessions {
             });
             open.sessions.push((start, end, id));
         }
-        self.bytes = KeptRows::default();
+        self.bytes = RetainedBytes::default();
         for (key, open) in &mut self.keys {
             let Some((start, end, _)) = open.sessions.first().copied() else { continue };
             open.group.retain(&between(&integers(&open.group.rows, &self.time)?, start, i64::MAX))?;
@@ -206,18 +206,18 @@ impl Operator for Sessions {
             self.ends.insert((end, key.clone()));
             self.places.extend(open.group.ids.iter().map(|id| (*id, key.clone())));
         }
-        self.noted = Some(Noted::default());
+        self.noted = Some(GroupChanges::default());
         Ok(())
     }
 
     fn all_saved(&mut self) {
         self.keys.values_mut().for_each(|open| open.group.written = open.group.rows.height());
         self.output.iter_mut().for_each(OutputTable::all_saved);
-        self.noted = Some(Noted::default());
+        self.noted = Some(GroupChanges::default());
     }
 
-    fn save_changes(&mut self) -> PolarsResult<Kept> {
-        let Noted { places, gone, rows_gone } = self.noted.replace(Noted::default()).unwrap_or_default();
+    fn save_changes(&mut self) -> PolarsResult<OperatorSnapshot> {
+        let GroupChanges { places, gone, rows_gone } = self.noted.replace(GroupChanges::default()).unwrap_or_default();
         let mut saved = SavedGroups::new(&self.kept, self.keys_name());
         for key in places {
             let Some(open) = self.keys.get_mut(&key) else { continue };
@@ -320,7 +320,7 @@ impl Sessions {
 
     /// Cuts a key's rows into sessions; gives them with their rows, and the identities of those that are no more. A session
     /// keeps its identity as long as its first row stays the first.
-    fn cut(&mut self, key: &[u8]) -> PolarsResult<Cut> {
+    fn cut(&mut self, key: &[u8]) -> PolarsResult<ClosedSessions> {
         let Some(open) = self.keys.get_mut(key) else { return Ok((Vec::new(), Vec::new())) };
         if let Some((_, end, _)) = open.sessions.first() {
             self.ends.remove(&(*end, key.into()));

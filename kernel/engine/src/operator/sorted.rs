@@ -5,12 +5,12 @@ use polars::prelude::*;
 
 use super::columns::{POSITION, ROW};
 use super::segments::Segments;
-use super::{Executed, Kept, Operator, ROWS, Tables};
+use super::{Executed, Operator, OperatorSnapshot, ROWS, Tables};
 use crate::alone::Alone;
 use crate::change::{Changes, Delta, Revision};
-use crate::saved::numbered;
+use crate::snapshot::numbered;
 use first::First;
-use keys::{Key, SortKeys};
+use keys::{SortKey, SortKeys};
 
 mod first;
 mod keys;
@@ -79,8 +79,8 @@ impl Operator for Sorted {
         false
     }
 
-    fn save(&self) -> PolarsResult<Kept> {
-        Ok(Kept::new(self.next, [(ROWS, self.rows.live()?)]))
+    fn save(&self) -> PolarsResult<OperatorSnapshot> {
+        Ok(OperatorSnapshot::new(self.next, [(ROWS, self.rows.live()?)]))
     }
 
     fn restore(&mut self, number: u64, tables: Tables<'_>) -> PolarsResult<()> {
@@ -98,7 +98,7 @@ impl Operator for Sorted {
         self.noted = Some(PlHashSet::default());
     }
 
-    fn save_changes(&mut self) -> PolarsResult<Kept> {
+    fn save_changes(&mut self) -> PolarsResult<OperatorSnapshot> {
         let noted = self.noted.replace(PlHashSet::default()).unwrap_or_default();
         let (mut there, mut gone) = (Vec::new(), Vec::new());
         for id in noted {
@@ -108,7 +108,7 @@ impl Operator for Sorted {
             }
         }
         there.sort_unstable();
-        Ok(Kept::changes(self.next, [(ROWS, numbered::changes(self.rows.take(&there)?, gone)?)]))
+        Ok(OperatorSnapshot::changes(self.next, [(ROWS, numbered::changes(self.rows.take(&there)?, gone)?)]))
     }
 }
 
@@ -123,7 +123,7 @@ impl Sorted {
         for (number, key) in (first..).zip(self.keys.of(&rows)?.iter()) {
             let key = key.unwrap_or_default();
             if self.first.len() < self.k || self.first.is_before_last(key) {
-                self.first.put(Key::from_slice(key), number);
+                self.first.put(SortKey::from_slice(key), number);
                 self.first.trim(self.k);
             }
         }

@@ -6,7 +6,7 @@ use plan::{Moment, StateFunction, States};
 use polars::prelude::*;
 
 use super::columns::{START, decoded, encoded, kept_as, kept_keys, keys_of, named_keys};
-use super::{Executed, GROUPS, Kept, Operator, Tables, never_changing};
+use super::{Executed, GROUPS, Operator, OperatorSnapshot, Tables, never_changing};
 use crate::alone::Alone;
 use crate::change::Delta;
 use crate::rows::stacked;
@@ -89,10 +89,10 @@ impl Operator for Stateful {
         self.times.first().map(|(time, _)| time.saturating_mul(self.per_ms))
     }
 
-    fn save(&self) -> PolarsResult<Kept> {
+    fn save(&self) -> PolarsResult<OperatorSnapshot> {
         let states = self.states.save()?;
         let states: Vec<_> = states.into_iter().map(|(key, state)| (key, Some(state))).collect();
-        Ok(Kept::new(0, [(GROUPS, self.table(&states)?)]))
+        Ok(OperatorSnapshot::new(0, [(GROUPS, self.table(&states)?)]))
     }
 
     fn restore(&mut self, _: u64, tables: Tables<'_>) -> PolarsResult<()> {
@@ -105,11 +105,11 @@ impl Operator for Stateful {
         self.called = Some(PlHashSet::default());
     }
 
-    fn save_changes(&mut self) -> PolarsResult<Kept> {
+    fn save_changes(&mut self) -> PolarsResult<OperatorSnapshot> {
         let called = self.called.replace(PlHashSet::default()).unwrap_or_default();
         let state = |key: Box<[u8]>| self.states.save_one(&key).map(|state| (key, state));
         let states = called.into_iter().map(state).collect::<PolarsResult<Vec<_>>>()?;
-        Ok(Kept::changes(0, [(GROUPS, self.table(&states)?)]))
+        Ok(OperatorSnapshot::changes(0, [(GROUPS, self.table(&states)?)]))
     }
 
     fn restore_changes(&mut self, _: u64, changes: Vec<DataFrame>, _: Tables<'_>) -> PolarsResult<()> {

@@ -5,7 +5,7 @@ use polars::prelude::*;
 
 use super::columns::{PART, POSITION, ROW};
 use super::lookup::Indexes;
-use super::{Executed, Kept, Operator, Tables};
+use super::{Executed, Operator, OperatorSnapshot, Tables};
 use crate::alone::Alone;
 use crate::change::{Changes, Delta, Revision};
 
@@ -93,8 +93,8 @@ impl Operator for RowWise {
         &mut self.steps
     }
 
-    fn save(&self) -> PolarsResult<Kept> {
-        Ok(Kept::default())
+    fn save(&self) -> PolarsResult<OperatorSnapshot> {
+        Ok(OperatorSnapshot::default())
     }
 
     fn restore(&mut self, _: u64, _: Tables<'_>) -> PolarsResult<()> {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use polars::prelude::*;
 
 use super::columns::{START, encoded, integers, kept_as, kept_keys};
-use super::{Executed, GROUPS, Kept, Operator, Tables, never_changing};
+use super::{Executed, GROUPS, Operator, OperatorSnapshot, Tables, never_changing};
 use crate::change::Delta;
 
 /// The values that have come.
@@ -75,9 +75,9 @@ impl Operator for Unique {
         Ok(None)
     }
 
-    fn save(&self) -> PolarsResult<Kept> {
+    fn save(&self) -> PolarsResult<OperatorSnapshot> {
         let seen = self.table(self.seen.iter().map(|(key, time)| (key.as_ref(), *time)))?;
-        Ok(Kept::new(self.closed.cast_unsigned(), [(GROUPS, seen)]))
+        Ok(OperatorSnapshot::new(self.closed.cast_unsigned(), [(GROUPS, seen)]))
     }
 
     fn restore(&mut self, number: u64, tables: Tables<'_>) -> PolarsResult<()> {
@@ -93,10 +93,10 @@ impl Operator for Unique {
         self.new = Some(Vec::new());
     }
 
-    fn save_changes(&mut self) -> PolarsResult<Kept> {
+    fn save_changes(&mut self) -> PolarsResult<OperatorSnapshot> {
         let new = self.new.replace(Vec::new()).unwrap_or_default();
         let changes = self.table(new.iter().map(|(key, time)| (key.as_ref(), *time)))?;
-        Ok(Kept::changes(self.closed.cast_unsigned(), [(GROUPS, changes)]))
+        Ok(OperatorSnapshot::changes(self.closed.cast_unsigned(), [(GROUPS, changes)]))
     }
 
     fn restore_changes(&mut self, number: u64, changes: Vec<DataFrame>, _: Tables<'_>) -> PolarsResult<()> {

@@ -13,8 +13,8 @@ mod retraction;
 mod split;
 mod values;
 
-pub(crate) use accumulator::{Accumulator, Function, Reading};
-pub(crate) use retraction::Arrival;
+pub(crate) use accumulator::{Accumulator, Function, Quantile};
+pub(crate) use retraction::ChangelogMode;
 
 /// The most memory that the rows or the values kept for one aggregation may take, in bytes.
 pub(crate) const MOST_KEPT: usize = 2 << 30;
@@ -40,7 +40,7 @@ pub(crate) enum Method {
 
 impl Method {
     /// The way for an aggregation of rows with this schema, which come in this way.
-    pub(crate) fn of(aggregate: &Aggregate, input: &SchemaRef, arrival: &Arrival) -> Method {
+    pub(crate) fn of(aggregate: &Aggregate, input: &SchemaRef, arrival: &ChangelogMode) -> Method {
         match &aggregate.over {
             Some(Over { cut: Cut::Session { .. }, .. }) => regroup("sessions grow together"),
             _ => match merge(input, &aggregate.written) {

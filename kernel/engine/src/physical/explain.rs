@@ -68,9 +68,9 @@ impl Operation {
                 let Words { title, details } = aggregate.words();
                 Words { title, details: details.into_iter().chain(kept(method)).collect() }
             }
-            Operation::JoinSides(join) => join.words.clone(),
+            Operation::TimedJoin(join) => join.words.clone(),
             Operation::HashJoin(join) => join.words.clone(),
-            Operation::LateSides(words) => words.clone(),
+            Operation::LateForJoin(words) => words.clone(),
         }
     }
 
@@ -86,7 +86,7 @@ impl Operation {
                     None => format!("keeps {kept}, for ever: keys do not end"),
                 }
             }
-            Operation::JoinSides(_) => format!("keeps the rows of both sides, {until}"),
+            Operation::TimedJoin(_) => format!("keeps the rows of both sides, {until}"),
             Operation::HashJoin(join) => match join.time_key {
                 Some(_) => format!("keeps the rows of both sides, {until}"),
                 None => "keeps the rows of both sides, for ever: no key is a time".to_owned(),
@@ -100,7 +100,7 @@ impl Operation {
                 "keeps a state for each key, until the function forgets it".to_owned()
             }
             // Which rows are late is said by the watermark alone.
-            Operation::Step(_) | Operation::LateSides(_) => return None,
+            Operation::Step(_) | Operation::LateForJoin(_) => return None,
         })
     }
 }

@@ -8,7 +8,7 @@ use polars::prelude::PlSmallStr;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::{Accumulator, Function, HashJoin, Input, Method, Operation, Pairing, PhysicalPlan, SideJoin};
+use super::{Accumulator, Function, HashJoin, Input, Method, Operation, Pairing, PhysicalPlan, TimedJoin};
 
 /// The version of what is kept and how: another one is another state. It changes with the operators' tables.
 const STATE_VERSION: u32 = 1;
@@ -50,9 +50,9 @@ impl PhysicalPlan {
                 let said = text::aggregate_identity(aggregate, Some(number) != last);
                 json!({ "said": said, "kept": method.identity() })
             }
-            Operation::JoinSides(join) => join.identity(),
+            Operation::TimedJoin(join) => join.identity(),
             Operation::HashJoin(join) => join.identity(),
-            Operation::LateSides(_) => json!("late sides"),
+            Operation::LateForJoin(_) => json!("late sides"),
         });
         until.collect()
     }
@@ -135,7 +135,7 @@ impl Function {
     }
 }
 
-impl SideJoin {
+impl TimedJoin {
     fn identity(&self) -> Value {
         let names = |names: &[PlSmallStr]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
         let by = match &self.pairing {

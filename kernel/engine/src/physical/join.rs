@@ -18,7 +18,7 @@ pub(crate) const SIDE_TIME: &str = "__corriente_time";
 
 /// A join of the two sides by time. Its result has the columns of the left first, then those of the right.
 #[derive(Clone, Debug)]
-pub(crate) struct SideJoin {
+pub(crate) struct TimedJoin {
     /// The columns of the left side.
     pub(crate) left: Vec<PlSmallStr>,
     /// The columns of the right side, by the names that they have in the result.
@@ -55,9 +55,9 @@ pub(crate) enum Pairing {
     },
 }
 
-impl SideJoin {
+impl TimedJoin {
     /// The join for who wants only the columns `after` of its result; of the left one is there at the least.
-    pub(super) fn narrowed(&self, after: &BTreeSet<PlSmallStr>) -> SideJoin {
+    pub(super) fn narrowed(&self, after: &BTreeSet<PlSmallStr>) -> TimedJoin {
         let mut join = self.clone();
         join.left.retain(|name| after.contains(name));
         join.right.retain(|name| after.contains(name));
@@ -140,7 +140,7 @@ pub(super) fn lower(join: &Join, result: &SchemaRef) -> PhysicalPlan {
     let both = PhysicalPlan { input, read: Arc::clone(&schema), stages: Vec::new() };
     if join.late {
         let columns = result.iter_names().cloned().map(col).collect();
-        let late = both.with(Operation::LateSides(join.words()), schema);
+        let late = both.with(Operation::LateForJoin(join.words()), schema);
         return late.with(Operation::Step(Step::Select(columns)), result.clone());
     }
     let called = |side: usize| join.sides[side].columns.iter().map(|(_, called)| called.clone()).collect();
@@ -150,7 +150,7 @@ pub(super) fn lower(join: &Join, result: &SchemaRef) -> PhysicalPlan {
             let time_key = join.time_key();
             Operation::HashJoin(Box::new(HashJoin { left, right, keys, how, time_key, behind, words }))
         }
-        Ok(pairing) => Operation::JoinSides(Box::new(SideJoin { left, right, keys, behind, pairing, words })),
+        Ok(pairing) => Operation::TimedJoin(Box::new(TimedJoin { left, right, keys, behind, pairing, words })),
     };
     both.with(operation, result.clone())
 }

@@ -72,17 +72,17 @@ fn narrow(operation: &Operation, input: &SchemaRef, after: Names, times: &Times)
             let (step, before) = narrow_step(step, input, after, times);
             (step.map(Operation::Step), before)
         }
-        Operation::JoinSides(join) => {
+        Operation::TimedJoin(join) => {
             let join = join.narrowed(&after);
             let before = join.reads().collect();
-            (Some(Operation::JoinSides(Box::new(join))), before)
+            (Some(Operation::TimedJoin(Box::new(join))), before)
         }
         Operation::HashJoin(join) => {
             let join = join.narrowed(&after);
             let before = join.reads().collect();
             (Some(Operation::HashJoin(Box::new(join))), before)
         }
-        Operation::LateSides(_) => {
+        Operation::LateForJoin(_) => {
             let own = [PlSmallStr::from_static(super::SIDE_TIME)];
             (Some(operation.clone()), inputs(&after, input).into_iter().chain(own).collect())
         }
@@ -168,9 +168,9 @@ fn after(operation: &Operation, narrowed: &Schema, input: &Schema, schema: &Sche
     match operation {
         Operation::Step(step) => after_step(step, narrowed, input, schema),
         Operation::Aggregate(..) => schema.clone(),
-        Operation::JoinSides(join) => of_sides(schema, &join.left, &join.right),
+        Operation::TimedJoin(join) => of_sides(schema, &join.left, &join.right),
         Operation::HashJoin(join) => of_sides(schema, &join.left, &join.right),
-        Operation::LateSides(_) => narrowed.clone(),
+        Operation::LateForJoin(_) => narrowed.clone(),
     }
 }
 

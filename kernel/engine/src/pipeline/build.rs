@@ -8,7 +8,7 @@ use polars::prelude::*;
 
 use super::lane::Lane;
 use super::positions::Positions;
-use super::{Mode, Pipeline, Run, Stage};
+use super::{Instruction, Mode, OperatorNode, Pipeline};
 use crate::clock::Clock;
 use crate::operator::columns::{self, POSITION};
 use crate::operator::stateless::{self, RowWise};
@@ -26,8 +26,8 @@ struct Builder<'a> {
     unit: Option<TimeUnit>,
     lanes: Vec<Lane>,
     marks: Vec<Mark>,
-    stages: Vec<Stage>,
-    program: Vec<Run>,
+    stages: Vec<OperatorNode>,
+    program: Vec<Instruction>,
 }
 
 /// Rows on their way through a chain of operations.
@@ -140,7 +140,7 @@ impl Builder<'_> {
         let narrows = wanted.len() < source.len() && !wanted.is_empty();
         let input = if narrows { read } else { source.clone() };
         let first = self.lanes.last().map_or(0, |lane| lane.scans.end);
-        self.program.push(Run::Lane);
+        self.program.push(Instruction::Lane);
         self.lanes.push(Lane {
             scans: first..first + plan.scans() as u32,
             wanted: narrows.then_some(wanted),
@@ -172,7 +172,7 @@ impl Builder<'_> {
         self.flush(chain);
         let input = with_position(&chain.input, chain.ordered);
         self.operator(stage, times, &input, chain.unit)?;
-        self.program.push(Run::Stage(self.stages.len() - 1));
+        self.program.push(Instruction::Stage(self.stages.len() - 1));
         chain.after(stage);
         Ok(())
     }
@@ -190,7 +190,7 @@ impl Builder<'_> {
         self.operator(stage, times, &input, unit)?;
         let last = self.stages.len() - 1;
         self.stages[last].none = inputs.iter().map(|input| DataFrame::empty_with_schema(input)).collect();
-        self.program.push(Run::Join(last));
+        self.program.push(Instruction::Join(last));
         let mut chain = Chain { input, ordered: false, unit, row_wise: RowWise::default() };
         chain.after(stage);
         Ok(chain)
@@ -214,7 +214,7 @@ impl Builder<'_> {
             let _ = self.stages.iter_mut().rev().all(|stage| stage.operator.retract());
         }
         let operator = operator(&stage.operation, &before, &stage.schema)?;
-        self.stages.push(Stage { operator, slack, per_step: per_step.max(1), none: Vec::new() });
+        self.stages.push(OperatorNode { operator, slack, per_step: per_step.max(1), none: Vec::new() });
         Ok(())
     }
 
@@ -222,8 +222,8 @@ impl Builder<'_> {
     fn flush(&mut self, chain: &mut Chain) {
         if !chain.row_wise.is_empty() {
             let operator = Box::new(std::mem::take(&mut chain.row_wise));
-            self.stages.push(Stage { operator, slack: None, per_step: 1, none: Vec::new() });
-            self.program.push(Run::Stage(self.stages.len() - 1));
+            self.stages.push(OperatorNode { operator, slack: None, per_step: 1, none: Vec::new() });
+            self.program.push(Instruction::Stage(self.stages.len() - 1));
         }
     }
 }
@@ -265,7 +265,7 @@ fn matters(operation: &Operation) -> Option<bool> {
     match operation {
         Operation::Aggregate(_, method) => Some(method.is_ordered()),
         // Of rows of one time the last is the nearest.
-        Operation::JoinSides(join) => Some(matches!(join.pairing, Pairing::Asof { .. })),
+        Operation::TimedJoin(join) => Some(matches!(join.pairing, Pairing::Asof { .. })),
         Operation::HashJoin(_) => Some(false),
         // What a function gives has no position.
         Operation::Step(Step::WithState(..)) => Some(false),

@@ -1,6 +1,6 @@
 //! What a batch adds to a query's status.
 
-use crate::pipeline::Output;
+use crate::pipeline::BatchOutput;
 use crate::position::Offsets;
 use crate::result::Status;
 use crate::source::SourceBatch;
@@ -23,7 +23,13 @@ impl BatchFacts {
         }
     }
 
-    pub(super) fn write(self, status: &mut Status, output: &Output, watermark_ms: Option<i64>, range: [&Offsets; 2]) {
+    pub(super) fn write(
+        self,
+        status: &mut Status,
+        output: &BatchOutput,
+        watermark_ms: Option<i64>,
+        range: [&Offsets; 2],
+    ) {
         status.rows_read += self.rows as u64;
         status.dead_letters += (self.dead + output.timeless) as u64;
         status.last_dead_letter = self.last_dead.or_else(|| status.last_dead_letter.take());

@@ -1,5 +1,5 @@
-//! What a query's thread does. It owns the pipeline, and with [`Out`] the sink and the checkpoint; the life of a batch is in
-//! [`Run::batch`], in the order that makes a repeat safe.
+//! What a query's thread does. It owns the pipeline, and with [`SinkSide`] the sink and the checkpoint; the life of a batch is in
+//! [`QueryThread::batch`], in the order that makes a repeat safe.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,8 +10,8 @@ use std::time::Duration;
 use plan::Plan;
 
 use super::facts::BatchFacts;
-use super::known::Known;
-use super::{OpenSource, Options, Output, RECENT, Step, Trigger};
+use super::sink_keys::SinkKeys;
+use super::{BatchStep, OpenSource, Options, QueryOutput, RECENT, Trigger};
 use crate::checkpoint::{Checkpoint, CheckpointError, Planned};
 use crate::clock::Clock;
 use crate::physical::PhysicalPlan;
@@ -20,9 +20,9 @@ use crate::position::Offsets;
 use crate::progress::Progress;
 use crate::result::{LiveResult, ResultTable, ResultTooLarge, State};
 use crate::source::{Resumed, Source, SourceBatch, SourceError};
-use out::Out;
+use sink_side::SinkSide;
 
-mod out;
+mod sink_side;
 
 /// A small batch may take this part of a core's time.
 const PAUSES_PER_BATCH: u32 = 4;
@@ -30,7 +30,7 @@ const PAUSES_PER_BATCH: u32 = 4;
 const A_FRAME: Duration = Duration::from_millis(33);
 
 /// What the thread is given.
-pub(super) struct Run {
+pub(super) struct QueryThread {
     pub(super) plan: Plan,
     pub(super) open: OpenSource,
     pub(super) options: Options,
@@ -85,7 +85,7 @@ impl From<Halt> for State {
 struct Reached {
     pipeline: Pipeline,
     /// What the sink has, where rows may leave it.
-    known: Option<Known>,
+    known: Option<SinkKeys>,
     /// Where the next batch begins.
     from: Offsets,
     /// The number of the next batch.
@@ -102,8 +102,8 @@ struct Reached {
     within: bool,
 }
 
-impl Run {
-    pub(super) fn guarded(self, output: Option<Output>) {
+impl QueryThread {
+    pub(super) fn guarded(self, output: Option<QueryOutput>) {
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.run(output))) {
             let message =
                 format!("the query stopped because of a fault in it: {}", plan::panic_message(panic.as_ref()));
@@ -111,7 +111,7 @@ impl Run {
         }
     }
 
-    fn run(&self, output: Option<Output>) {
+    fn run(&self, output: Option<QueryOutput>) {
         let mut out = match output.map(|output| self.ready(output)).transpose() {
             Ok(out) => out,
             Err(halt) => return self.result.set_status(|status| status.state = halt.into()),
@@ -163,7 +163,12 @@ impl Run {
     }
 
     /// Reads batch after batch. A source that comes back goes on with the state and the offsets that were reached.
-    fn read(&self, mut source: Box<dyn Source>, progress: &mut Option<Reached>, mut out: Option<&mut Out>) -> Halt {
+    fn read(
+        &self,
+        mut source: Box<dyn Source>,
+        progress: &mut Option<Reached>,
+        mut out: Option<&mut SinkSide>,
+    ) -> Halt {
         if progress.is_none() {
             match self.begin(source.as_mut(), out.as_deref_mut()) {
                 Ok(begun) => *progress = Some(begun),
@@ -200,7 +205,7 @@ impl Run {
         }
     }
 
-    fn begin(&self, source: &mut dyn Source, out: Option<&mut Out>) -> Result<Reached, Halt> {
+    fn begin(&self, source: &mut dyn Source, out: Option<&mut SinkSide>) -> Result<Reached, Halt> {
         let pipeline = Pipeline::new(&self.plan, &source.lanes(), Mode::Stream, &self.clock)?;
         let from = source.start().map_err(Halt::Source)?;
         let (batch, again, now) = (0, VecDeque::new(), self.clock.now());
@@ -238,7 +243,7 @@ impl Run {
         &self,
         source: &mut dyn Source,
         reached: &mut Reached,
-        mut out: Option<&mut Out>,
+        mut out: Option<&mut SinkSide>,
     ) -> Result<Option<Duration>, Halt> {
         let begun = self.clock.now();
         let (planned, is_new) = match reached.again.front() {
@@ -252,9 +257,9 @@ impl Run {
             checkpoint.plan(&planned)?;
         }
         let Planned { batch, from, to, at, ran, committed } = planned;
-        self.step(batch, Step::Planned)?;
+        self.step(batch, BatchStep::Planned)?;
         let read = if from == to { SourceBatch::default() } else { source.read(&from, &to).map_err(Halt::Source)? };
-        self.step(batch, Step::Read)?;
+        self.step(batch, BatchStep::Read)?;
         let facts = BatchFacts::of(&read);
         let behind = facts.rows >= self.options.max_rows / 2;
         reached.within = true;
@@ -267,7 +272,7 @@ impl Run {
         if let Some(checkpoint) = checkpoint(&mut out).filter(|_| ran.is_none()) {
             checkpoint.ran(batch, reached.pipeline.watermark())?;
         }
-        self.step(batch, Step::Ran)?;
+        self.step(batch, BatchStep::Ran)?;
         let mut progress = Progress {
             batch,
             input_rows: facts.rows,
@@ -361,7 +366,7 @@ impl Run {
     }
 
     /// Ends the query here if a test wants it to.
-    fn step(&self, batch: u64, step: Step) -> Result<(), Halt> {
+    fn step(&self, batch: u64, step: BatchStep) -> Result<(), Halt> {
         match &self.options.crash {
             Some(crash) if crash(batch, step) => {
                 Err(Halt::Failed(format!("a test ended batch {batch} after {step:?}")))
@@ -387,6 +392,6 @@ impl Run {
     }
 }
 
-fn checkpoint<'a>(out: &'a mut Option<&mut Out>) -> Option<&'a mut Checkpoint> {
+fn checkpoint<'a>(out: &'a mut Option<&mut SinkSide>) -> Option<&'a mut Checkpoint> {
     out.as_deref_mut().and_then(|out| out.checkpoint.as_mut())
 }

@@ -14,13 +14,13 @@ pub(super) const SPAN: u64 = 4096;
 /// Rows by identity, which is also their age.
 pub(super) struct IndexedRows {
     schema: SchemaRef,
-    segments: BTreeMap<u64, Segment>,
+    segments: BTreeMap<u64, RowSegment>,
     rows: usize,
     /// About what they take of memory.
     bytes: usize,
 }
 
-struct Segment {
+struct RowSegment {
     /// Rising; one a row of `frame`.
     ids: Vec<u64>,
     frame: DataFrame,
@@ -39,7 +39,7 @@ impl IndexedRows {
         for start in (0..frame.height()).step_by(SPAN as usize) {
             let piece = frame.slice(start as i64, SPAN as usize);
             let first = start as u64;
-            rows.put(first / SPAN, Segment::new((first..first + piece.height() as u64).collect(), piece));
+            rows.put(first / SPAN, RowSegment::new((first..first + piece.height() as u64).collect(), piece));
         }
         rows
     }
@@ -145,14 +145,14 @@ impl IndexedRows {
         all
     }
 
-    fn put(&mut self, number: u64, segment: Segment) {
+    fn put(&mut self, number: u64, segment: RowSegment) {
         self.rows += segment.ids.len();
         self.bytes += segment.bytes;
         self.segments.insert(number, segment);
     }
 
     /// Takes a segment out, to be put back when it was changed.
-    fn take(&mut self, number: u64) -> Option<Segment> {
+    fn take(&mut self, number: u64) -> Option<RowSegment> {
         let segment = self.segments.remove(&number)?;
         self.rows -= segment.ids.len();
         self.bytes -= segment.bytes;
@@ -165,14 +165,14 @@ impl IndexedRows {
             by_segment.entry(id / SPAN).or_default().push(*id);
         }
         for (number, mut gone) in by_segment {
-            let Some(Segment { mut ids, frame, .. }) = self.take(number) else { continue };
+            let Some(RowSegment { mut ids, frame, .. }) = self.take(number) else { continue };
             gone.sort_unstable();
             let keep: Vec<bool> = ids.iter().map(|id| gone.binary_search(id).is_err()).collect();
             let frame = frame.filter(&BooleanChunked::from_slice(PlSmallStr::EMPTY, &keep))?;
             let mut kept = keep.iter();
             ids.retain(|_| kept.next().copied().unwrap_or(true));
             if !ids.is_empty() {
-                self.put(number, Segment::new(ids, frame));
+                self.put(number, RowSegment::new(ids, frame));
             }
         }
         Ok(())
@@ -192,7 +192,7 @@ impl IndexedRows {
             let piece_ids = &ids[start..end];
             let segment = match self.take(number) {
                 Some(segment) => segment.merged(piece_ids, &piece)?,
-                None => Segment::new(piece_ids.to_vec(), piece),
+                None => RowSegment::new(piece_ids.to_vec(), piece),
             };
             self.put(number, segment);
             start = end;
@@ -201,19 +201,19 @@ impl IndexedRows {
     }
 }
 
-impl Segment {
-    fn new(ids: Vec<u64>, frame: DataFrame) -> Segment {
+impl RowSegment {
+    fn new(ids: Vec<u64>, frame: DataFrame) -> RowSegment {
         let bytes = frame.estimated_size() + size_of_val(ids.as_slice());
-        Segment { ids, frame, bytes }
+        RowSegment { ids, frame, bytes }
     }
 
     /// With rows put in, in the order of their identities.
-    fn merged(self, ids: &[u64], rows: &DataFrame) -> PolarsResult<Segment> {
-        let Segment { ids: mut ours, mut frame, .. } = self;
+    fn merged(self, ids: &[u64], rows: &DataFrame) -> PolarsResult<RowSegment> {
+        let RowSegment { ids: mut ours, mut frame, .. } = self;
         if ours.last() < ids.first() {
             append(&mut frame, rows)?;
             ours.extend_from_slice(ids);
-            return Ok(Segment::new(ours, frame));
+            return Ok(RowSegment::new(ours, frame));
         }
         let old = ours.len();
         let mut merged_ids = Vec::with_capacity(old + ids.len());
@@ -235,7 +235,7 @@ impl Segment {
             }
         }
         let frame = frame.vstack(rows)?.take(&IdxCa::from_vec(PlSmallStr::EMPTY, from))?;
-        Ok(Segment::new(merged_ids, frame))
+        Ok(RowSegment::new(merged_ids, frame))
     }
 }
 

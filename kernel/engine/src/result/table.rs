@@ -9,13 +9,13 @@ use polars::prelude::*;
 use super::indexed_rows::IndexedRows;
 use crate::change::Changes;
 use crate::operator::columns::ROW;
-use crate::saved::numbered;
+use crate::snapshot::numbered;
 
 /// A handle to the whole result of a query; cloning it is cheap.
 #[derive(Clone)]
-pub struct ResultTable(Arc<Mutex<Table>>);
+pub struct ResultTable(Arc<Mutex<TableState>>);
 
-struct Table {
+struct TableState {
     rows: IndexedRows,
     max_bytes: usize,
     /// Whether the newest row is the first: the first row of a sorted result has the largest identity.
@@ -54,7 +54,7 @@ impl ResultTable {
     /// No row yet, and never more than fit in `max_bytes`.
     pub(crate) fn new(schema: SchemaRef, max_bytes: usize, newest_first: bool) -> ResultTable {
         let rows = IndexedRows::new(schema);
-        ResultTable(Arc::new(Mutex::new(Table { rows, max_bytes, newest_first, noted: None })))
+        ResultTable(Arc::new(Mutex::new(TableState { rows, max_bytes, newest_first, noted: None })))
     }
 
     /// Takes in what a batch changed. Whether it still [fits](ResultTable::fits) is to be asked.
@@ -130,7 +130,7 @@ impl ResultTable {
         Ok(changes)
     }
 
-    fn table(&self) -> MutexGuard<'_, Table> {
+    fn table(&self) -> MutexGuard<'_, TableState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

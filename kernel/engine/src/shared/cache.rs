@@ -19,7 +19,7 @@ const DEAD_BYTES: usize = 512;
 
 /// Where a reader stands.
 #[derive(Debug, PartialEq)]
-pub(super) enum Place {
+pub(super) enum CachePlace {
     /// As far as this can be read at once.
     Within(Offsets),
     /// Everything that there is was read.
@@ -44,7 +44,7 @@ struct Reader {
 
 /// How a stretch was read.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Reading {
+pub(super) struct ReadSpec {
     /// The columns that were decoded.
     pub(super) columns: BTreeSet<PlSmallStr>,
     /// What rows may have been left out by.
@@ -52,20 +52,20 @@ pub(super) struct Reading {
 }
 
 struct Partition {
-    segments: VecDeque<Segment>,
+    segments: VecDeque<CachedRange>,
     /// Where the next segment begins.
     end: i64,
 }
 
 /// A stretch of a partition as it was read.
-struct Segment {
+struct CachedRange {
     from: i64,
     to: i64,
     rows: Option<DataFrame>,
     newest_ms: Option<i64>,
     dead: Vec<DeadLetter>,
     left_out: Option<LeftOut>,
-    reading: Arc<Reading>,
+    reading: Arc<ReadSpec>,
     bytes: usize,
 }
 
@@ -76,7 +76,7 @@ pub(super) struct Wanted<'a> {
     pub(super) filter: Option<&'a RowFilter>,
 }
 
-impl Segment {
+impl CachedRange {
     /// Whether it holds what a source for `wanted` alone would give. A record whose other columns were wrong would have been
     /// a row there.
     fn serves(&self, wanted: Wanted<'_>) -> bool {
@@ -104,7 +104,7 @@ impl Partition {
     }
 
     /// The segments from `at` on, if one begins there or the next will.
-    fn from(&self, at: i64) -> Option<impl Iterator<Item = &Segment>> {
+    fn from(&self, at: i64) -> Option<impl Iterator<Item = &CachedRange>> {
         let first = self.segments.partition_point(|segment| segment.from < at);
         let begins = self.segments.get(first).map_or(self.end, |segment| segment.from) == at;
         begins.then(|| self.segments.iter().skip(first))
@@ -167,14 +167,14 @@ impl Cache {
     }
 
     /// Where a reader is that has read up to `from`. One that nobody else reads with takes the head along.
-    pub(super) fn place(&mut self, reader: u64, from: &Offsets, wanted: Wanted<'_>, max_rows: usize) -> Place {
+    pub(super) fn place(&mut self, reader: u64, from: &Offsets, wanted: Wanted<'_>, max_rows: usize) -> CachePlace {
         let mut place = self.place_of(from, wanted, max_rows);
         let others = self.readers.iter().any(|(other, its)| *other != reader && its.at.is_some());
         if !self.is_here(from) && !others {
             self.partitions = from.0.iter().map(|(partition, at)| (partition.clone(), Partition::new(*at))).collect();
-            place = Place::AtHead;
+            place = CachePlace::AtHead;
         }
-        self.readers.entry(reader).or_default().at = (place != Place::Apart).then(|| from.clone());
+        self.readers.entry(reader).or_default().at = (place != CachePlace::Apart).then(|| from.clone());
         self.trim();
         place
     }
@@ -185,18 +185,18 @@ impl Cache {
             && self.partitions.iter().all(|(partition, held)| held.from(from.0[partition]).is_some())
     }
 
-    fn place_of(&self, from: &Offsets, wanted: Wanted<'_>, max_rows: usize) -> Place {
+    fn place_of(&self, from: &Offsets, wanted: Wanted<'_>, max_rows: usize) -> CachePlace {
         let serves =
             |(partition, held): (&TopicPartition, &Partition)| held.reach(from.0[partition], wanted, 1).is_some();
         if !self.is_here(from) || !self.partitions.iter().all(serves) {
-            return Place::Apart;
+            return CachePlace::Apart;
         }
         let to = from.shared_out(max_rows, |partition, at, share| {
             let held = self.partitions.get(partition)?;
             let (to, rows) = held.reach(at, wanted, share)?;
             Some(Reach { to, rows, more: to < held.end })
         });
-        if to == *from { Place::AtHead } else { Place::Within(to) }
+        if to == *from { CachePlace::AtHead } else { CachePlace::Within(to) }
     }
 
     /// How far a reader that is not here goes by itself, which could read up to `reached`: to where it can go on with the
@@ -220,7 +220,7 @@ impl Cache {
     }
 
     /// Takes in what lies in `[from, to)`.
-    pub(super) fn push(&mut self, from: &Offsets, to: &Offsets, batch: SourceBatch, reading: &Reading) {
+    pub(super) fn push(&mut self, from: &Offsets, to: &Offsets, batch: SourceBatch, reading: &ReadSpec) {
         let reading = Arc::new(reading.clone());
         let SourceBatch { parts, dead_letters, left_out } = batch;
         let mut left_out: BTreeMap<_, LeftOut> =
@@ -239,7 +239,7 @@ impl Cache {
             let (rows, newest_ms) = part.map_or((None, None), |part| (Some(part.rows), part.newest_ms));
             let dead = dead.remove(partition).unwrap_or_default();
             let bytes = rows.as_ref().map_or(0, DataFrame::estimated_size) + dead.len() * DEAD_BYTES;
-            held.segments.push_back(Segment {
+            held.segments.push_back(CachedRange {
                 from: begun,
                 to: *end,
                 rows,

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use engine::{
-    Clock, LiveResult, ManualClock, Mode, Offsets, OpenSource, Output, PhysicalPlan, Pipeline, Source, Status,
+    BatchOutput, Clock, LiveResult, ManualClock, Mode, Offsets, OpenSource, PhysicalPlan, Pipeline, Source, Status,
 };
 use plan::Plan;
 use polars::prelude::*;
@@ -116,7 +116,7 @@ impl Run {
     }
 
     /// Runs the next batch, if there is one.
-    pub(crate) fn batch(&mut self) -> PolarsResult<Option<Output>> {
+    pub(crate) fn batch(&mut self) -> PolarsResult<Option<BatchOutput>> {
         let Some((number, to)) = self.ends.next() else { return Ok(None) };
         if self.restarts.contains(&number) {
             self.states.keep(&mut self.pipeline)?;

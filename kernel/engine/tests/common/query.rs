@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use engine::{Crash, OutputMode, QueryOutput, Sink, SinkError, Step};
+use engine::{BatchStep, Crash, OutputMode, QueryOutput, Sink, SinkError};
 use polars::prelude::{DataFrame, df};
 
 /// Numbers from one on, each with one of seven keys.
@@ -15,10 +15,11 @@ pub(crate) fn keyed(from: i64, count: i64) -> DataFrame {
 }
 
 /// The steps of a batch, in their order.
-pub(crate) const STEPS: [Step; 6] = [Step::Planned, Step::Read, Step::Ran, Step::Written, Step::Saved, Step::Committed];
+pub(crate) const STEPS: [BatchStep; 6] =
+    [BatchStep::Planned, BatchStep::Read, BatchStep::Ran, BatchStep::Written, BatchStep::Saved, BatchStep::Committed];
 
 /// A crash after this step of this batch.
-pub(crate) fn crash_after(batch: u64, step: Step) -> Crash {
+pub(crate) fn crash_after(batch: u64, step: BatchStep) -> Crash {
     Arc::new(move |at, after| (at, after) == (batch, step))
 }
 

@@ -2,11 +2,11 @@
 
 use std::io::Cursor;
 
-use engine::{Facts, Pipeline, Saved};
+use engine::{Facts, Pipeline, Snapshot};
 use polars::prelude::*;
 
 #[derive(Default)]
-pub(crate) struct States(Option<Saved>);
+pub(crate) struct States(Option<Snapshot>);
 
 impl States {
     /// Adds the state as it is now.
@@ -23,7 +23,7 @@ impl States {
 }
 
 /// A state as a checkpoint gives it back: facts through JSON, tables through Parquet.
-fn written_and_read(saved: Saved) -> PolarsResult<Saved> {
+fn written_and_read(saved: Snapshot) -> PolarsResult<Snapshot> {
     let facts: Facts = serde_json::from_str(&serde_json::to_string(&saved.facts).unwrap()).unwrap();
     let through = |mut frame: DataFrame| -> PolarsResult<DataFrame> {
         if frame.width() == 0 {
@@ -33,7 +33,7 @@ fn written_and_read(saved: Saved) -> PolarsResult<Saved> {
         ParquetWriter::new(&mut bytes).finish(&mut frame)?;
         ParquetReader::new(Cursor::new(bytes)).finish()
     };
-    let mut read = Saved { facts, ..Saved::default() };
+    let mut read = Snapshot { facts, ..Snapshot::default() };
     for (name, frame) in saved.frames {
         read.frames.insert(name, through(frame)?);
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use engine::{Crash, Options, OutputMode, Query, Step, Trigger};
+use engine::{BatchStep, Crash, Options, OutputMode, Query, Trigger};
 use polars::prelude::*;
 
 use crate::common::frames::Frame;
@@ -27,7 +27,7 @@ pub(crate) fn ran(
     golden: &Golden,
     cut: Cut,
     mode: OutputMode,
-    crash: Option<(u64, Step)>,
+    crash: Option<(u64, BatchStep)>,
 ) -> Result<Ran, String> {
     let (kept, folder) = (Kept::default(), tempfile::tempdir().unwrap());
     let batches = cut.of(&golden.batches);

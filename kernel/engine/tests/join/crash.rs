@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use engine::{Options, OutputMode, Query, Step, Trigger};
+use engine::{BatchStep, Options, OutputMode, Query, Trigger};
 use plan::{asof, within};
 use polars::prelude::*;
 use proptest::prelude::*;
@@ -15,7 +15,7 @@ use crate::log::{cases, rows, stream};
 fn written((plan, open): &Frame, max_rows: usize, crash_at: Option<u64>) -> Vec<(u64, DataFrame)> {
     let (kept, folder) = (Kept::default(), tempfile::tempdir().unwrap());
     for crashes in [true, false] {
-        let crash = crash_at.filter(|_| crashes).map(|batch| crash_after(batch, Step::Ran));
+        let crash = crash_at.filter(|_| crashes).map(|batch| crash_after(batch, BatchStep::Ran));
         let options =
             Options { max_rows, trigger: Trigger::AvailableNow, snapshot_rows: 10, crash, ..Options::default() };
         let output = kept.output(OutputMode::Append, folder.path());

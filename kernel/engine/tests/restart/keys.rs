@@ -134,7 +134,7 @@ fn a_query_that_is_changed_after_a_crash_does_not_forget_what_its_sink_has() {
     let above = |least: u32| groups.filter(col("n").gt(lit(least))).unwrap();
     let (told, folder) = (Told(vec!["by".into()], Arc::default()), tempfile::tempdir().unwrap());
     let output = || told.output(OutputMode::Update, folder.path());
-    let crashed = ended(&above(0), output(), 1_000, Some(crash_after(3, Step::Committed)));
+    let crashed = ended(&above(0), output(), 1_000, Some(crash_after(3, BatchStep::Committed)));
     assert!(crashed.exception().is_some());
     let refused = ended(&above(2), output(), 1_000, None).exception().unwrap();
     assert!(refused.contains("did not end as it should"), "{refused}");

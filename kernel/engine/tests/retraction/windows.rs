@@ -102,7 +102,7 @@ impl Case {
                     let twin = theirs.changes.rows.drop("kept").map_err(said)?;
                     same(&output.changes.rows, &twin, self.identity()).map_err(batch)?;
                 }
-                let facts = |output: &engine::Output| (output.late, output.timeless, output.closed.len());
+                let facts = |output: &engine::BatchOutput| (output.late, output.timeless, output.closed.len());
                 if facts(&output) != facts(&theirs) {
                     return Err(batch(format!("{:?} and not {:?}", facts(&output), facts(&theirs))));
                 }

@@ -37,14 +37,16 @@ pub(super) fn group_by(
             plan = plan.filter(condition)?;
         }
         match &cut {
-            Some(Cut { time: Expr::Column(time), called, .. }) if called != time => plan.rename(&[time], &[called]),
+            Some(SqlWindow { time: Expr::Column(time), called, .. }) if called != time => {
+                plan.rename(&[time], &[called])
+            }
             _ => Ok(plan),
         }
     })
 }
 
 /// The window among the keys.
-struct Cut {
+struct SqlWindow {
     time: Expr,
     window: Window,
     /// What its start is called in the result.
@@ -52,8 +54,8 @@ struct Cut {
 }
 
 /// The window among the keys, if there is one, and the others.
-fn split(functions: &Functions, plan: &Plan, keys: Vec<Expr>) -> Result<(Option<Cut>, Vec<Expr>), PlanError> {
-    let mut cut: Option<Cut> = None;
+fn split(functions: &Functions, plan: &Plan, keys: Vec<Expr>) -> Result<(Option<SqlWindow>, Vec<Expr>), PlanError> {
+    let mut cut: Option<SqlWindow> = None;
     // A calendar's unit of a date, or beside a window, is a key as others are.
     let mut units = Vec::new();
     let mut plain = Vec::with_capacity(keys.len());
@@ -66,7 +68,7 @@ fn split(functions: &Functions, plan: &Plan, keys: Vec<Expr>) -> Result<(Option<
                         "Write one; a window of windows is a query of a query.",
                     );
                 }
-                cut = Some(Cut { called: called(key)?, time, window });
+                cut = Some(SqlWindow { called: called(key)?, time, window });
             }
             Some((time, window, true)) => units.push((at, time, window)),
             None => plain.push(at),
@@ -76,7 +78,7 @@ fn split(functions: &Functions, plan: &Plan, keys: Vec<Expr>) -> Result<(Option<
         let is_time =
             matches!(&time, Expr::Column(name) if matches!(plan.schema().get(name), Some(DataType::Datetime(..))));
         if cut.is_none() && is_time {
-            cut = Some(Cut { called: called(&keys[at])?, time, window });
+            cut = Some(SqlWindow { called: called(&keys[at])?, time, window });
         } else {
             plain.push(at);
         }

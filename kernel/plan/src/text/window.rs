@@ -3,7 +3,7 @@
 use polars::prelude::{ClosedWindow, Label};
 use serde::{Deserialize, Serialize};
 
-use crate::window::{Cut, Kind, Window, hopping, session, tumbling};
+use crate::window::{Cut, Window, WindowKind, hopping, session, tumbling};
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -70,11 +70,11 @@ impl WindowText {
             HopsText { offset: window.offset_text().map(str::to_owned), closed, label, boundaries }
         };
         match window.kind() {
-            Kind::Tumbling { every } => WindowText::Tumbling { every: every.clone(), options: options() },
-            Kind::Hopping { period, every } => {
+            WindowKind::Tumbling { every } => WindowText::Tumbling { every: every.clone(), options: options() },
+            WindowKind::Hopping { period, every } => {
                 WindowText::Hopping { period: period.clone(), every: every.clone(), options: options() }
             }
-            Kind::Session { gap } => WindowText::Session { gap: gap.clone() },
+            WindowKind::Session { gap } => WindowText::Session { gap: gap.clone() },
         }
     }
 

@@ -5,7 +5,7 @@ use std::hash::Hash;
 use crate::physical::{Accumulator, Function};
 use polars::prelude::*;
 
-use super::slots::{Group, column, taken_back};
+use super::slots::{SlotValues, column, taken_back};
 use super::values::{Bytes, Value, cut_off, each_piece, write_piece};
 
 /// The different values of a group.
@@ -22,30 +22,30 @@ impl<V> Default for Distinct<V> {
 }
 
 /// A form of values that is found in a set without a copy.
-pub(super) trait Found: Value + Eq + Hash {
+pub(super) trait DistinctValue: Value + Eq + Hash {
     fn is_in(item: Self::Item<'_>, set: &PlHashSet<Self>) -> bool;
 }
 
-impl Found for u64 {
+impl DistinctValue for u64 {
     fn is_in(item: u64, set: &PlHashSet<u64>) -> bool {
         set.contains(&item)
     }
 }
 
-impl Found for Bytes {
+impl DistinctValue for Bytes {
     fn is_in(item: &[u8], set: &PlHashSet<Bytes>) -> bool {
         set.contains(item)
     }
 }
 
-impl<V: Found> Distinct<V> {
+impl<V: DistinctValue> Distinct<V> {
     fn keep(&mut self, value: V) {
         self.heap += value.heap();
         self.values.insert(value);
     }
 }
 
-impl<V: Found> Group for Distinct<V> {
+impl<V: DistinctValue> SlotValues for Distinct<V> {
     type Value = V;
 
     fn take(&mut self, items: &[V::Item<'_>], _: usize, _: Function) {
@@ -104,7 +104,7 @@ impl<V: Value + Eq + Hash> Counted<V> {
     }
 }
 
-impl<V: Value + Eq + Hash> Group for Counted<V> {
+impl<V: Value + Eq + Hash> SlotValues for Counted<V> {
     type Value = V;
 
     fn take(&mut self, items: &[V::Item<'_>], _: usize, _: Function) {

@@ -5,17 +5,17 @@ use polars::prelude::*;
 
 use super::super::columns::{decoded, encoded};
 use super::values::{Bytes, Value as _, cut_off};
-use super::{Batch, Collected};
+use super::{Batch, Collector};
 use crate::operator::Sign;
 
 /// The rows of all groups.
 pub(super) struct Edges {
     spec: Accumulator,
-    rows: Vec<Option<Row>>,
+    rows: Vec<Option<EdgeRow>>,
     heap: usize,
 }
 
-struct Row {
+struct EdgeRow {
     /// Its time and its position.
     at: (i64, i64),
     /// The value as Polars encodes it in a row.
@@ -27,7 +27,7 @@ impl Edges {
         Edges { spec, rows: Vec::new(), heap: 0 }
     }
 
-    fn put(&mut self, slot: u32, row: Row) {
+    fn put(&mut self, slot: u32, row: EdgeRow) {
         self.heap += row.value.heap();
         if let Some(old) = self.rows[slot as usize].replace(row) {
             self.heap -= old.value.heap();
@@ -41,7 +41,7 @@ impl Edges {
     }
 }
 
-impl Collected for Edges {
+impl Collector for Edges {
     fn grow(&mut self, slots: usize) {
         self.rows.resize_with(slots, || None);
     }
@@ -68,7 +68,7 @@ impl Collected for Edges {
                     _ => at >= held.at,
                 });
             if is_better {
-                self.put(*slot, Row { at, value: Bytes::from_slice(value.unwrap_or_default()) });
+                self.put(*slot, EdgeRow { at, value: Bytes::from_slice(value.unwrap_or_default()) });
             }
         }
         Ok(())
@@ -104,12 +104,12 @@ impl Collected for Edges {
         let (time, rest) = from.split_first_chunk().ok_or_else(cut_off)?;
         let (position, value) = rest.split_first_chunk().ok_or_else(cut_off)?;
         let at = (i64::from_le_bytes(*time), i64::from_le_bytes(*position));
-        self.put(slot, Row { at, value: Bytes::from_slice(value) });
+        self.put(slot, EdgeRow { at, value: Bytes::from_slice(value) });
         Ok(())
     }
 
     fn bytes(&self) -> usize {
-        self.heap + self.rows.capacity() * size_of::<Option<Row>>()
+        self.heap + self.rows.capacity() * size_of::<Option<EdgeRow>>()
     }
 }
 

@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use crate::physical::{Accumulator, Function};
 use polars::prelude::*;
 
-use super::slots::{Group, column};
+use super::slots::{SlotValues, column};
 use super::values::{Value, cut_off, each_piece, write_piece};
 
 /// The best values so far.
@@ -16,7 +16,7 @@ pub(super) struct Extremes<V> {
     nulls: usize,
 }
 
-impl<V: Value + Default> Group for Extremes<V> {
+impl<V: Value + Default> SlotValues for Extremes<V> {
     type Value = V;
 
     fn take(&mut self, items: &[V::Item<'_>], nulls: usize, function: Function) {

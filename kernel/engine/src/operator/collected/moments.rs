@@ -5,7 +5,7 @@ use crate::physical::{Accumulator, Function};
 use polars::prelude::*;
 
 use super::super::exact::ExactSum;
-use super::slots::{Group, column, taken_back};
+use super::slots::{SlotValues, column, taken_back};
 use super::values::{cut_off, each_piece, float_of_word, write_piece};
 
 /// The sums of a group.
@@ -19,7 +19,7 @@ pub(super) struct Moments {
     squares: ExactSum,
 }
 
-impl Group for Moments {
+impl SlotValues for Moments {
     type Value = u64;
 
     fn take(&mut self, items: &[u64], _: usize, function: Function) {

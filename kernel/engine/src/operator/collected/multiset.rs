@@ -7,7 +7,7 @@ use crate::physical::{Accumulator, Function};
 use polars::prelude::*;
 
 use super::extremes::lists;
-use super::slots::{Group, column, taken_back};
+use super::slots::{SlotValues, column, taken_back};
 use super::values::{Value, cut_off, each_piece, write_piece};
 
 /// The values of a group.
@@ -52,7 +52,7 @@ impl<V: Value + Ord> Multiset<V> {
     }
 }
 
-impl<V: Value + Ord + Default> Group for Multiset<V> {
+impl<V: Value + Ord + Default> SlotValues for Multiset<V> {
     type Value = V;
 
     fn take(&mut self, items: &[V::Item<'_>], nulls: usize, _: Function) {

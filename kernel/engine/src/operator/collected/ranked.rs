@@ -5,7 +5,7 @@ use crate::physical::{Accumulator, Function};
 use polars::prelude::*;
 
 use super::runs::{SortedRuns, as_number, quantile};
-use super::slots::{Group, readings, taken_back};
+use super::slots::{SlotValues, readings, taken_back};
 use super::values::{Value, cut_off, each_piece, write_piece};
 
 /// The values of a group.
@@ -17,7 +17,7 @@ pub(super) struct Ranked {
     nulls: u64,
 }
 
-impl Group for Ranked {
+impl SlotValues for Ranked {
     type Value = u64;
 
     fn take(&mut self, items: &[u64], nulls: usize, _: Function) {

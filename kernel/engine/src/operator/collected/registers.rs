@@ -8,7 +8,7 @@ use std::marker::PhantomData;
 use crate::physical::{Accumulator, Function};
 use polars::prelude::*;
 
-use super::slots::{Group, column};
+use super::slots::{SlotValues, column};
 use super::values::{Value, cut_off};
 
 /// The bits of a digest that choose a register. The standard error is 1.04 / sqrt(2^14), 0.8 %.
@@ -43,7 +43,7 @@ impl<V> Default for Registers<V> {
     }
 }
 
-impl<V: Value> Group for Registers<V> {
+impl<V: Value> SlotValues for Registers<V> {
     type Value = V;
 
     fn take(&mut self, items: &[V::Item<'_>], _: usize, _: Function) {

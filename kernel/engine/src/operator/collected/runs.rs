@@ -3,7 +3,7 @@
 use crate::physical::{Accumulator, Function};
 use polars::prelude::*;
 
-use super::slots::{Group, readings};
+use super::slots::{SlotValues, readings};
 use super::values::{Value, cut_off, each_piece, float_of_word, write_piece};
 
 /// Values in sorted runs, each more than twice as long as the next: a batch is one more run, and runs that have grown alike become
@@ -70,7 +70,7 @@ pub(super) struct Runs {
     nulls: u64,
 }
 
-impl Group for Runs {
+impl SlotValues for Runs {
     type Value = u64;
 
     fn take(&mut self, items: &[u64], nulls: usize, _: Function) {

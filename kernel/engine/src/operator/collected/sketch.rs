@@ -3,14 +3,14 @@
 use crate::physical::{Accumulator, Function, QuantileSketch};
 use polars::prelude::*;
 
-use super::slots::{Group, readings};
+use super::slots::{SlotValues, readings};
 use super::values::{cut_off, float_of_word};
 
 /// The sketch of a group.
 #[derive(Default)]
 pub(super) struct Sketch(QuantileSketch);
 
-impl Group for Sketch {
+impl SlotValues for Sketch {
     type Value = u64;
 
     fn take(&mut self, items: &[u64], _: usize, _: Function) {

@@ -4,11 +4,11 @@ use crate::physical::{Accumulator, Function};
 use polars::prelude::*;
 
 use super::values::{Physical, Value};
-use super::{Batch, Collected};
+use super::{Batch, Collector};
 use crate::operator::Sign;
 
 /// What one group has collected.
-pub(super) trait Group: Default + Send {
+pub(super) trait SlotValues: Default + Send {
     /// The form in which it takes values.
     type Value: Value;
 
@@ -40,13 +40,13 @@ pub(super) struct Slots<G> {
     heap: usize,
 }
 
-impl<G: Group> Slots<G> {
+impl<G: SlotValues> Slots<G> {
     pub(super) fn new(spec: Accumulator) -> Slots<G> {
         Slots { spec, groups: Vec::new(), heap: 0 }
     }
 }
 
-impl<G: Group> Collected for Slots<G> {
+impl<G: SlotValues> Collector for Slots<G> {
     fn grow(&mut self, slots: usize) {
         self.groups.resize_with(slots, G::default);
     }
@@ -118,7 +118,7 @@ pub(super) fn readings<G>(
     spec: &Accumulator,
     read: impl Fn(&G, f64, QuantileMethod) -> Option<f64>,
 ) -> PolarsResult<Vec<Column>> {
-    let column = |reading: &crate::physical::Reading| {
+    let column = |reading: &crate::physical::Quantile| {
         let values: Vec<Option<f64>> =
             groups.iter().map(|group| read(group, reading.quantile, reading.method)).collect();
         let series = in_steps(Series::new(reading.name.clone(), values), &spec.input_dtype)?;

@@ -7,11 +7,11 @@ use super::super::columns::{ROW, encoded, integers};
 use super::super::segments::Segments;
 use crate::change::Changes;
 use crate::physical::HashJoin;
-use crate::saved::numbered;
+use crate::snapshot::numbered;
 
 /// What rows are joined by.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Key {
+pub(super) struct HashKey {
     pub(super) bytes: SmallVec<[u8; 24]>,
     /// The time among the keys after which nothing changes, where there is one.
     pub(super) time: Option<i64>,
@@ -26,8 +26,8 @@ pub(super) struct HashTable {
     /// With the keys' columns before those of the result.
     pub(super) rows: Segments,
     /// By the rows' identities.
-    places: PlHashMap<u64, Place>,
-    by_key: PlHashMap<Key, SmallVec<[u64; 2]>>,
+    places: PlHashMap<u64, Slot>,
+    by_key: PlHashMap<HashKey, SmallVec<[u64; 2]>>,
     /// Whether rows without a match are in the result.
     pub(super) gives_alone: bool,
     /// The identity of the next row that has none of its own.
@@ -36,8 +36,8 @@ pub(super) struct HashTable {
     noted: Option<PlHashSet<u64>>,
 }
 
-struct Place {
-    key: Key,
+struct Slot {
+    key: HashKey,
     /// The row's number in the segments.
     number: u64,
 }
@@ -65,7 +65,7 @@ impl HashTable {
     }
 
     /// The key of a row, if it is there.
-    pub(super) fn key(&self, id: u64) -> Option<&Key> {
+    pub(super) fn key(&self, id: u64) -> Option<&HashKey> {
         self.places.get(&id).map(|place| &place.key)
     }
 
@@ -75,22 +75,22 @@ impl HashTable {
     }
 
     /// The keys of all rows.
-    pub(super) fn keys(&self) -> impl Iterator<Item = &Key> {
+    pub(super) fn keys(&self) -> impl Iterator<Item = &HashKey> {
         self.by_key.keys()
     }
 
     /// The rows that are equal to a key.
-    pub(super) fn with(&self, key: &Key) -> &[u64] {
+    pub(super) fn with(&self, key: &HashKey) -> &[u64] {
         if key.has_null { &[] } else { self.by_key.get(key).map_or(&[], |ids| ids.as_slice()) }
     }
 
     /// Puts a row in that is not there; says whether it is the first of its key.
-    pub(super) fn put(&mut self, id: u64, key: Key, number: u64) -> bool {
+    pub(super) fn put(&mut self, id: u64, key: HashKey, number: u64) -> bool {
         self.note(id);
         let ids = self.by_key.entry(key.clone()).or_default();
         ids.push(id);
         let is_first = ids.len() == 1;
-        self.places.insert(id, Place { key, number });
+        self.places.insert(id, Slot { key, number });
         is_first
     }
 
@@ -101,8 +101,8 @@ impl HashTable {
     }
 
     /// Takes a row out, if it is there; gives its key, its number, and whether it was the last of its key.
-    pub(super) fn remove(&mut self, id: u64) -> Option<(Key, u64, bool)> {
-        let Place { key, number } = self.places.remove(&id)?;
+    pub(super) fn remove(&mut self, id: u64) -> Option<(HashKey, u64, bool)> {
+        let Slot { key, number } = self.places.remove(&id)?;
         self.note(id);
         let ids = self.by_key.get_mut(&key)?;
         if let Some(at) = ids.iter().position(|one| *one == id) {
@@ -116,7 +116,7 @@ impl HashTable {
     }
 
     /// Takes all rows of a key out; gives them with their numbers.
-    pub(super) fn take_key(&mut self, key: &Key) -> Vec<(u64, u64)> {
+    pub(super) fn take_key(&mut self, key: &HashKey) -> Vec<(u64, u64)> {
         let ids = self.by_key.remove(key).unwrap_or_default();
         ids.iter().for_each(|id| self.note(*id));
         ids.into_iter().filter_map(|id| Some((id, self.places.remove(&id)?.number))).collect()
@@ -179,7 +179,7 @@ impl HashTable {
 
 impl HashJoin {
     /// What each of some rows is joined by.
-    pub(super) fn keys_of(&self, rows: &DataFrame) -> PolarsResult<Vec<Key>> {
+    pub(super) fn keys_of(&self, rows: &DataFrame) -> PolarsResult<Vec<HashKey>> {
         let keys: Vec<Column> = self.keys.iter().map(|key| rows.column(key).cloned()).collect::<PolarsResult<_>>()?;
         let nulls: Vec<BooleanChunked> =
             keys.iter().filter(|key| key.null_count() > 0).map(|key| key.is_null()).collect();
@@ -187,7 +187,7 @@ impl HashJoin {
             Some((number, _)) => Some(integers(rows, &self.keys[number])?),
             None => None,
         };
-        let key = |(row, bytes): (usize, Option<&[u8]>)| Key {
+        let key = |(row, bytes): (usize, Option<&[u8]>)| HashKey {
             bytes: SmallVec::from_slice(bytes.unwrap_or_default()),
             time: times.as_ref().and_then(|times| times.get(row)),
             has_null: nulls.iter().any(|nulls| nulls.get(row) == Some(true)),

@@ -45,21 +45,21 @@ pub(super) const CHANGED: Flag = Flag { word: HEAD, bit: 9 };
 pub(super) const FREE_BITS: std::ops::Range<u32> = 10..64;
 
 /// A key, ready to be compared.
-pub(super) struct Key<'a> {
+pub(super) struct GroupKey<'a> {
     bytes: &'a [u8],
     length: u64,
     words: [u64; 2],
 }
 
-impl<'a> Key<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> Key<'a> {
+impl<'a> GroupKey<'a> {
+    pub(super) fn new(bytes: &'a [u8]) -> GroupKey<'a> {
         if bytes.len() > SHORT {
-            return Key { bytes, length: LONG, words: [0; 2] };
+            return GroupKey { bytes, length: LONG, words: [0; 2] };
         }
         let mut padded = [0; SHORT];
         padded[..bytes.len()].copy_from_slice(bytes);
         let number = u128::from_le_bytes(padded);
-        Key { bytes, length: bytes.len() as u64, words: [number as u64, (number >> 64) as u64] }
+        GroupKey { bytes, length: bytes.len() as u64, words: [number as u64, (number >> 64) as u64] }
     }
 }
 
@@ -111,7 +111,7 @@ impl Groups {
     }
 
     /// A slot for a new group, whose values are as nothing has been taken in.
-    pub(super) fn add(&mut self, id: u64, key: &Key<'_>) -> u32 {
+    pub(super) fn add(&mut self, id: u64, key: &GroupKey<'_>) -> u32 {
         let slot = self.free.pop().unwrap_or_else(|| {
             let (chunk, _) = place(self.slots);
             if chunk == self.chunks.len() {
@@ -156,7 +156,7 @@ impl Groups {
     }
 
     /// Whether a slot's group has this key.
-    pub(super) fn is(&self, slot: u32, key: &Key<'_>) -> bool {
+    pub(super) fn is(&self, slot: u32, key: &GroupKey<'_>) -> bool {
         let row = self.row(slot);
         row[HEAD] & LENGTH == key.length
             && if key.length == LONG {
@@ -286,14 +286,14 @@ mod tests {
         let mut groups = Groups::new(&layout);
         let name = |n: u64| format!("a key{}", "-long".repeat((n % 5) as usize));
         for n in 0..9_000 {
-            let slot = groups.add(n, &Key::new(name(n).as_bytes()));
+            let slot = groups.add(n, &GroupKey::new(name(n).as_bytes()));
             groups.set(slot, at, i128::from(n) << 60);
         }
         for n in 0..9_000 {
             assert_eq!((groups.id(n as u32), groups.get::<i128>(n as u32, at)), (n, i128::from(n) << 60));
             assert_eq!(&groups.key(n as u32)[..], name(n).as_bytes());
-            assert!(groups.is(n as u32, &Key::new(name(n).as_bytes())));
-            assert!(!groups.is(n as u32, &Key::new(name(n + 1).as_bytes())));
+            assert!(groups.is(n as u32, &GroupKey::new(name(n).as_bytes())));
+            assert!(!groups.is(n as u32, &GroupKey::new(name(n + 1).as_bytes())));
         }
     }
 
@@ -302,10 +302,10 @@ mod tests {
         let mut layout = Layout::new();
         let (at, flag) = (layout.place(1), layout.flag());
         let mut groups = Groups::new(&layout);
-        let first = groups.add(0, &Key::new(b"a key of more than sixteen bytes"));
+        let first = groups.add(0, &GroupKey::new(b"a key of more than sixteen bytes"));
         groups.keep(first, at, flag, 7i64, |_, _| true);
         groups.remove(first);
-        let second = groups.add(1, &Key::new(b"another key of more than sixteen bytes"));
+        let second = groups.add(1, &GroupKey::new(b"another key of more than sixteen bytes"));
         assert_eq!(second, first);
         assert_eq!(groups.find::<i64>(second, at, flag), None);
         assert_eq!(&groups.key(second)[..], b"another key of more than sixteen bytes");

@@ -6,22 +6,22 @@
 use super::memory::zeros;
 
 /// A table from hashes to slots.
-pub(super) struct Index {
+pub(super) struct GroupIndex {
     /// The hash in the upper half, one more than the slot in the lower one; 0 where there is nothing.
     entries: Vec<u64>,
     held: usize,
 }
 
-impl Default for Index {
-    fn default() -> Index {
-        Index { entries: vec![0; FEWEST], held: 0 }
+impl Default for GroupIndex {
+    fn default() -> GroupIndex {
+        GroupIndex { entries: vec![0; FEWEST], held: 0 }
     }
 }
 
 /// Room at the beginning.
 const FEWEST: usize = 16;
 
-impl Index {
+impl GroupIndex {
     /// The slot with this hash for which `is` holds.
     pub(super) fn find(&self, hash: u32, is: impl Fn(u32) -> bool) -> Option<u32> {
         let mut at = self.place(hash);
@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn slots_are_found_again_after_growth_and_with_equal_hashes() {
-        let mut index = Index::default();
+        let mut index = GroupIndex::default();
         let hash = |slot: u32| (slot / 3).wrapping_mul(0x9E37_79B9);
         (0..10_000).for_each(|slot| index.insert(hash(slot), slot));
         for slot in 0..10_000 {
@@ -140,7 +140,7 @@ mod tests {
         let hashes: [fn(u32) -> u32; 3] =
             [|slot| slot / 5, |slot| u32::MAX - slot % 3, |slot| slot.wrapping_mul(0x9E37_79B9)];
         for hash in hashes {
-            let (mut index, mut there) = (Index::default(), std::collections::BTreeSet::new());
+            let (mut index, mut there) = (GroupIndex::default(), std::collections::BTreeSet::new());
             let mut number = 1u32;
             for _ in 0..4_000 {
                 number = number.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);

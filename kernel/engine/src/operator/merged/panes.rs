@@ -3,10 +3,10 @@
 
 use polars::prelude::*;
 
-use super::groups::{CHANGED, Key, TOUCHED};
-use super::index::Index;
+use super::groups::{CHANGED, GroupKey, TOUCHED};
+use super::index::GroupIndex;
 use super::placed::Placed;
-use super::{Merged, PANES, Taken, Window, hash, input};
+use super::{Merged, MergedBatch, PANES, WindowGroups, hash, input};
 use crate::operator::columns::{POSITION, encoded, keys_of};
 use crate::operator::panes::PaneGrid;
 
@@ -21,7 +21,7 @@ pub(super) struct Gathered {
 /// a window, each window has the end of one and the beginning of the next, and of each pane it is known what its block has up to
 /// it and from it on (M. van Herk, "A fast algorithm for local minimum and maximum filters", 1992).
 #[derive(Default)]
-struct Run {
+struct PaneRun {
     /// The panes with their slots, rising.
     panes: Vec<(i64, u32)>,
     /// The slot with what the pane's block has up to the pane, and from it on.
@@ -33,7 +33,7 @@ struct Run {
     done: Vec<(i64, i64)>,
 }
 
-impl Run {
+impl PaneRun {
     /// Says which slots are to be combined into which, in order, so that the parts are there.
     fn put_together(&mut self, grid: &PaneGrid, pairs: &mut Vec<(u32, u32)>, mut add: impl FnMut() -> u32) {
         let block = |(pane, _): &(i64, u32)| grid.floor(*pane, grid.period);
@@ -95,7 +95,7 @@ impl Merged {
         grid: &PaneGrid,
         rows: DataFrame,
         watermark: Option<i64>,
-    ) -> PolarsResult<Taken> {
+    ) -> PolarsResult<MergedBatch> {
         let (none, positioned) = (rows.height() == 0, rows.schema().contains(POSITION));
         let rows = match (&self.plan.over, &self.cut) {
             (Some(over), Some(windows)) => grid.assigned(windows.in_range(rows)?, &over.time)?,
@@ -118,16 +118,16 @@ impl Merged {
             None => self.spread(grid, &gathered, watermark)?,
         };
         self.forget(gathered.into_iter().map(|one| one.slot));
-        Ok(Taken { keys: None, touched, late: placed.late, timeless: placed.timeless })
+        Ok(MergedBatch { keys: None, touched, late: placed.late, timeless: placed.timeless })
     }
 
     /// A slot for each pane and key of a batch, and the slot of each row.
     fn gather(&mut self, keys: &BinaryOffsetChunked, placed: &Placed) -> PolarsResult<(Vec<u32>, Vec<Gathered>)> {
         self.groups.expect(keys.len())?;
-        let mut indexes: Vec<Index> = placed.windows.iter().map(|_| Index::default()).collect();
+        let mut indexes: Vec<GroupIndex> = placed.windows.iter().map(|_| GroupIndex::default()).collect();
         let (mut slots, mut gathered) = (Vec::with_capacity(keys.len()), Vec::new());
         for (bytes, number) in keys.iter().map(Option::unwrap_or_default).zip(&placed.of) {
-            let (key, hash, index) = (Key::new(bytes), hash(&self.hasher, bytes), &mut indexes[*number as usize]);
+            let (key, hash, index) = (GroupKey::new(bytes), hash(&self.hasher, bytes), &mut indexes[*number as usize]);
             let slot = index.find(hash, |slot| self.groups.is(slot, &key)).unwrap_or_else(|| {
                 let slot = self.groups.add(0, &key);
                 index.insert(hash, slot);
@@ -149,15 +149,15 @@ impl Merged {
     ) -> PolarsResult<Vec<(i64, u32)>> {
         let (mut runs, of_each) = self.runs(grid, gathered)?;
         // Taken out while groups come.
-        let mut open: PlHashMap<i64, Window> = PlHashMap::default();
+        let mut open: PlHashMap<i64, WindowGroups> = PlHashMap::default();
         let (mut touched, mut pairs) = (Vec::new(), Vec::new());
         for (one, run) in gathered.iter().zip(of_each) {
             let key = self.groups.key(one.slot);
-            let key = Key::new(&key);
+            let key = GroupKey::new(&key);
             let first_open = watermark.map_or(i64::MIN, |watermark| grid.first_open(watermark));
             for start in runs[run].not_done(grid, one.pane, first_open) {
                 self.groups.expect(1)?;
-                let ended = || Window::new(grid.end(start));
+                let ended = || WindowGroups::new(grid.end(start));
                 let window = open.entry(start).or_insert_with(|| self.windows.remove(&start).unwrap_or_else(ended));
                 let slot = window.index.find(one.hash, |slot| self.groups.is(slot, &key)).unwrap_or_else(|| {
                     let slot = self.groups.add(self.next_id, &key);
@@ -182,15 +182,15 @@ impl Merged {
     }
 
     /// What was gathered of each key, and of which key each is.
-    fn runs(&mut self, grid: &PaneGrid, gathered: &[Gathered]) -> PolarsResult<(Vec<Run>, Vec<usize>)> {
-        let (mut runs, mut of_each, mut index): (Vec<Run>, _, _) = (Vec::new(), Vec::new(), Index::default());
+    fn runs(&mut self, grid: &PaneGrid, gathered: &[Gathered]) -> PolarsResult<(Vec<PaneRun>, Vec<usize>)> {
+        let (mut runs, mut of_each, mut index): (Vec<PaneRun>, _, _) = (Vec::new(), Vec::new(), GroupIndex::default());
         for one in gathered {
             let key = self.groups.key(one.slot);
-            let key = Key::new(&key);
+            let key = GroupKey::new(&key);
             let number = index.find(one.hash, |run| self.groups.is(runs[run as usize].panes[0].1, &key));
             let number = number.unwrap_or_else(|| {
                 index.insert(one.hash, runs.len() as u32);
-                runs.push(Run::default());
+                runs.push(PaneRun::default());
                 runs.len() as u32 - 1
             });
             runs[number as usize].panes.push((one.pane, one.slot));
@@ -201,7 +201,7 @@ impl Merged {
         for run in &mut runs {
             run.panes.sort_unstable();
             let key = self.groups.key(run.panes[0].1);
-            run.put_together(grid, &mut pairs, || self.groups.add(0, &Key::new(&key)));
+            run.put_together(grid, &mut pairs, || self.groups.add(0, &GroupKey::new(&key)));
         }
         self.combine(&pairs);
         Ok((runs, of_each))

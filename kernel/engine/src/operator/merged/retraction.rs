@@ -4,10 +4,10 @@
 use polars::prelude::*;
 
 use super::words::Layout;
-use super::{Merged, Taken, hash};
+use super::{Merged, MergedBatch, hash};
 use crate::operator::Sign;
 use crate::operator::columns::ROW;
-use crate::saved::numbered;
+use crate::snapshot::numbered;
 
 /// What there is beside the aggregates where rows of the input change.
 pub(super) struct Retraction {
@@ -58,21 +58,26 @@ impl OldRows {
 impl Merged {
     /// Takes old rows back and new ones in. Late and without a time are the new ones only: the old ones were it when they came, and
     /// with their windows they are gone.
-    pub(super) fn replace(&mut self, old: &DataFrame, new: &DataFrame, watermark: Option<i64>) -> PolarsResult<Taken> {
+    pub(super) fn replace(
+        &mut self,
+        old: &DataFrame,
+        new: &DataFrame,
+        watermark: Option<i64>,
+    ) -> PolarsResult<MergedBatch> {
         let mut touched = Vec::new();
         if old.height() > 0 {
             touched = self.take_all(old, watermark, Sign::Subtracted)?.touched;
         }
         // Without any row there may be one group still.
         if new.height() == 0 && old.height() > 0 {
-            return Ok(Taken { keys: None, touched, late: 0, timeless: 0 });
+            return Ok(MergedBatch { keys: None, touched, late: 0, timeless: 0 });
         }
         let taken = self.take_all(new, watermark, Sign::Added)?;
         if touched.is_empty() {
             return Ok(taken);
         }
         touched.extend(taken.touched);
-        Ok(Taken { keys: None, touched, ..taken })
+        Ok(MergedBatch { keys: None, touched, ..taken })
     }
 
     /// Counts the rows of groups, where they can go.

@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 
 use polars::prelude::*;
 
-use super::groups::{CHANGED, Key};
-use super::index::Index;
+use super::groups::{CHANGED, GroupKey};
+use super::index::GroupIndex;
 use super::panes::Gathered;
-use super::{Merged, Window};
+use super::{Merged, WindowGroups};
 use crate::operator::panes::PaneGrid;
 use crate::operator::windows::take_ended;
 
@@ -19,7 +19,7 @@ const PARTS: i64 = 16;
 /// What stands over the panes.
 pub(super) struct Tree {
     /// The stretches of each storey by their starts; the lowest are of sixteen panes.
-    storeys: Vec<BTreeMap<i64, Window>>,
+    storeys: Vec<BTreeMap<i64, WindowGroups>>,
     /// Windows that end here or before are closed.
     pub(super) closed: Option<i64>,
 }
@@ -39,15 +39,16 @@ impl Tree {
     fn parts<'a>(
         &'a self,
         grid: &PaneGrid,
-        panes: &'a BTreeMap<i64, Window>,
+        panes: &'a BTreeMap<i64, WindowGroups>,
         start: i64,
-    ) -> impl Iterator<Item = &'a Window> {
+    ) -> impl Iterator<Item = &'a WindowGroups> {
         let (grid, mut at) = (*grid, start);
-        let all: Vec<(i64, &BTreeMap<i64, Window>)> =
+        let all: Vec<(i64, &BTreeMap<i64, WindowGroups>)> =
             [(grid.length(), panes)].into_iter().chain(storeys(&grid).zip(&self.storeys)).collect();
         std::iter::from_fn(move || {
             let left = start + grid.period - at;
-            let fits = |(length, _): &&(i64, &BTreeMap<i64, Window>)| *length <= left && grid.floor(at, *length) == at;
+            let fits =
+                |(length, _): &&(i64, &BTreeMap<i64, WindowGroups>)| *length <= left && grid.floor(at, *length) == at;
             let (length, stretches) = all.iter().rev().find(fits).filter(|_| left > 0)?;
             let part = stretches.get(&at);
             at += length;
@@ -67,8 +68,8 @@ impl Merged {
     pub(super) fn keep(&mut self, tree: &mut Tree, grid: &PaneGrid, one: &Gathered) -> PolarsResult<()> {
         self.groups.expect(1)?;
         let key = self.groups.key(one.slot);
-        let key = Key::new(&key);
-        let window = self.windows.entry(one.pane).or_insert_with(|| Window::new(grid.end(grid.newest(one.pane))));
+        let key = GroupKey::new(&key);
+        let window = self.windows.entry(one.pane).or_insert_with(|| WindowGroups::new(grid.end(grid.newest(one.pane))));
         let slot = window.index.find(one.hash, |slot| self.groups.is(slot, &key)).unwrap_or_else(|| {
             let slot = self.groups.add(self.next_id, &key);
             self.next_id += 1;
@@ -84,13 +85,20 @@ impl Merged {
     }
 
     /// Puts what a slot has into all that stands over a pane.
-    fn raise(&mut self, tree: &mut Tree, grid: &PaneGrid, one: &Gathered, key: &Key<'_>, id: u64) -> PolarsResult<()> {
+    fn raise(
+        &mut self,
+        tree: &mut Tree,
+        grid: &PaneGrid,
+        one: &Gathered,
+        key: &GroupKey<'_>,
+        id: u64,
+    ) -> PolarsResult<()> {
         self.groups.expect(tree.storeys.len())?;
         let mut pairs = Vec::with_capacity(tree.storeys.len());
         for (length, stretches) in storeys(grid).zip(&mut tree.storeys) {
             let start = grid.floor(one.pane, length);
             let last = start + length - grid.length();
-            let window = stretches.entry(start).or_insert_with(|| Window::new(grid.end(grid.newest(last))));
+            let window = stretches.entry(start).or_insert_with(|| WindowGroups::new(grid.end(grid.newest(last))));
             let slot = window.index.find(one.hash, |slot| self.groups.is(slot, key)).unwrap_or_else(|| {
                 let slot = self.groups.add(id, key);
                 window.index.insert(one.hash, slot);
@@ -113,7 +121,7 @@ impl Merged {
         let all: Vec<Gathered> = panes.map(|(pane, (hash, slot))| Gathered { pane, hash, slot }).collect();
         for one in all {
             let (key, id) = (self.groups.key(one.slot), self.groups.id(one.slot));
-            self.raise(&mut tree, &grid, &one, &Key::new(&key), id)?;
+            self.raise(&mut tree, &grid, &one, &GroupKey::new(&key), id)?;
         }
         self.tree = Some(tree);
         Ok(())
@@ -147,14 +155,14 @@ impl Merged {
 
     /// Makes the groups of a window out of its panes.
     fn make(&mut self, tree: &Tree, grid: &PaneGrid, start: i64, made: &mut Vec<(i64, u32)>) -> PolarsResult<()> {
-        let mut index = Index::default();
+        let mut index = GroupIndex::default();
         let panes = std::mem::take(&mut self.windows);
         let mut pairs = Vec::new();
         for window in tree.parts(grid, &panes, start) {
             for (hash, from) in window.index.hashed() {
                 self.groups.expect(1)?;
                 let (key, id) = (self.groups.key(from), self.groups.id(from));
-                let key = Key::new(&key);
+                let key = GroupKey::new(&key);
                 let slot = index.find(hash, |slot| self.groups.is(slot, &key)).unwrap_or_else(|| {
                     let slot = self.groups.add(id, &key);
                     index.insert(hash, slot);

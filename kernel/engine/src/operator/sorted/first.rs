@@ -7,10 +7,10 @@ use std::collections::BTreeSet;
 
 use polars::prelude::PlHashMap;
 
-use super::keys::Key;
+use super::keys::SortKey;
 
 /// Where a row stands: rows of one key are in the order of their numbers.
-type Place = (Key, u64);
+type RankedRow = (SortKey, u64);
 
 /// To find a place in the list takes as long as to walk over so many rows of it.
 const FEW: usize = 64;
@@ -18,15 +18,15 @@ const FEW: usize = 64;
 /// The rows that are held in order, by key and number.
 pub(super) struct First {
     k: usize,
-    ordered: BTreeSet<Place>,
+    ordered: BTreeSet<RankedRow>,
     /// The keys of those in order, by number.
-    keys: PlHashMap<u64, Key>,
+    keys: PlHashMap<u64, SortKey>,
     /// Where there are other rows, all are here or behind it.
-    bound: Option<Place>,
+    bound: Option<RankedRow>,
     /// The places at which rows came or went since the list was made.
-    touched: Vec<Place>,
+    touched: Vec<RankedRow>,
     /// The keys of rows that went since then.
-    gone: PlHashMap<u64, Key>,
+    gone: PlHashMap<u64, SortKey>,
     /// The numbers of the rows that are shown.
     shown: Vec<u64>,
 }
@@ -70,7 +70,7 @@ impl First {
     }
 
     /// Puts a row in order.
-    pub(super) fn put(&mut self, key: Key, number: u64) {
+    pub(super) fn put(&mut self, key: SortKey, number: u64) {
         let place = (key.clone(), number);
         self.touch(&place);
         self.ordered.insert(place);
@@ -81,7 +81,7 @@ impl First {
     pub(super) fn offer(&mut self, key: &[u8], number: u64) {
         let is_first = self.bound.as_ref().is_none_or(|(bound, other)| (key, number) < (bound.as_slice(), *other));
         if is_first {
-            self.put(Key::from_slice(key), number);
+            self.put(SortKey::from_slice(key), number);
         }
     }
 
@@ -121,12 +121,12 @@ impl First {
         self.bound = None;
         if room < all.len() {
             let (_, bound, _) = all.select_nth_unstable(room);
-            self.bound = Some((Key::from_slice(bound.0), bound.1));
+            self.bound = Some((SortKey::from_slice(bound.0), bound.1));
             all.truncate(room);
         }
         for (key, number) in all {
             if !self.keys.contains_key(&number) {
-                self.put(Key::from_slice(key), number);
+                self.put(SortKey::from_slice(key), number);
             }
         }
     }
@@ -171,7 +171,7 @@ impl First {
         stretches
     }
 
-    fn touch(&mut self, place: &Place) {
+    fn touch(&mut self, place: &RankedRow) {
         self.touched.push(place.clone());
     }
 }

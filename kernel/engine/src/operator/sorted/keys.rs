@@ -5,7 +5,7 @@ use polars::prelude::*;
 use smallvec::SmallVec;
 
 /// The key of a row.
-pub(super) type Key = SmallVec<[u8; 24]>;
+pub(super) type SortKey = SmallVec<[u8; 24]>;
 
 /// What is sorted by, and in which direction.
 pub(super) struct SortKeys {

@@ -18,12 +18,12 @@ pub(crate) struct Accumulator {
     /// The type that Polars gives the aggregate.
     pub(crate) dtype: DataType,
     /// What is read of it, where that is not one thing: `outputs` has a column for each.
-    pub(crate) readings: Vec<Reading>,
+    pub(crate) readings: Vec<Quantile>,
 }
 
 /// A quantile that is read of the values of a group.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Reading {
+pub(crate) struct Quantile {
     /// The column that `outputs` reads it from.
     pub(crate) name: PlSmallStr,
     /// Between 0 and 1.

@@ -12,7 +12,7 @@ use crate::physical::approximate::is_approx_quantile;
 
 /// How rows come to an operation.
 #[derive(Clone, Debug, Default)]
-pub(crate) enum Arrival {
+pub(crate) enum ChangelogMode {
     /// They never change.
     #[default]
     Append,
@@ -23,9 +23,9 @@ pub(crate) enum Arrival {
     },
 }
 
-impl Arrival {
+impl ChangelogMode {
     /// How they come to the operation behind one that is given such rows.
-    pub(crate) fn after(self, operation: &Operation) -> Arrival {
+    pub(crate) fn after(self, operation: &Operation) -> ChangelogMode {
         let unrepeatable = match operation {
             // It tells an old row by what it keeps; the expressions above that are evaluated again.
             Operation::Aggregate(_, Method::Merge { outputs, .. }) => outputs.iter().find_map(called),
@@ -34,19 +34,19 @@ impl Arrival {
                 None
             }
             Operation::Step(step) => match self {
-                Arrival::Append => return Arrival::Append,
-                Arrival::Change { unrepeatable } => unrepeatable.or_else(|| differs(step)),
+                ChangelogMode::Append => return ChangelogMode::Append,
+                ChangelogMode::Change { unrepeatable } => unrepeatable.or_else(|| differs(step)),
             },
             // It keeps the rows of both sides.
             Operation::HashJoin(_) => None,
-            Operation::JoinSides(_) | Operation::LateSides(_) => return self,
+            Operation::TimedJoin(_) | Operation::LateForJoin(_) => return self,
         };
-        Arrival::Change { unrepeatable }
+        ChangelogMode::Change { unrepeatable }
     }
 
     /// Whether old rows are to be subtracted by an aggregation that would merge these accumulators; or why it cannot.
     pub(super) fn retracts(&self, aggregate: &Aggregate, accumulators: &[Accumulator]) -> Result<bool, String> {
-        let Arrival::Change { unrepeatable } = self else { return Ok(false) };
+        let ChangelogMode::Change { unrepeatable } = self else { return Ok(false) };
         let inputs = accumulators.iter().flat_map(|accumulator| accumulator.only.iter().chain([&accumulator.input]));
         let because = unrepeatable
             .clone()

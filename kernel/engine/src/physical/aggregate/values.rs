@@ -3,7 +3,7 @@
 use polars::prelude::*;
 
 use super::split::{Cannot, Split};
-use super::{Function, Reading};
+use super::{Function, Quantile};
 use crate::physical::approximate::is_approx_quantile;
 
 /// Values, and which of them count.
@@ -199,12 +199,12 @@ impl Split<'_> {
         let value = if as_float { of.value.cast(DataType::Float64) } else { of.value };
         let at = self.accumulator(expr, function, (value, of.only), DataType::Float64)?;
         let accumulator = &mut self.accumulators[at];
-        let same = |r: &&Reading| r.quantile == quantile && r.method == method && r.dtype == dtype;
+        let same = |r: &&Quantile| r.quantile == quantile && r.method == method && r.dtype == dtype;
         if let Some(known) = accumulator.readings.iter().find(same) {
             return Ok(col(known.name.clone()));
         }
         let name = PlSmallStr::from_string(format!("{} {}", accumulator.name, accumulator.readings.len()));
-        accumulator.readings.push(Reading { name: name.clone(), quantile, method, dtype });
+        accumulator.readings.push(Quantile { name: name.clone(), quantile, method, dtype });
         Ok(col(name))
     }
 }

@@ -1,27 +1,27 @@
 //! The join of two streams within a bound of time. Rows of both sides are kept as long as a row may come that belongs to them,
 //! which the watermark says; a row that comes is looked up among those of the other side by its key and its time.
 
-use crate::physical::SideJoin;
+use crate::physical::TimedJoin;
 use polars::prelude::*;
 
-use super::arrivals::{Arrival, Arrivals, KeptRows};
-use super::by_time::{ByTime, Place};
-use super::{Executed, Kept, Operator, Tables, never_changing};
+use super::arrivals::{Arrival, Arrivals, RetainedRows};
+use super::by_time::{ByTime, TimedRow};
+use super::{Executed, Operator, OperatorSnapshot, Tables, never_changing};
 use crate::change::Delta;
 
 /// The names of the tables in a written state: of the rows, and of those that something belonged to, where that matters.
 const TABLES: [[&str; 2]; 2] = [["left", "left-met"], ["right", "right-met"]];
 
 /// The rows that are kept.
-pub(crate) struct Sides {
-    join: SideJoin,
+pub(crate) struct IntervalJoin {
+    join: TimedJoin,
     bound: i64,
     how: JoinType,
-    sides: [Side; 2],
+    sides: [JoinTable; 2],
 }
 
-struct Side {
-    kept: KeptRows,
+struct JoinTable {
+    kept: RetainedRows,
     index: ByTime,
     /// Whether rows that nothing belonged to are in the result.
     gives_alone: bool,
@@ -29,7 +29,7 @@ struct Side {
 
 /// Rows of the result by the numbers of those that they are made of, and the rows that are not needed after it.
 #[derive(Default)]
-struct Found {
+struct Matches {
     pairs: [Vec<Option<u64>>; 2],
     done: [Vec<u64>; 2],
 }
@@ -37,15 +37,19 @@ struct Found {
 const LEFT: usize = 0;
 const RIGHT: usize = 1;
 
-impl Sides {
+impl IntervalJoin {
     /// `input` is the schema of the rows of both sides.
-    pub(super) fn new(join: &SideJoin, bound: i64, how: &JoinType, input: &SchemaRef) -> PolarsResult<Sides> {
+    pub(super) fn new(join: &TimedJoin, bound: i64, how: &JoinType, input: &SchemaRef) -> PolarsResult<IntervalJoin> {
         let side = |columns: &[PlSmallStr], gives_alone: bool| {
-            PolarsResult::Ok(Side { kept: KeptRows::new(join, columns, input)?, index: ByTime::default(), gives_alone })
+            PolarsResult::Ok(JoinTable {
+                kept: RetainedRows::new(join, columns, input)?,
+                index: ByTime::default(),
+                gives_alone,
+            })
         };
         let left = side(&join.left, matches!(how, JoinType::Left | JoinType::Full | JoinType::Anti))?;
         let right = side(&join.right, matches!(how, JoinType::Right | JoinType::Full))?;
-        Ok(Sides { join: join.clone(), bound, how: how.clone(), sides: [left, right] })
+        Ok(IntervalJoin { join: join.clone(), bound, how: how.clone(), sides: [left, right] })
     }
 
     /// Whether it only matters that something belongs to a row of the left.
@@ -54,7 +58,7 @@ impl Sides {
     }
 
     /// Looks a row up among those of the other side, and keeps it.
-    fn meet(&mut self, side: usize, (id, arrival): (u64, Arrival), key: &[u8], found: &mut Found) -> usize {
+    fn meet(&mut self, side: usize, (id, arrival): (u64, Arrival), key: &[u8], found: &mut Matches) -> usize {
         let (Some(time), true) = (arrival.time, arrival.has_key) else {
             found.done[side].push(id);
             let alone = self.sides[side].gives_alone;
@@ -64,7 +68,7 @@ impl Sides {
             return usize::from(arrival.time.is_none() && !alone);
         };
         let (from, to) = (time.saturating_sub(self.bound), time.saturating_add(self.bound));
-        let place = Place { time, order: arrival.order, id };
+        let place = TimedRow { time, order: arrival.order, id };
         if self.asks_only() {
             self.ask(side, place, (from, to), key, found);
             return 0;
@@ -87,7 +91,7 @@ impl Sides {
     }
 
     /// The same where a row of the left is done as soon as anything belongs to it.
-    fn ask(&mut self, side: usize, place: Place, (from, to): (i64, i64), key: &[u8], found: &mut Found) {
+    fn ask(&mut self, side: usize, place: TimedRow, (from, to): (i64, i64), key: &[u8], found: &mut Matches) {
         let [left, right] = &mut self.sides;
         if side == RIGHT {
             let met = left.index.take_between(key, from, to);
@@ -107,7 +111,7 @@ impl Sides {
     }
 
     /// The rows of the result; those that are done are freed.
-    fn rows(&mut self, found: &Found) -> PolarsResult<DataFrame> {
+    fn rows(&mut self, found: &Matches) -> PolarsResult<DataFrame> {
         let [left, right] = &mut self.sides;
         let mut rows = left.kept.take(&found.pairs[LEFT])?;
         if !self.join.right.is_empty() {
@@ -121,11 +125,11 @@ impl Sides {
     }
 }
 
-impl Operator for Sides {
+impl Operator for IntervalJoin {
     /// Gives the pairs that the batch makes. A row of one side that is late, or has no time, is in none.
     fn execute(&mut self, delta: Delta, watermark: Option<i64>) -> PolarsResult<Executed> {
         let arrivals = Arrivals::new(&self.join, never_changing(delta)?, watermark)?;
-        let (mut found, mut timeless) = (Found::default(), 0);
+        let (mut found, mut timeless) = (Matches::default(), 0);
         let new = [LEFT, RIGHT].map(|side| arrivals.keep(side, &mut self.sides[side].kept));
         // Each side meets those of the other that came before it: the right the old ones of the left, the left all of the right.
         for (side, new) in new.into_iter().enumerate().rev() {
@@ -138,7 +142,7 @@ impl Operator for Sides {
 
     /// Forgets the rows that nothing can belong to any more; gives those that nothing belonged to, where they are in the result.
     fn close(&mut self, watermark: i64, _wanted: bool) -> PolarsResult<Option<DataFrame>> {
-        let mut found = Found::default();
+        let mut found = Matches::default();
         for (number, side) in self.sides.iter_mut().enumerate() {
             while let Some(place) = side.index.pop(watermark.saturating_sub(self.bound)) {
                 if side.gives_alone && !side.kept.rows.is_marked(place.id) {
@@ -160,7 +164,7 @@ impl Operator for Sides {
         self.close(i64::MAX, true)
     }
 
-    fn save(&self) -> PolarsResult<Kept> {
+    fn save(&self) -> PolarsResult<OperatorSnapshot> {
         let mut tables = Vec::new();
         for ([rows, met], side) in TABLES.into_iter().zip(&self.sides) {
             tables.push((rows, side.kept.save(side.index.all().map(|(place, key)| (place, Some(key))))?));
@@ -168,7 +172,7 @@ impl Operator for Sides {
                 tables.push((met, side.kept.save_marked()?));
             }
         }
-        Ok(Kept::new(0, tables))
+        Ok(OperatorSnapshot::new(0, tables))
     }
 
     fn restore(&mut self, _: u64, tables: Tables<'_>) -> PolarsResult<()> {
@@ -187,18 +191,18 @@ impl Operator for Sides {
         self.sides.iter_mut().for_each(|side| side.kept.all_saved());
     }
 
-    fn save_changes(&mut self) -> PolarsResult<Kept> {
+    fn save_changes(&mut self) -> PolarsResult<OperatorSnapshot> {
         let mut changes = Vec::new();
         for ([rows, met], side) in TABLES.into_iter().zip(&mut self.sides) {
             let [of_rows, of_met] = side.kept.save_changes()?;
             changes.push((rows, of_rows));
             changes.extend(side.gives_alone.then_some((met, of_met)));
         }
-        Ok(Kept::changes(0, changes))
+        Ok(OperatorSnapshot::changes(0, changes))
     }
 }
 
-impl Found {
+impl Matches {
     /// A row with nothing beside it.
     fn alone(&mut self, side: usize, id: u64) {
         self.pairs[side].push(Some(id));

@@ -2,8 +2,8 @@
 
 use polars::prelude::*;
 
-use super::groups::{Groups, Key, KeyBytes};
-use super::{Merged, Window, hash};
+use super::groups::{GroupKey, Groups, KeyBytes};
+use super::{Merged, WindowGroups, hash};
 use crate::operator::accumulator::Cells;
 use crate::operator::columns::{COUNT, END, GROUP, START, integers, kept_as, kept_keys};
 
@@ -36,7 +36,7 @@ impl Merged {
     }
 
     /// Groups of each window, to be saved.
-    pub(super) fn table(&self, of: impl Fn(&Window) -> Vec<u32>) -> PolarsResult<DataFrame> {
+    pub(super) fn table(&self, of: impl Fn(&WindowGroups) -> Vec<u32>) -> PolarsResult<DataFrame> {
         let mut lines = self.lines(of);
         lines.sort();
         let collected = self.collections.save(&lines.slots);
@@ -44,7 +44,7 @@ impl Merged {
     }
 
     /// As [`Merged::table`], of a copy of the groups, at any time. What is collected is written at once, for it has no copy.
-    pub(super) fn later_table(&self, of: impl Fn(&Window) -> Vec<u32>) -> LaterTable {
+    pub(super) fn later_table(&self, of: impl Fn(&WindowGroups) -> Vec<u32>) -> LaterTable {
         let mut lines = self.lines(of);
         let collected = self.collections.save(&lines.slots);
         let (groups, cells, keys_name) = (self.groups.copied(), self.cells.clone(), self.keys_name());
@@ -63,7 +63,7 @@ impl Merged {
         self.retraction.as_ref().map(|retraction| retraction.rows)
     }
 
-    fn lines(&self, of: impl Fn(&Window) -> Vec<u32>) -> Lines {
+    fn lines(&self, of: impl Fn(&WindowGroups) -> Vec<u32>) -> Lines {
         let (mut windows, mut slots) = (Vec::with_capacity(self.windows.len()), Vec::new());
         for (start, window) in &self.windows {
             let mut of_window = of(window);
@@ -81,9 +81,9 @@ impl Merged {
         let mut slots = Vec::with_capacity(saved.height());
         for (((start, end), key), id) in starts.iter().zip(ends.iter()).zip(keys.iter()).zip(ids.iter()) {
             let (bytes, id) = (key.unwrap_or_default(), id.unwrap_or_default());
-            let (key, hash) = (Key::new(bytes), hash(&self.hasher, bytes));
+            let (key, hash) = (GroupKey::new(bytes), hash(&self.hasher, bytes));
             let window = self.windows.entry(start.unwrap_or_default());
-            let window = window.or_insert_with(|| Window::new(end.unwrap_or_default()));
+            let window = window.or_insert_with(|| WindowGroups::new(end.unwrap_or_default()));
             let slot = match window.index.find(hash, |slot| self.groups.is(slot, &key)) {
                 Some(slot) => {
                     self.groups.renew(slot, id);

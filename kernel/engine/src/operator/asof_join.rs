@@ -1,12 +1,12 @@
 //! The as-of join of two streams: each row of the left with the one of the right, of the same keys, that is nearest in time. Which
 //! one that is is known once the watermark has passed all that may come; until then the row waits.
 
-use crate::physical::SideJoin;
+use crate::physical::TimedJoin;
 use polars::prelude::*;
 
-use super::arrivals::{Arrivals, KeptRows};
-use super::by_time::{ByTime, Key, Place, Queue};
-use super::{Executed, Kept, Operator, Tables, never_changing};
+use super::arrivals::{Arrivals, RetainedRows};
+use super::by_time::{ByTime, JoinKey, Queue, TimedRow};
+use super::{Executed, Operator, OperatorSnapshot, Tables, never_changing};
 use crate::change::Delta;
 
 /// The names of the tables in a written state.
@@ -17,15 +17,15 @@ const RIGHT: &str = "right";
 const FEW: usize = 1024;
 
 /// The rows that wait, and those that may be the nearest.
-pub(crate) struct Asof {
-    join: SideJoin,
+pub(crate) struct AsofJoin {
+    join: TimedJoin,
     rule: Rule,
-    left: KeptRows,
-    waiting: Queue<Option<Key>>,
-    right: KeptRows,
+    left: RetainedRows,
+    waiting: Queue<Option<JoinKey>>,
+    right: RetainedRows,
     index: ByTime,
     /// Rows of the right that the watermark has passed, the newest of each key. Only kept where they get too old.
-    newest: Queue<Key>,
+    newest: Queue<JoinKey>,
 }
 
 /// Which row is the nearest.
@@ -38,7 +38,7 @@ pub(super) struct Rule {
 impl Rule {
     /// The nearest of some rows in the order of time, as Polars finds it: of several of one time the last, but looking forward
     /// the first.
-    fn nearest(&self, rows: &[Place], time: i64) -> Option<Place> {
+    fn nearest(&self, rows: &[TimedRow], time: i64) -> Option<TimedRow> {
         let before = rows.partition_point(|place| if self.exact { place.time <= time } else { place.time < time });
         let before = before.checked_sub(1).and_then(|at| rows.get(at));
         let first = rows.partition_point(|place| if self.exact { place.time < time } else { place.time <= time });
@@ -54,7 +54,8 @@ impl Rule {
                 }
             }
         };
-        let is_near = |place: &&Place| self.tolerance.is_none_or(|most| apart(place.time, time) <= most.unsigned_abs());
+        let is_near =
+            |place: &&TimedRow| self.tolerance.is_none_or(|most| apart(place.time, time) <= most.unsigned_abs());
         place.filter(is_near).copied()
     }
 
@@ -74,15 +75,15 @@ fn apart(a: i64, b: i64) -> u64 {
     a.abs_diff(b)
 }
 
-impl Asof {
+impl AsofJoin {
     /// `input` is the schema of the rows of both sides.
-    pub(super) fn new(join: &SideJoin, rule: Rule, input: &SchemaRef) -> PolarsResult<Asof> {
-        Ok(Asof {
+    pub(super) fn new(join: &TimedJoin, rule: Rule, input: &SchemaRef) -> PolarsResult<AsofJoin> {
+        Ok(AsofJoin {
             join: join.clone(),
             rule,
-            left: KeptRows::new(join, &join.left, input)?,
+            left: RetainedRows::new(join, &join.left, input)?,
             waiting: Queue::default(),
-            right: KeptRows::new(join, &join.right, input)?,
+            right: RetainedRows::new(join, &join.right, input)?,
             index: ByTime::default(),
             newest: Queue::default(),
         })
@@ -130,7 +131,7 @@ impl Asof {
     }
 }
 
-impl Operator for Asof {
+impl Operator for AsofJoin {
     /// Gives the rows that nothing can be near to, because they have no time; the others wait.
     fn execute(&mut self, delta: Delta, watermark: Option<i64>) -> PolarsResult<Executed> {
         let arrivals = Arrivals::new(&self.join, never_changing(delta)?, watermark)?;
@@ -138,8 +139,8 @@ impl Operator for Asof {
         for (id, arrival) in arrivals.keep(0, &mut self.left)? {
             match arrival.time {
                 Some(time) => {
-                    let key = arrival.has_key.then(|| Key::from_slice(arrivals.key(&arrival)));
-                    self.waiting.push(Place { time, order: arrival.order, id }, key);
+                    let key = arrival.has_key.then(|| JoinKey::from_slice(arrivals.key(&arrival)));
+                    self.waiting.push(TimedRow { time, order: arrival.order, id }, key);
                 }
                 None => alone.push(Some(id)),
             }
@@ -147,7 +148,7 @@ impl Operator for Asof {
         for (id, arrival) in arrivals.keep(1, &mut self.right)? {
             match arrival.time {
                 Some(time) if arrival.has_key => {
-                    self.index.insert(arrivals.key(&arrival), Place { time, order: arrival.order, id });
+                    self.index.insert(arrivals.key(&arrival), TimedRow { time, order: arrival.order, id });
                 }
                 time => {
                     timeless += usize::from(time.is_none());
@@ -182,10 +183,10 @@ impl Operator for Asof {
         self.close(i64::MAX, true)
     }
 
-    fn save(&self) -> PolarsResult<Kept> {
+    fn save(&self) -> PolarsResult<OperatorSnapshot> {
         let left = self.left.save(self.waiting.all().map(|(place, key)| (*place, key.as_ref())))?;
         let right = self.right.save(self.index.all().map(|(place, key)| (place, Some(key))))?;
-        Ok(Kept::new(0, [(LEFT, left), (RIGHT, right)]))
+        Ok(OperatorSnapshot::new(0, [(LEFT, left), (RIGHT, right)]))
     }
 
     fn restore(&mut self, _: u64, tables: Tables<'_>) -> PolarsResult<()> {
@@ -203,8 +204,8 @@ impl Operator for Asof {
         self.right.all_saved();
     }
 
-    fn save_changes(&mut self) -> PolarsResult<Kept> {
+    fn save_changes(&mut self) -> PolarsResult<OperatorSnapshot> {
         let ([left, _], [right, _]) = (self.left.save_changes()?, self.right.save_changes()?);
-        Ok(Kept::changes(0, [(LEFT, left), (RIGHT, right)]))
+        Ok(OperatorSnapshot::changes(0, [(LEFT, left), (RIGHT, right)]))
     }
 }

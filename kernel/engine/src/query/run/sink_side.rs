@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use polars::prelude::{DataFrame, SchemaRef};
 
-use super::{Halt, Reached, Run};
+use super::{Halt, QueryThread, Reached};
 use crate::change::Changes;
-use crate::checkpoint::{Checkpoint, CheckpointError, Found, Hint, Identity};
+use crate::checkpoint::{Checkpoint, CheckpointError, FoundCheckpoint, Hint, Identity};
 use crate::pipeline::{self, OutputMode};
 use crate::progress::Progress;
-use crate::query::known::Known;
-use crate::query::{Output, Step};
+use crate::query::sink_keys::SinkKeys;
+use crate::query::{BatchStep, QueryOutput};
 use crate::result::State;
 use crate::sink::{Sink, SinkError};
 
@@ -20,24 +20,24 @@ const RESULT: &str = "result";
 const KEYS: &str = "keys";
 
 /// The sink and what belongs to it.
-pub(super) struct Out {
+pub(super) struct SinkSide {
     sink: Box<dyn Sink>,
     mode: OutputMode,
     identity: Identity,
     pub(super) checkpoint: Option<Checkpoint>,
     /// What the checkpoint had, until the first source is open.
-    found: Option<Found>,
+    found: Option<FoundCheckpoint>,
     /// What will be known of the sink's rows, where they may leave it; until the first source is open.
-    known: Option<Known>,
+    known: Option<SinkKeys>,
     /// The newest batch that the sink has by its own account.
     reached: Option<u64>,
 }
 
-impl Run {
+impl QueryThread {
     /// Opens the checkpoint and asks the sink what it has.
-    pub(super) fn ready(&self, output: Output) -> Result<Out, Halt> {
-        let Output { mut sink, mode, checkpoint, use_newest_good_state } = output;
-        let known = Known::new(&self.plan, mode, &sink.keys())?;
+    pub(super) fn ready(&self, output: QueryOutput) -> Result<SinkSide, Halt> {
+        let QueryOutput { mut sink, mode, checkpoint, use_newest_good_state } = output;
+        let known = SinkKeys::new(&self.plan, mode, &sink.keys())?;
         let identity = Identity::new(&self.plan, mode, known.is_some());
         let (checkpoint, found) = match checkpoint {
             Some(folder) => {
@@ -50,11 +50,11 @@ impl Run {
             None => (None, None),
         };
         let reached = self.insist(|| sink.reached())?;
-        Ok(Out { sink, mode, identity, checkpoint, found, known, reached })
+        Ok(SinkSide { sink, mode, identity, checkpoint, found, known, reached })
     }
 
     /// Has a query go on from what its checkpoint has, unless the sink has more.
-    pub(super) fn go_on(&self, out: &mut Out, reached: &mut Reached) -> Result<(), Halt> {
+    pub(super) fn go_on(&self, out: &mut SinkSide, reached: &mut Reached) -> Result<(), Halt> {
         reached.known = out.known.take();
         if out.mode == OutputMode::Append {
             reached.pipeline.append();
@@ -95,7 +95,7 @@ impl Run {
     }
 
     /// Refuses to go on where the sink has batches, or may have, that would be cut otherwise now.
-    fn check_sink(&self, out: &Out, reached: &Reached, damage: Option<CheckpointError>) -> Result<(), Halt> {
+    fn check_sink(&self, out: &SinkSide, reached: &Reached, damage: Option<CheckpointError>) -> Result<(), Halt> {
         let known = reached.again.back().map(|planned| planned.batch).or(reached.batch.checked_sub(1));
         let more = out.reached.filter(|newest| known.is_none_or(|known| *newest > known));
         if let Some(CheckpointError::Damaged { path, detail, .. }) = damage {
@@ -120,13 +120,13 @@ impl Run {
     /// Takes in what a batch led to, and gives it to the sink, unless that is known to have it.
     pub(super) fn hand_on(
         &self,
-        out: &mut Out,
+        out: &mut SinkSide,
         reached: &mut Reached,
-        output: pipeline::Output,
+        output: pipeline::BatchOutput,
         committed: bool,
         progress: &mut Progress,
     ) -> Result<(), Halt> {
-        let pipeline::Output { changes, closed, .. } = output;
+        let pipeline::BatchOutput { changes, closed, .. } = output;
         let gone = reached.known.as_mut().map(|known| known.change(&changes, &closed)).transpose()?;
         if let Some(table) = &self.table {
             table.apply(&changes)?;
@@ -135,7 +135,13 @@ impl Run {
         if committed { Ok(()) } else { self.write(out, changes, &gone.unwrap_or_default(), progress) }
     }
 
-    fn write(&self, out: &mut Out, changes: Changes, gone: &DataFrame, progress: &mut Progress) -> Result<(), Halt> {
+    fn write(
+        &self,
+        out: &mut SinkSide,
+        changes: Changes,
+        gone: &DataFrame,
+        progress: &mut Progress,
+    ) -> Result<(), Halt> {
         if let (OutputMode::Complete, Some(table)) = (out.mode, &self.table) {
             progress.output_rows = table.height();
         }
@@ -174,8 +180,14 @@ impl Run {
     }
 
     /// Writes down that the sink has a batch, and hands over the state where that is due.
-    pub(super) fn keep(&self, out: &mut Out, reached: &mut Reached, batch: u64, committed: bool) -> Result<(), Halt> {
-        self.step(batch, Step::Written)?;
+    pub(super) fn keep(
+        &self,
+        out: &mut SinkSide,
+        reached: &mut Reached,
+        batch: u64,
+        committed: bool,
+    ) -> Result<(), Halt> {
+        self.step(batch, BatchStep::Written)?;
         if let Some(checkpoint) = &mut out.checkpoint {
             let is_writing = checkpoint.is_writing()?;
             let (rows, since) = reached.unsaved;
@@ -186,14 +198,14 @@ impl Run {
                 self.snapshot(reached, out)?;
             }
         }
-        self.step(batch, Step::Saved)?;
+        self.step(batch, BatchStep::Saved)?;
         if let Some(checkpoint) = out.checkpoint.as_mut().filter(|_| !committed) {
             checkpoint.commit(batch)?;
         }
-        self.step(batch, Step::Committed)
+        self.step(batch, BatchStep::Committed)
     }
 
-    fn snapshot(&self, reached: &mut Reached, out: &mut Out) -> Result<(), Halt> {
+    fn snapshot(&self, reached: &mut Reached, out: &mut SinkSide) -> Result<(), Halt> {
         let Some(after) = reached.batch.checked_sub(1) else { return Ok(()) };
         let Some(checkpoint) = &mut out.checkpoint else { return Ok(()) };
         let all = checkpoint.wants_all()?;
@@ -219,7 +231,7 @@ impl Run {
     }
 
     /// Hears whether a state that is written beside could be.
-    pub(super) fn hear(&self, out: &mut Out) -> Result<(), Halt> {
+    pub(super) fn hear(&self, out: &mut SinkSide) -> Result<(), Halt> {
         match &mut out.checkpoint {
             Some(checkpoint) => Ok(checkpoint.is_writing().map(drop)?),
             None => Ok(()),
@@ -227,7 +239,7 @@ impl Run {
     }
 
     /// Writes the state of a query that ends as it should, and waits until it is on the disk.
-    pub(super) fn save(&self, reached: &mut Option<Reached>, out: Option<&mut Out>) -> Result<(), Halt> {
+    pub(super) fn save(&self, reached: &mut Option<Reached>, out: Option<&mut SinkSide>) -> Result<(), Halt> {
         let (Some(reached), Some(out)) = (reached, out) else { return Ok(()) };
         if reached.unsaved.0 > 0 && !reached.within {
             self.snapshot(reached, out)?;

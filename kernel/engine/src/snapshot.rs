@@ -7,12 +7,12 @@ use std::collections::BTreeMap;
 use polars::prelude::{DataFrame, PolarsResult};
 use serde::{Deserialize, Serialize};
 
-use crate::operator::Kept;
+use crate::operator::OperatorSnapshot;
 use crate::position::{Offsets, TopicPartition, by_topic};
 
 /// The state of a pipeline.
 #[derive(Clone, Debug, Default)]
-pub struct Saved {
+pub struct Snapshot {
     /// What is no table.
     pub facts: Facts,
     /// The tables of the stages, each with a name of its own.
@@ -45,37 +45,37 @@ pub struct Facts {
 }
 
 /// A state as it was at one moment. What is large is made into tables later, on whichever thread, while the query goes on.
-pub(crate) struct FrozenState {
+pub(crate) struct PendingState {
     /// What is no table.
     pub(crate) facts: Facts,
-    parts: Vec<Part>,
+    parts: Vec<StatePart>,
 }
 
 /// Puts its tables into a state.
-type Part = Box<dyn FnOnce(&mut Saved) -> PolarsResult<()> + Send>;
+type StatePart = Box<dyn FnOnce(&mut Snapshot) -> PolarsResult<()> + Send>;
 
-impl FrozenState {
+impl PendingState {
     /// A state without tables yet.
-    pub(crate) fn new(facts: Facts) -> FrozenState {
-        FrozenState { facts, parts: Vec::new() }
+    pub(crate) fn new(facts: Facts) -> PendingState {
+        PendingState { facts, parts: Vec::new() }
     }
 
     /// Adds what puts tables in.
-    pub(crate) fn add(&mut self, part: impl FnOnce(&mut Saved) -> PolarsResult<()> + Send + 'static) {
+    pub(crate) fn add(&mut self, part: impl FnOnce(&mut Snapshot) -> PolarsResult<()> + Send + 'static) {
         self.parts.push(Box::new(part));
     }
 
     /// Makes the tables.
-    pub(crate) fn tables(self) -> PolarsResult<Saved> {
-        let mut saved = Saved { facts: self.facts, ..Saved::default() };
+    pub(crate) fn tables(self) -> PolarsResult<Snapshot> {
+        let mut saved = Snapshot { facts: self.facts, ..Snapshot::default() };
         self.parts.into_iter().try_for_each(|part| part(&mut saved))?;
         Ok(saved)
     }
 }
 
-impl Saved {
+impl Snapshot {
     /// Puts a stage's state in.
-    pub(crate) fn put(&mut self, number: usize, kept: Kept) {
+    pub(crate) fn put(&mut self, number: usize, kept: OperatorSnapshot) {
         self.facts.stages.push(kept.number);
         self.frames.extend(kept.tables.into_iter().map(|(name, table)| (format!("{number}-{name}"), table)));
         self.changes
@@ -103,7 +103,7 @@ impl Saved {
     }
 
     /// Goes on to a later state of the same pipeline, which may say only what changed since this one.
-    pub fn go_on(&mut self, later: Saved) {
+    pub fn go_on(&mut self, later: Snapshot) {
         self.facts = later.facts;
         for (name, frame) in later.frames {
             self.changes.remove(&name);

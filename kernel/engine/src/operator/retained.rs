@@ -5,9 +5,9 @@ use polars::prelude::*;
 
 /// The bytes of rows that are kept.
 #[derive(Default)]
-pub(super) struct KeptRows(usize);
+pub(super) struct RetainedBytes(usize);
 
-impl KeptRows {
+impl RetainedBytes {
     /// Rows that are kept from now on.
     pub(super) fn add(&mut self, rows: &DataFrame) {
         self.0 += rows.estimated_size();
@@ -73,7 +73,7 @@ mod tests {
     #[test]
     fn rows_that_go_are_not_counted_any_more() {
         let rows = df!["a" => [1i64; 1000]].unwrap();
-        let mut kept = KeptRows::default();
+        let mut kept = RetainedBytes::default();
         kept.add(&rows);
         assert!(kept.0 >= 8000);
         kept.remove(&rows);

@@ -4,15 +4,15 @@ use polars::prelude::{DataFrame, PolarsResult, polars_err};
 
 use super::Pipeline;
 use crate::operator::GROUPS;
-use crate::saved::{Facts, FrozenState, Saved};
+use crate::snapshot::{Facts, PendingState, Snapshot};
 
 impl Pipeline {
     /// What the pipeline holds.
     ///
     /// # Errors
     /// What Polars says of the tables.
-    pub fn save(&self) -> PolarsResult<Saved> {
-        let mut saved = Saved { facts: self.facts(), ..Saved::default() };
+    pub fn save(&self) -> PolarsResult<Snapshot> {
+        let mut saved = Snapshot { facts: self.facts(), ..Snapshot::default() };
         for (number, stage) in self.stages.iter().enumerate() {
             saved.put(number, stage.operator.save()?);
         }
@@ -20,17 +20,17 @@ impl Pipeline {
     }
 
     /// What the pipeline holds, for a checkpoint that is kept up: all of it, or only what changed since this was last called
-    /// or the pipeline was restored. See [`Saved::go_on`].
+    /// or the pipeline was restored. See [`Snapshot::go_on`].
     ///
     /// # Errors
     /// As for [`Pipeline::save`].
-    pub fn snapshot(&mut self, all: bool) -> PolarsResult<Saved> {
+    pub fn snapshot(&mut self, all: bool) -> PolarsResult<Snapshot> {
         self.freeze(all)?.tables()
     }
 
     /// As [`Pipeline::snapshot`], without the work that can be done beside.
-    pub(crate) fn freeze(&mut self, all: bool) -> PolarsResult<FrozenState> {
-        let mut state = FrozenState::new(self.facts());
+    pub(crate) fn freeze(&mut self, all: bool) -> PolarsResult<PendingState> {
+        let mut state = PendingState::new(self.facts());
         for (number, stage) in self.stages.iter_mut().enumerate() {
             let frozen = stage.operator.freeze(all)?;
             state.add(move |saved| {
@@ -45,7 +45,7 @@ impl Pipeline {
     ///
     /// # Errors
     /// A table that is missing or has other columns.
-    pub fn restore(&mut self, mut saved: Saved) -> PolarsResult<()> {
+    pub fn restore(&mut self, mut saved: Snapshot) -> PolarsResult<()> {
         self.owes_a_row = false;
         self.next_id = saved.facts.next_id;
         self.at(saved.facts.moment_ms);
@@ -77,7 +77,7 @@ impl Pipeline {
     }
 }
 
-fn stage_table(saved: &mut Saved, number: usize, name: &str) -> PolarsResult<DataFrame> {
+fn stage_table(saved: &mut Snapshot, number: usize, name: &str) -> PolarsResult<DataFrame> {
     let name = format!("{number}-{name}");
     saved.take(&name)?.ok_or_else(|| polars_err!(ComputeError: "the saved state has no table \"{name}\""))
 }

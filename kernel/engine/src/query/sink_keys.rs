@@ -9,11 +9,11 @@ use polars::prelude::*;
 use crate::change::Changes;
 use crate::operator::columns::{ROW, decoded, encoded};
 use crate::pipeline::OutputMode;
-use crate::saved::numbered;
+use crate::snapshot::numbered;
 
 /// The keys of rows that may leave.
 #[derive(Debug)]
-pub(super) struct Known {
+pub(super) struct SinkKeys {
     fields: Vec<Field>,
     /// By the rows' identities.
     keys: PlHashMap<u64, Arc<[u8]>>,
@@ -23,16 +23,16 @@ pub(super) struct Known {
     changed: Option<PlHashSet<u64>>,
 }
 
-impl Known {
+impl SinkKeys {
     /// Nothing known yet, for a sink that knows rows by `keys`. `None` where no row can leave it.
-    pub(super) fn new(plan: &Plan, mode: OutputMode, keys: &[PlSmallStr]) -> PolarsResult<Option<Known>> {
+    pub(super) fn new(plan: &Plan, mode: OutputMode, keys: &[PlSmallStr]) -> PolarsResult<Option<SinkKeys>> {
         if keys.is_empty() || mode == OutputMode::Append || plan.appends() || stays(plan, keys) {
             return Ok(None);
         }
         let field = |name: &PlSmallStr| Ok(Field::new(name.clone(), plan.schema().try_get(name)?.clone()));
         let fields = keys.iter().map(field).collect::<PolarsResult<_>>()?;
         let (keys, counts) = Default::default();
-        Ok(Some(Known { fields, keys, counts, changed: None }))
+        Ok(Some(SinkKeys { fields, keys, counts, changed: None }))
     }
 
     /// Takes in what a batch changed, and which rows nothing changes any more; gives the keys that rows had and none has now.
@@ -88,7 +88,7 @@ impl Known {
         })
     }
 
-    /// Takes over what [`Known::freeze`] gave, with all that changed of it; or says why it cannot.
+    /// Takes over what [`SinkKeys::freeze`] gave, with all that changed of it; or says why it cannot.
     pub(super) fn restore(&mut self, saved: Option<DataFrame>) -> Result<(), String> {
         let Some(saved) = saved else {
             return Err(format!(
@@ -167,15 +167,15 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    fn known() -> Known {
+    fn known() -> SinkKeys {
         let schema = df!["k" => ["a"], "n" => [1i64]].unwrap().schema().clone();
         let totals = Plan::source("memory rows", schema).group_by(&[col("k")], &[col("n").sum()]).unwrap();
         let plan = totals.filter(col("n").gt(lit(0))).unwrap();
-        Known::new(&plan, OutputMode::Update, &["k".into()]).unwrap().unwrap()
+        SinkKeys::new(&plan, OutputMode::Update, &["k".into()]).unwrap().unwrap()
     }
 
     /// The keys that left after rows came (identity and key), and identities went or were closed.
-    fn change(known: &mut Known, rows: &[(u64, &str)], deletes: &[u64], closed: &[u64]) -> Vec<String> {
+    fn change(known: &mut SinkKeys, rows: &[(u64, &str)], deletes: &[u64], closed: &[u64]) -> Vec<String> {
         let keys: Vec<&str> = rows.iter().map(|(_, key)| *key).collect();
         let ids = rows.iter().map(|(id, _)| *id).collect();
         let changes = Changes { ids, rows: df!["k" => keys].unwrap(), deletes: deletes.to_vec() };
@@ -221,11 +221,11 @@ mod tests {
         let schema = df!["k" => ["a"], "n" => [1i64]].unwrap().schema().clone();
         let source = Plan::source("memory rows", schema);
         let totals = source.group_by(&[col("k")], &[col("n").sum()]).unwrap();
-        let is_kept = |plan: &Plan, mode, key: &str| Known::new(plan, mode, &[key.into()]).unwrap().is_some();
+        let is_kept = |plan: &Plan, mode, key: &str| SinkKeys::new(plan, mode, &[key.into()]).unwrap().is_some();
         assert!(!is_kept(&source, OutputMode::Update, "k"));
         assert!(!is_kept(&totals, OutputMode::Update, "k"));
         assert!(is_kept(&totals, OutputMode::Update, "n"));
         assert!(is_kept(&totals.filter(col("n").gt(lit(0))).unwrap(), OutputMode::Complete, "k"));
-        assert!(Known::new(&totals, OutputMode::Update, &[]).unwrap().is_none());
+        assert!(SinkKeys::new(&totals, OutputMode::Update, &[]).unwrap().is_none());
     }
 }

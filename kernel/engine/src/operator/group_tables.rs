@@ -6,14 +6,14 @@ use polars::prelude::*;
 
 use super::columns::{END, GROUP, ROW, START, integers, kept_keys};
 use super::group::Group;
-use super::{Kept, ROWS, Tables};
-use crate::saved::numbered;
+use super::{OperatorSnapshot, ROWS, Tables};
+use crate::snapshot::numbered;
 
 /// The table with a line for each group, or each session of one; it tells which rows still count.
 const SPANS: &str = "spans";
 
 /// What changed since the state was last written down; `P` is what an operator finds a group by.
-pub(super) struct Noted<P> {
+pub(super) struct GroupChanges<P> {
     /// Groups that are others.
     pub(super) places: BTreeSet<P>,
     /// The identities of those that are no more.
@@ -22,9 +22,9 @@ pub(super) struct Noted<P> {
     pub(super) rows_gone: Vec<u64>,
 }
 
-impl<P> Default for Noted<P> {
-    fn default() -> Noted<P> {
-        Noted { places: BTreeSet::new(), gone: Vec::new(), rows_gone: Vec::new() }
+impl<P> Default for GroupChanges<P> {
+    fn default() -> GroupChanges<P> {
+        GroupChanges { places: BTreeSet::new(), gone: Vec::new(), rows_gone: Vec::new() }
     }
 }
 
@@ -77,16 +77,16 @@ impl SavedGroups {
     }
 
     /// All groups there are.
-    pub(super) fn all(self, number: u64) -> PolarsResult<Kept> {
+    pub(super) fn all(self, number: u64) -> PolarsResult<OperatorSnapshot> {
         let (spans, rows) = self.into_frames()?;
-        Ok(Kept::new(number, [(SPANS, spans), (ROWS, rows)]))
+        Ok(OperatorSnapshot::new(number, [(SPANS, spans), (ROWS, rows)]))
     }
 
     /// Those that changed, and what is gone.
-    pub(super) fn changed(self, number: u64, gone: Vec<u64>, rows_gone: Vec<u64>) -> PolarsResult<Kept> {
+    pub(super) fn changed(self, number: u64, gone: Vec<u64>, rows_gone: Vec<u64>) -> PolarsResult<OperatorSnapshot> {
         let (spans, rows) = self.into_frames()?;
         let spans = numbered::changes(spans, gone)?;
-        Ok(Kept::changes(number, [(SPANS, spans), (ROWS, numbered::changes(rows, rows_gone)?)]))
+        Ok(OperatorSnapshot::changes(number, [(SPANS, spans), (ROWS, numbered::changes(rows, rows_gone)?)]))
     }
 
     fn into_frames(mut self) -> PolarsResult<(DataFrame, DataFrame)> {
