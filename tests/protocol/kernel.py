@@ -18,6 +18,14 @@ START_WITHIN = 60.0
 ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
+def is_running(process):
+    """Whether a process still does something; one whose parent does not ask for its end stays as a zombie."""
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 @dataclass
 class Said:
     """What one cell said: its reply, its outputs, and all its messages in order."""

@@ -4,7 +4,7 @@ import time
 
 import psutil
 import pytest
-from kernel import Kernel
+from kernel import Kernel, is_running
 
 
 def stop(kernel, request, within=2.0):
@@ -162,7 +162,6 @@ def test_a_shutdown_during_a_build_is_at_once(tmp_path):
         kernel.client.shutdown()
         kernel.until(lambda: not kernel.manager.is_alive(), within=10, what="the end of the kernel")
         assert time.monotonic() - began < 4
-        _, alive = psutil.wait_procs(processes, timeout=3)
-        assert not alive, [process.cmdline() for process in alive]
+        kernel.until(lambda: not any(map(is_running, processes)), within=3, what="the end of what it started")
     finally:
         kernel.stop()

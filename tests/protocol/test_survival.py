@@ -6,7 +6,7 @@ import time
 
 import psutil
 import pytest
-from kernel import Kernel, temporary_files
+from kernel import Kernel, is_running, temporary_files
 
 
 def test_a_killed_cell_process_is_reported_and_the_next_cell_runs(fresh):
@@ -134,14 +134,6 @@ def cell_process(kernel):
     cells = [child for child in kernel.processes()[1:] if runs_it(child)]
     assert len(cells) == 1, [process.cmdline() for process in kernel.processes()]
     return cells[0].pid
-
-
-def is_running(process):
-    """Whether a process still does something; one whose parent does not ask for its end stays as a zombie."""
-    try:
-        return process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def test_a_full_stack_is_called_one(fresh):
