@@ -99,13 +99,15 @@ impl SymmetricHashJoin {
             }
             Delta::Change(revision) => revision.changes,
         };
+        let (keys, store) = (self.plan.keys_of(&rows)?, &mut self.sides[side].rows);
+        let replaced = deletes.iter().chain(&ids).filter_map(|id| Some((*id, store.remove(*id)?)));
+        affected.replaced[side].extend(replaced);
+        store.put(&ids, rows)?;
         for id in deletes {
-            self.remove(side, id, affected);
+            self.unlink(side, id, affected);
         }
-        let keys = self.plan.keys_of(&rows)?;
-        let first = self.sides[side].rows.push(rows);
-        for (number, (id, key)) in (first..).zip(ids.into_iter().zip(keys)) {
-            self.put(side, id, key, number, affected);
+        for (id, key) in ids.into_iter().zip(keys) {
+            self.link(side, id, key, affected);
         }
         Ok(())
     }
@@ -120,11 +122,9 @@ impl SymmetricHashJoin {
         Ok((kept, late))
     }
 
-    /// Puts a row in, or in the place of the one with its identity.
-    fn put(&mut self, side: usize, id: u64, key: HashKey, number: u64, affected: &mut PairChanges) {
+    /// Makes the pairs of a row that is new, or another one now.
+    fn link(&mut self, side: usize, id: u64, key: HashKey, affected: &mut PairChanges) {
         if self.sides[side].key(id).is_some_and(|before| *before == key) {
-            let replaced = self.sides[side].replace(id, number);
-            affected.replaced[side].entry(id).or_insert(replaced);
             let partners: Vec<u64> = self.partners(side, &key).to_vec();
             if self.asks_only() {
                 if side == LEFT && self.pairs.contains_key(&[Some(id), None]) {
@@ -139,10 +139,10 @@ impl SymmetricHashJoin {
             }
             return;
         }
-        self.remove(side, id, affected);
+        self.unlink(side, id, affected);
         self.wait(&key);
         let partners: Vec<u64> = self.partners(side, &key).to_vec();
-        let is_first = self.sides[side].put(id, key, number);
+        let is_first = self.sides[side].link(id, key);
         if self.asks_only() {
             if side == LEFT && partners.is_empty() == self.sides[LEFT].gives_alone {
                 self.begin([Some(id), None], affected);
@@ -162,10 +162,9 @@ impl SymmetricHashJoin {
         }
     }
 
-    /// Takes a row out, if it is there.
-    fn remove(&mut self, side: usize, id: u64, affected: &mut PairChanges) {
-        let Some((key, number, was_last)) = self.sides[side].remove(id) else { return };
-        affected.replaced[side].entry(id).or_insert(number);
+    /// Ends the pairs of a row, if it has a key.
+    fn unlink(&mut self, side: usize, id: u64, affected: &mut PairChanges) {
+        let Some((key, was_last)) = self.sides[side].unlink(id) else { return };
         let partners: Vec<u64> = self.partners(side, &key).to_vec();
         if self.asks_only() {
             if side == LEFT {
@@ -247,15 +246,16 @@ impl SymmetricHashJoin {
                 noted.insert(id, *pair);
             }
         }
-        let rows = self.rows_of(&there, |side, id| self.sides[side].number(id))?;
+        let rows = self.rows_of(&there, |side, id| self.sides[side].rows.number(id))?;
         Ok(Changes { ids, rows, deletes })
     }
 
     /// The rows of the affected pairs as they were before the batch.
     fn retracted(&self, affected: &PairChanges) -> PolarsResult<DataFrame> {
         let before = affected.pairs.iter().filter(|(_, before)| before.is_some()).map(|(pair, _)| *pair);
-        let number =
-            |side: usize, id: u64| affected.replaced[side].get(&id).copied().or_else(|| self.sides[side].number(id));
+        let number = |side: usize, id: u64| {
+            affected.replaced[side].get(&id).copied().or_else(|| self.sides[side].rows.number(id))
+        };
         self.rows_of(&before.collect::<Vec<_>>(), number)
     }
 
@@ -279,11 +279,8 @@ impl SymmetricHashJoin {
     }
 
     /// Gives the room of rows back that are in no pair any more.
-    fn free(&mut self, replaced: &Replaced) -> PolarsResult<()> {
-        for (side, replaced) in self.sides.iter_mut().zip(replaced) {
-            replaced.values().for_each(|number| side.rows.free(*number));
-            side.rows.tidy()?;
-        }
+    fn tidy(&mut self) -> PolarsResult<()> {
+        self.sides.iter_mut().try_for_each(|side| side.rows.tidy())?;
         check_joined(self.sides.iter().map(|side| side.rows.bytes()).sum())
     }
 }
@@ -301,7 +298,7 @@ impl Operator for SymmetricHashJoin {
         }
         let changes = self.changes(&affected)?;
         let retracted = if self.retracts { Some(self.retracted(&affected)?) } else { None };
-        self.free(&affected.replaced)?;
+        self.tidy()?;
         Ok(Executed { delta: Delta::Change(Revision { changes, retracted }), late: affected.late, timeless: 0 })
     }
 
@@ -328,7 +325,7 @@ impl Operator for SymmetricHashJoin {
             noted.extend(pairs.iter().copied());
         }
         self.closed.extend(pairs.iter().map(|(id, _)| *id));
-        self.free(&replaced)?;
+        self.tidy()?;
         Ok(rows.filter(|rows| rows.height() > 0))
     }
 
@@ -351,7 +348,7 @@ impl Operator for SymmetricHashJoin {
 
     fn save(&self) -> PolarsResult<OperatorSnapshot> {
         let pairs = self.pairs.iter().map(|(pair, id)| (*id, *pair)).collect();
-        let [left, right] = [&self.sides[LEFT], &self.sides[RIGHT]].map(HashTable::save);
+        let [left, right] = [&self.sides[LEFT], &self.sides[RIGHT]].map(|side| side.rows.live());
         Ok(OperatorSnapshot::new(
             self.next_id,
             [(TABLES[LEFT], left?), (TABLES[RIGHT], right?), (PAIRS, pairs_table(pairs)?)],
@@ -376,7 +373,7 @@ impl Operator for SymmetricHashJoin {
 
     fn all_saved(&mut self) {
         self.noted = Some(PlHashMap::default());
-        self.sides.iter_mut().for_each(HashTable::all_saved);
+        self.sides.iter_mut().for_each(|side| side.rows.all_saved());
     }
 
     fn save_changes(&mut self) -> PolarsResult<OperatorSnapshot> {
@@ -386,7 +383,7 @@ impl Operator for SymmetricHashJoin {
         let gone = gone.into_iter().map(|(id, _)| id).collect();
         let pairs = numbered::changes(pairs_table(there)?, gone)?;
         let [left, right] = &mut self.sides;
-        let (left, right) = (left.save_changes()?, right.save_changes()?);
+        let (left, right) = (left.rows.save_changes()?, right.rows.save_changes()?);
         Ok(OperatorSnapshot::changes(self.next_id, [(TABLES[LEFT], left), (TABLES[RIGHT], right), (PAIRS, pairs)]))
     }
 }

@@ -59,6 +59,8 @@ pub(crate) mod columns;
 mod exact;
 /// The memory of what is kept, and its cap.
 mod retained;
+/// Rows by their identities.
+mod row_store;
 /// Rows that are kept until they are freed.
 mod segments;
 /// Compensated sums.

@@ -3,107 +3,60 @@
 
 use polars::prelude::*;
 
-use super::columns::ROW;
-use super::segments::Segments;
-use crate::snapshot::numbered;
-
-/// The rows, by identity.
-pub(super) struct OutputTable {
-    /// By numbers of our own, each with its identity in the column [`ROW`].
-    rows: Segments,
-    next_number: u64,
-    /// The number of the row with an identity.
-    numbers: PlHashMap<u64, u64>,
-    /// The identities whose row is another one since the table was last written down, once it has been.
-    noted: Option<PlHashSet<u64>>,
-}
+use super::row_store::RowStore;
 
 /// The table in a written state.
 pub(super) const OUTPUT: &str = "output";
 
+/// The rows, by identity.
+pub(super) struct OutputTable(RowStore);
+
 impl OutputTable {
     /// `schema` is that of the rows.
     pub(super) fn new(schema: &SchemaRef) -> OutputTable {
-        let mut with_ids = schema.as_ref().clone();
-        with_ids.with_column(ROW.into(), DataType::UInt64);
-        let rows = Segments::new(DataFrame::empty_with_schema(&with_ids));
-        OutputTable { rows, next_number: 0, numbers: PlHashMap::default(), noted: None }
+        OutputTable(RowStore::new(schema))
     }
 
     /// Puts rows in and takes others out; gives those that stood there.
     pub(super) fn replace(&mut self, ids: &[u64], rows: &DataFrame, deletes: &[u64]) -> PolarsResult<DataFrame> {
-        let mut old = Vec::new();
-        for id in ids.iter().chain(deletes) {
-            old.extend(self.numbers.remove(id).map(Some));
-        }
-        let mut retracted = self.rows.take(&old)?;
-        retracted.drop_in_place(ROW)?;
-        old.into_iter().flatten().for_each(|number| self.rows.free(number));
-        if let Some(noted) = &mut self.noted {
-            noted.extend(ids.iter().chain(deletes));
-        }
-        self.put(ids, rows.clone())?;
-        self.rows.tidy()?;
+        let old: Vec<Option<u64>> = ids.iter().chain(deletes).filter_map(|id| self.0.remove(*id)).map(Some).collect();
+        let retracted = self.0.take(&old)?;
+        self.0.put(ids, rows.clone())?;
+        self.0.tidy()?;
         Ok(retracted)
     }
 
     /// Forgets rows that stay as they are.
     pub(super) fn forget(&mut self, ids: impl Iterator<Item = u64>) -> PolarsResult<()> {
         for id in ids {
-            if let Some(number) = self.numbers.remove(&id) {
-                self.rows.free(number);
-                if let Some(noted) = &mut self.noted {
-                    noted.insert(id);
-                }
-            }
+            self.0.remove(id);
         }
-        self.rows.tidy()
+        self.0.tidy()
     }
 
     /// About how much memory is taken.
     pub(super) fn bytes(&self) -> usize {
-        self.rows.bytes() + self.numbers.capacity() * size_of::<[u64; 2]>()
+        self.0.bytes()
     }
 
     /// All of it.
     pub(super) fn save(&self) -> PolarsResult<DataFrame> {
-        self.rows.live()
+        self.0.live()
     }
 
     /// What changed since it was last written down.
     pub(super) fn save_changes(&mut self) -> PolarsResult<DataFrame> {
-        let noted = self.noted.replace(PlHashSet::default()).unwrap_or_default();
-        let (mut there, mut gone) = (Vec::new(), Vec::new());
-        for id in noted {
-            match self.numbers.get(&id) {
-                Some(number) => there.push(Some(*number)),
-                None => gone.push(id),
-            }
-        }
-        there.sort_unstable();
-        numbered::changes(self.rows.take(&there)?, gone)
+        self.0.save_changes()
     }
 
     /// All of it is written down.
     pub(super) fn all_saved(&mut self) {
-        self.noted = Some(PlHashSet::default());
+        self.0.all_saved();
     }
 
     /// Takes over what was written.
-    pub(super) fn restore(&mut self, mut rows: DataFrame) -> PolarsResult<()> {
-        let ids: Vec<u64> = rows.drop_in_place(ROW)?.u64()?.iter().flatten().collect();
-        self.put(&ids, rows)?;
-        self.all_saved();
-        Ok(())
-    }
-
-    fn put(&mut self, ids: &[u64], mut rows: DataFrame) -> PolarsResult<()> {
-        rows.with_column(Column::from(Series::new(ROW.into(), ids)))?;
-        let numbers: Vec<u64> = (self.next_number..).take(ids.len()).collect();
-        self.next_number += ids.len() as u64;
-        self.numbers.extend(ids.iter().copied().zip(numbers.iter().copied()));
-        self.rows.put(numbers, rows);
-        Ok(())
+    pub(super) fn restore(&mut self, rows: DataFrame) -> PolarsResult<()> {
+        self.0.restore(rows).map(drop)
     }
 }
 
@@ -113,6 +66,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::snapshot::numbered;
 
     #[test]
     fn what_stood_is_given_once_also_after_a_restart() {

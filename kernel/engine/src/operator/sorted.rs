@@ -4,11 +4,10 @@
 use polars::prelude::*;
 
 use super::columns::{POSITION, ROW};
-use super::segments::Segments;
+use super::row_store::RowStore;
 use super::{Executed, Operator, OperatorSnapshot, ROWS, Tables};
 use crate::alone::Alone;
 use crate::change::{Changes, Delta, Revision};
-use crate::snapshot::numbered;
 use first::First;
 use keys::{SortKey, SortKeys};
 
@@ -19,12 +18,8 @@ mod keys;
 pub(crate) struct Sorted {
     keys: SortKeys,
     k: usize,
-    /// By numbers of our own, in the order in which they came, which is that of rows with one key. Each has its identity in the
-    /// column [`ROW`]; of rows that never change only the first are here.
-    rows: Segments,
-    next_number: u64,
-    /// The number of the row with an identity.
-    numbers: PlHashMap<u64, u64>,
+    /// Rows with one key are in the order of their numbers. Of rows that never change only the first are here.
+    rows: RowStore,
     first: First,
     /// Whether the rows that stood at the ranks are asked for.
     retracts: bool,
@@ -32,8 +27,6 @@ pub(crate) struct Sorted {
     none: DataFrame,
     /// The identity that the next row without one gets.
     next: u64,
-    /// The identities of rows that came or went since the state was last written down, once it has been.
-    noted: Option<PlHashSet<u64>>,
 }
 
 /// Up to so many rows are given together when one of them changes: who reads the first ten wants to see ten.
@@ -42,19 +35,14 @@ const TOGETHER: usize = 1_000;
 impl Sorted {
     /// `schema` is that of the rows.
     pub(crate) fn new(by: &[Expr], options: &SortMultipleOptions, k: usize, schema: &SchemaRef) -> Sorted {
-        let mut with_numbers = schema.as_ref().clone();
-        with_numbers.with_column(ROW.into(), DataType::UInt64);
         Sorted {
             keys: SortKeys::new(by, options),
             k,
-            rows: Segments::new(DataFrame::empty_with_schema(&with_numbers)),
-            next_number: 0,
-            numbers: PlHashMap::default(),
+            rows: RowStore::new(schema),
             first: First::new(k),
             retracts: false,
             none: DataFrame::empty_with_schema(schema),
             next: 0,
-            noted: None,
         }
     }
 }
@@ -85,30 +73,18 @@ impl Operator for Sorted {
 
     fn restore(&mut self, number: u64, tables: Tables<'_>) -> PolarsResult<()> {
         self.next = number;
-        let rows = tables(ROWS)?;
-        let ids: Vec<u64> = rows.column(ROW)?.u64()?.iter().flatten().collect();
-        self.put(&ids, rows)?;
+        self.rows.restore(tables(ROWS)?)?;
         self.refill()?;
         self.first.show();
-        self.all_saved();
         Ok(())
     }
 
     fn all_saved(&mut self) {
-        self.noted = Some(PlHashSet::default());
+        self.rows.all_saved();
     }
 
     fn save_changes(&mut self) -> PolarsResult<OperatorSnapshot> {
-        let noted = self.noted.replace(PlHashSet::default()).unwrap_or_default();
-        let (mut there, mut gone) = (Vec::new(), Vec::new());
-        for id in noted {
-            match self.numbers.get(&id) {
-                Some(number) => there.push(Some(*number)),
-                None => gone.push(id),
-            }
-        }
-        there.sort_unstable();
-        Ok(OperatorSnapshot::changes(self.next, [(ROWS, numbered::changes(self.rows.take(&there)?, gone)?)]))
+        Ok(OperatorSnapshot::changes(self.next, [(ROWS, self.rows.save_changes()?)]))
     }
 }
 
@@ -117,8 +93,7 @@ impl Sorted {
     fn add(&mut self, mut rows: DataFrame) -> PolarsResult<()> {
         // A rank is no position.
         let _ = rows.drop_in_place(POSITION);
-        let (first, old) = (self.next_number, self.next);
-        self.next_number += rows.height() as u64;
+        let (first, old) = (self.rows.reserve(rows.height()), self.next);
         self.next += rows.height() as u64;
         for (number, key) in (first..).zip(self.keys.of(&rows)?.iter()) {
             let key = key.unwrap_or_default();
@@ -128,63 +103,38 @@ impl Sorted {
             }
         }
         let gone: Vec<Option<u64>> = self.first.gone().filter(|number| *number < first).map(Some).collect();
-        let left: Vec<u64> = self.rows.take(&gone)?.column(ROW)?.u64()?.iter().flatten().collect();
-        gone.iter().flatten().for_each(|number| self.rows.free(*number));
-        for id in &left {
-            self.numbers.remove(id);
-        }
-        let stays: Vec<bool> = (first..self.next_number).map(|number| self.first.has(number)).collect();
+        self.rows.remove_numbers(&gone)?;
+        let stays: Vec<bool> = (first..).take(rows.height()).map(|number| self.first.has(number)).collect();
         let came = stays.iter().zip(first..).zip(old..).filter(|((stays, _), _)| **stays);
         let (numbers, ids): (Vec<u64>, Vec<u64>) = came.map(|((_, number), id)| (number, id)).unzip();
-        let mut rows = rows.filter(&BooleanChunked::from_slice(PlSmallStr::EMPTY, &stays))?;
-        rows.with_column(Column::from(Series::new(ROW.into(), &ids)))?;
-        self.rows.put(numbers.clone(), rows);
-        if let Some(noted) = &mut self.noted {
-            noted.extend(left.iter().chain(&ids));
-        }
-        self.numbers.extend(ids.into_iter().zip(numbers));
-        Ok(())
+        let rows = rows.filter(&BooleanChunked::from_slice(PlSmallStr::EMPTY, &stays))?;
+        self.rows.put_numbered(&ids, numbers, rows)
     }
 
     /// Takes in rows that may change.
     fn change(&mut self, changes: Changes) -> PolarsResult<()> {
         let Changes { ids, rows, deletes } = changes;
         for id in ids.iter().chain(&deletes) {
-            if let Some(number) = self.numbers.remove(id) {
-                self.rows.free(number);
+            if let Some(number) = self.rows.remove(*id) {
                 self.first.remove(number);
             }
         }
-        if let Some(noted) = &mut self.noted {
-            noted.extend(ids.iter().chain(&deletes));
-        }
         let keys = self.keys.of(&rows)?;
-        let first = self.next_number;
-        self.put(&ids, rows)?;
+        let first = self.rows.put(&ids, rows)?;
         for (number, key) in (first..).zip(keys.iter()) {
             self.first.offer(key.unwrap_or_default(), number);
         }
-        if self.first.len() < self.k.min(self.numbers.len()) {
+        if self.first.len() < self.k.min(self.rows.len()) {
             self.refill()?;
         }
         self.first.trim_far(self.room());
         Ok(())
     }
 
-    /// Adds rows with these identities under new numbers.
-    fn put(&mut self, ids: &[u64], mut rows: DataFrame) -> PolarsResult<()> {
-        rows.with_column(Column::from(Series::new(ROW.into(), ids)))?;
-        let numbers: Vec<u64> = (self.next_number..).take(ids.len()).collect();
-        self.next_number += ids.len() as u64;
-        self.numbers.extend(ids.iter().copied().zip(numbers.iter().copied()));
-        self.rows.put(numbers, rows);
-        Ok(())
-    }
-
     /// How many rows are to be held in order: some more than are shown, so that it takes many that leave before all rows have to be
     /// looked at again; and the more the more rows that would be.
     fn room(&self) -> usize {
-        self.k.saturating_add((self.numbers.len() / 256).max(1_024))
+        self.k.saturating_add((self.rows.len() / 256).max(1_024))
     }
 
     /// Looks at all rows for those that are held in order.
@@ -193,8 +143,8 @@ impl Sorted {
         let keys = self.keys.of(&rows)?;
         let mut all = Vec::with_capacity(rows.height());
         for (id, key) in rows.column(ROW)?.u64()?.iter().zip(keys.iter()) {
-            if let Some(number) = id.and_then(|id| self.numbers.get(&id)) {
-                all.push((key.unwrap_or_default(), *number));
+            if let Some(number) = id.and_then(|id| self.rows.number(id)) {
+                all.push((key.unwrap_or_default(), number));
             }
         }
         self.first.refill(all, self.room());
@@ -243,7 +193,6 @@ impl Sorted {
 
     fn rows_of(&self, numbers: impl Iterator<Item = u64>) -> PolarsResult<DataFrame> {
         let mut rows = self.rows.take(&numbers.map(Some).collect::<Vec<_>>())?;
-        rows.drop_in_place(ROW)?;
         rows.rechunk_mut();
         Ok(rows)
     }
