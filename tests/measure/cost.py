@@ -3,7 +3,7 @@
 from example import built, children, run
 
 # Each in a process of its own, so that the memory of one is not that of another.
-CASES = ("lookup", "largest", "levels", "partitions", "hopping")
+CASES = ("lookup", "largest", "levels", "joined", "partitions", "hopping")
 SECONDS = 300
 
 

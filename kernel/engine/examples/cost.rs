@@ -1,8 +1,8 @@
 //! What a batch costs where it should not depend on what is held: a look-up by the length of the frame, the largest groups by the
-//! number of groups, groups of groups by their number, rows by the number of their partitions, overlapping windows by their number.
+//! number of groups, groups of groups and joins of groups by their number, rows by the number of their partitions, overlapping windows by their number.
 //! Each case prints one JSON object a line, with the ratio of two runs and the most it should be. `tests/bench cost` runs it.
 //!
-//! `cost [lookup] [largest] [levels] [partitions] [hopping]`; without a name all of them.
+//! `cost [lookup] [largest] [levels] [joined] [partitions] [hopping]`; without a name all of them.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -11,7 +11,7 @@ use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Instant;
 
-use engine::{Clock, ManualClock, Mode, PartitionRows, Pipeline};
+use engine::{Clock, ManualClock, Mode, PartitionRows, Pipeline, TopicPartition};
 use plan::{Plan, hopping};
 use polars::prelude::*;
 use serde_json::json;
@@ -28,10 +28,11 @@ type Case = fn() -> Outcome<()>;
 
 fn main() -> Outcome<()> {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
-    let cases: [(&str, Case); 5] = [
+    let cases: [(&str, Case); 6] = [
         ("lookup", lookup),
         ("largest", largest),
         ("levels", levels),
+        ("joined", joined),
         ("partitions", partitions),
         ("hopping", hopping_windows),
     ];
@@ -121,6 +122,11 @@ fn largest() -> Outcome<()> {
             groups.top_k(10, &by, &SortMultipleOptions::default().with_order_descending(true))?,
             Some(3.0),
         ),
+        (
+            "an aggregation of the same kind",
+            groups.group_by(&[(col("n") % lit(4)).alias("by")], &[len().alias("accounts"), col("amount").sum()])?,
+            Some(5.0),
+        ),
         ("sort", groups.sort(&[col("account")], &SortMultipleOptions::default())?, None),
     ];
     let mut plain = None;
@@ -174,6 +180,39 @@ fn levels() -> Outcome<()> {
         }))?;
     }
     Ok(())
+}
+
+/// Batches of 100 rows that change groups, which are joined with the groups of another stream: a thousand of each and a million.
+fn joined() -> Outcome<()> {
+    let groups =
+        |name: &str| stream()?.group_by(&[col("account")], &[col("amount").sum().alias(name)]).map_err(Into::into);
+    let (spent, paid): (Outcome<Plan>, Outcome<Plan>) = (groups("spent"), groups("paid"));
+    let on = [col("account")];
+    let plan = spent?.join_changing(&paid?, &on, &on, &JoinType::Full)?;
+    let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
+    let lanes = [(); 2].map(|()| rows(0..1, 1).map(|rows| rows.schema().clone()));
+    let [left, right] = lanes;
+    let lanes = [left?, right?];
+    let of = |scan: u32, rows: DataFrame| PartitionRows {
+        partition: TopicPartition { scan, ..0.into() },
+        rows,
+        newest_ms: None,
+    };
+    let mut costs = Vec::new();
+    for groups in [1_000i64, 1_000_000] {
+        let mut pipeline = Pipeline::new(&plan, &lanes, Mode::Stream, &clock)?;
+        let step = groups.min(100_000);
+        for first in (0..groups).step_by(step as usize) {
+            let rows = || rows(first..first + step, groups);
+            pipeline.execute(vec![of(0, rows()?), of(1, rows()?)])?;
+        }
+        let batch = |number: i64| Ok(vec![of(0, rows(number * 7_919..number * 7_919 + 100, groups)?)]);
+        costs.push(timed(&mut pipeline, batch)?);
+    }
+    say(&json!({
+        "case": "a join of groups, of 1,000 and of 1,000,000", "rows_a_batch": 100, "ms_of_1000": rounded(costs[0]),
+        "ms_of_1000000": rounded(costs[1]), "ratio": rounded(costs[1] / costs[0]), "wanted_ratio_at_most": 3.0,
+    }))
 }
 
 /// As many rows from one partition and from 128, with steps before the watermark.
