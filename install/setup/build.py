@@ -1,10 +1,11 @@
-"""Builds the workspace, and shows how far it is: cargo's own bar on a terminal, a line every few seconds elsewhere.
+"""Builds the workspace, and shows how far it is: cargo's own bar on a terminal, a line at least every ten seconds elsewhere.
 
 Cargo itself decides what is stale, so an interrupted build resumes and a second one takes a second or less.
 """
 
 import os
 import re
+import selectors
 import subprocess
 import sys
 import time
@@ -14,7 +15,7 @@ import machine
 from places import CACHE, CHECKOUT, COMMAND, TARGET, build_environment
 
 BUILD = ["cargo", "build", "--release", "--workspace", "--locked"]
-LINE_EVERY = 5.0
+LINE_EVERY = 10.0
 STEP = re.compile(r"\s*(?:Building|Compiling).*?\]\s*(\d+)/(\d+)(?::\s*(.*))?")
 
 
@@ -49,20 +50,30 @@ def run(environment, stderr, follow):
 
 def follow_progress(child):
     """Prints `crate n of m` now and then; returns what else cargo said last, for the case that it fails."""
-    started, printed, kept, pending = time.monotonic(), 0.0, [], b""
-    while chunk := os.read(child.stderr.fileno(), 65536):
-        *lines, pending = re.split(rb"[\r\n]", pending + chunk)
-        for raw in lines:
-            text = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", raw.decode(errors="replace"))
-            step = STEP.match(text)
-            if step is None:
-                kept = (kept + [text])[-400:] if text.strip() else kept
-            elif time.monotonic() - printed >= LINE_EVERY:
-                printed = time.monotonic()
-                minutes, seconds = divmod(int(printed - started), 60)
-                crates = shorten((step[3] or "").strip())
-                print(f"  crate {step[1]} of {step[2]} · {minutes}:{seconds:02} · {crates}", flush=True)
-    return "\n".join(kept)
+    started, line_due, kept, step, pending = time.monotonic(), 0.0, [], None, b""
+    with selectors.DefaultSelector() as selector:
+        selector.register(child.stderr, selectors.EVENT_READ)
+        while True:
+            # Cargo says nothing while one large crate compiles, and that takes minutes.
+            if selector.select(timeout=max(0.0, line_due - time.monotonic()) if step else None):
+                chunk = os.read(child.stderr.fileno(), 65536)
+                if not chunk:
+                    return "\n".join(kept)
+                *lines, pending = re.split(rb"[\r\n]", pending + chunk)
+                for raw in lines:
+                    text = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", raw.decode(errors="replace"))
+                    if found := STEP.match(text):
+                        step = found
+                    elif text.strip():
+                        kept = (kept + [text])[-400:]
+            if step and time.monotonic() >= line_due:
+                print(progress_line(step, time.monotonic() - started), flush=True)
+                line_due = time.monotonic() + LINE_EVERY
+
+
+def progress_line(step, seconds):
+    minutes, seconds = divmod(int(seconds), 60)
+    return f"  crate {step[1]} of {step[2]} · {minutes}:{seconds:02} · {shorten((step[3] or '').strip())}"
 
 
 def shorten(text, width=70):

@@ -2,7 +2,9 @@
 
 import json
 import socket
+import subprocess
 
+import build
 import lab
 import machine
 import notebooks
@@ -100,3 +102,14 @@ def test_a_taken_port_is_refused_when_it_was_asked_for_and_avoided_when_not(monk
             lab.choose_port(port)
         monkeypatch.setattr(lab, "USUAL_PORT", port)
         assert lab.choose_port(None) not in (None, port)
+
+
+def test_a_build_without_a_terminal_prints_lines_while_cargo_says_nothing(monkeypatch, capsys):
+    script = "printf '   Building [=> ] 3/9: polars-ops\\r' >&2; sleep 1; printf 'error: no space\\n' >&2"
+    monkeypatch.setattr(build, "LINE_EVERY", 0.2)
+    child = subprocess.Popen(["sh", "-c", script], stderr=subprocess.PIPE)
+    rest = build.follow_progress(child)
+    child.wait()
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) >= 4 and all("crate 3 of 9" in line and line.endswith("polars-ops") for line in lines), lines
+    assert rest == "error: no space"
