@@ -19,6 +19,17 @@ pub fn cell() -> Result<(), Box<dyn std::error::Error>> {{
 """
 
 
+def smallest(folder):
+    """Seconds of the smallest run that gives a library: what the compiler and its linker cost before there is any source."""
+    source = folder / "smallest.rs"
+    source.write_text("#![no_std]\n#[panic_handler]\nfn end(_: &core::panic::PanicInfo) -> ! { loop {} }\n")
+    command = ["rustc", source, "--edition=2024", "--crate-type=cdylib", "-Cpanic=abort", *linker(), "-o", folder / "smallest.so"]
+    seconds, answer = timed(folder, command)
+    if answer.returncode != 0:
+        sys.exit(f"rustc refused the smallest source:\n{answer.stderr}")
+    return seconds
+
+
 def rustc(folder, code, before="", items=""):
     """Seconds. `before` declares the variables and `items` the functions that the cell has from earlier ones."""
     is_item = code.startswith("fn ")
@@ -29,12 +40,16 @@ def rustc(folder, code, before="", items=""):
     command = ["rustc", source, "--edition=2024", "--crate-type=cdylib", "-Copt-level=0", "-Cprefer-dynamic"]
     command += [f"--extern=corriente={release / 'libcorriente.so'}", f"-Ldependency={release / 'deps'}"]
     command += [*linker(), "-o", folder / "alone.so"]
-    began = time.monotonic()
-    answer = subprocess.run([str(word) for word in command], capture_output=True, text=True, cwd=folder, timeout=120)
-    seconds = time.monotonic() - began
+    seconds, answer = timed(folder, command)
     if answer.returncode != 0 and "mismatched types" not in answer.stderr:
         sys.exit(f"rustc alone refused a cell's source:\n{source.read_text()}\n{answer.stderr}")
     return seconds
+
+
+def timed(folder, command):
+    began = time.monotonic()
+    answer = subprocess.run([str(word) for word in command], capture_output=True, text=True, cwd=folder, timeout=120)
+    return time.monotonic() - began, answer
 
 
 def linker():

@@ -10,7 +10,7 @@ pub(crate) const RUSTC: &str = env!("CORRIENTE_RUSTC");
 /// Its version.
 pub(crate) const RUSTC_VERSION: &str = env!("CORRIENTE_RUSTC_VERSION");
 /// Where its shared std is.
-const RUSTC_LIBRARIES: &str = env!("CORRIENTE_RUSTC_LIBRARIES");
+pub(crate) const RUSTC_LIBRARIES: &str = env!("CORRIENTE_RUSTC_LIBRARIES");
 /// The cargo that built this binary.
 pub(crate) const CARGO: &str = env!("CORRIENTE_CARGO");
 /// The workspace this binary was built from, where the sources of the prelude are.

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::source::ours;
 use super::waiting::{self, Call};
-use super::{Cell, dependencies, say};
+use super::{Cell, dependencies, linker, say};
 use crate::diagnostics::HIDDEN;
 use crate::place::env;
 use crate::toolchain::{RUSTC, Toolchain};
@@ -52,9 +52,18 @@ pub(super) fn run(session: &Path, cell: &Cell, emit: Emit) -> Result<i32, String
     words.push(format!("--out-dir={}", out.display()));
     words.push(format!("-Ldependency={}", folder_in(env::CRATES).display()));
     words.push(format!("--extern=corriente={}", toolchain.dylib().display()));
-    words.extend(dependencies::build(cell, &settings)?);
+    let crates = dependencies::build(cell, &settings)?;
+    let alone = crates.is_empty() && emit == Emit::Library;
+    words.extend(crates);
     let library = out.join(format!("{}ctx{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX));
-    let done = compile(session, &cell.folder, &Call::here(words), emit, &patched, &library)?;
+    let compile = |words: Vec<String>| compile(session, &cell.folder, &Call::here(words), emit, &patched, &library);
+    let done = match linker::arguments(session) {
+        Some(direct) if alone => {
+            let done = compile([words.clone(), direct].concat())?;
+            if done.code != 0 && linker::failed(&done.messages) { compile(words)? } else { done }
+        }
+        _ => compile(words)?,
+    };
 
     for line in done.messages.lines() {
         match serde_json::from_str::<Value>(line) {

@@ -4,6 +4,7 @@
 
 mod build;
 mod dependencies;
+mod linker;
 mod metadata;
 mod source;
 mod waiting;
