@@ -31,8 +31,8 @@ pub(crate) enum Delta {
     Change(Revision),
 }
 
-/// Changes, and what they retract: an operator that [subtracts](crate::operator::Operator::retract) needs the old row beside the
-/// new.
+/// Changes, and what they retract: an operator that [subtracts](crate::physical::Operation::retracts) needs the old row beside
+/// the new.
 #[derive(Debug)]
 pub(crate) struct Revision {
     pub(crate) changes: Changes,

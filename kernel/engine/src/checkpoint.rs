@@ -41,7 +41,7 @@ use state::{FoundStates, StateFiles};
 use writer::StateWriter;
 
 /// The version of the format; another one is refused.
-const VERSION: u32 = 4;
+const VERSION: u32 = 5;
 
 /// A checkpoint that is not to be used, told to the notebook's reader.
 #[derive(Clone, Debug, thiserror::Error)]

@@ -12,7 +12,7 @@ mod query;
 
 /// What one batch changes, between operators and for a result.
 mod change;
-/// The operators and their states.
+/// The operators.
 mod operator;
 /// A plan as it runs: how each operation is done, and in which order.
 mod physical;
@@ -43,6 +43,8 @@ mod checkpoint;
 mod disk;
 /// The state of a pipeline as tables.
 mod snapshot;
+/// The tables that operators keep.
+mod state;
 
 /// Polars on the calling thread.
 mod alone;

@@ -52,6 +52,8 @@ pub(crate) enum Input {
 pub(crate) struct Stage {
     pub(crate) operation: Operation,
     pub(crate) schema: SchemaRef,
+    /// Whether the operation behind it takes old rows back, so that it has to give them beside the new ones.
+    pub(crate) retracted: bool,
 }
 
 /// What is done with rows.
@@ -149,7 +151,7 @@ impl PhysicalPlan {
             }
         };
         let mut all = Vec::with_capacity(self.stages.len());
-        for (number, Stage { operation, schema }) in self.stages.iter().enumerate() {
+        for (number, Stage { operation, schema, .. }) in self.stages.iter().enumerate() {
             all.push(times.clone());
             times = match operation {
                 Operation::Step(step) => times.after(step, self.before(number), schema),
@@ -164,7 +166,7 @@ impl PhysicalPlan {
 
     fn with(&self, operation: Operation, schema: SchemaRef) -> PhysicalPlan {
         let mut plan = self.clone();
-        plan.stages.push(Stage { operation, schema });
+        plan.stages.push(Stage::new(operation, schema));
         plan
     }
 
@@ -184,7 +186,19 @@ impl PhysicalPlan {
             arrival = arrival.after(&stage.operation);
             input = Arc::clone(&stage.schema);
         }
+        let mut retracted = false;
+        for stage in self.stages.iter_mut().rev() {
+            stage.retracted = retracted;
+            // Steps without a state hand old rows on.
+            retracted = stage.operation.retracts() || (retracted && !stage.operation.has_state());
+        }
         self
+    }
+}
+
+impl Stage {
+    fn new(operation: Operation, schema: SchemaRef) -> Stage {
+        Stage { operation, schema, retracted: false }
     }
 }
 
@@ -230,6 +244,11 @@ impl Operation {
     /// Whether it takes back rows that change, and so has to be given them.
     pub(crate) fn retracts(&self) -> bool {
         matches!(self, Operation::Aggregate(_, Method::Merge { retracts: true, .. }))
+    }
+
+    /// Whether its rows change until they are final.
+    pub(crate) fn aggregates(&self) -> bool {
+        matches!(self, Operation::Aggregate(..) | Operation::HashJoin(_))
     }
 
     /// Whether it aggregates all rows together: then there is one group, also of no rows.

@@ -1,12 +1,14 @@
 //! A plan made ready to run: operators with their state, in the order in which they run. A pipeline is a function of its state
 //! and a batch; it reads no source, writes no sink and tells no time.
 
+use plan::Step;
 use polars::prelude::*;
 
 use crate::change::{Changes, Delta};
 use crate::operator::columns::POSITION;
+use crate::operator::stateless::RowWise;
 use crate::operator::watermark::WatermarkTracker;
-use crate::operator::{Executed, Operator};
+use crate::operator::{BatchResult, Operator};
 use crate::position::Offsets;
 use crate::refresh::Refresh;
 use crate::source::{LeftOut, PartitionRows};
@@ -44,8 +46,8 @@ pub struct Pipeline {
     /// The streams that are read, from left to right.
     lanes: Vec<Lane>,
     watermark: Option<WatermarkTracker>,
-    /// The operators, each behind those that it takes rows from.
-    stages: Vec<OperatorNode>,
+    /// What runs, each behind what it takes rows from.
+    stages: Vec<PipelineStage>,
     /// What is done with a batch.
     program: Vec<Instruction>,
     /// The stage that gives rows only when they are final.
@@ -75,9 +77,21 @@ enum Instruction {
     Join(usize),
 }
 
+/// What runs on rows.
+enum PipelineStage {
+    /// Steps that keep nothing.
+    Steps(RowWise),
+    /// An operation with a state.
+    Operator(OperatorNode),
+}
+
 /// An operator, and the watermark that holds for its rows.
 struct OperatorNode {
     operator: Box<dyn Operator>,
+    /// The names of its tables.
+    tables: &'static [&'static str],
+    /// Whether its rows change until they are final.
+    aggregates: bool,
     /// How far behind the watermark its rows may be and are not late; `None` where the watermark says nothing of them.
     slack: Option<i64>,
     /// How many steps of the watermark's unit one of its own has.
@@ -173,9 +187,12 @@ impl Pipeline {
     pub fn is_due(&self, moment_ms: i64) -> bool {
         let Some(watermark) = &self.watermark else { return false };
         let next = watermark.next(self.moment_ms.max(moment_ms));
-        let gives = |(number, stage): (usize, &OperatorNode)| {
-            let due = stage.operator.due(self.finals == Some(number));
-            due.is_some_and(|due| stage.own(next).is_some_and(|next| due <= next))
+        let gives = |(number, stage): (usize, &PipelineStage)| match stage {
+            PipelineStage::Steps(_) => false,
+            PipelineStage::Operator(node) => {
+                let due = node.operator.due(self.finals == Some(number));
+                due.is_some_and(|due| node.own(next).is_some_and(|next| due <= next))
+            }
         };
         next > watermark.current() && self.stages.iter().enumerate().any(gives)
     }
@@ -209,7 +226,7 @@ impl Pipeline {
     fn run(&mut self, parts: Vec<PartitionRows>, repeated: Option<Option<i64>>) -> PolarsResult<BatchOutput> {
         self.owes_a_row = false;
         let fronts = self.lanes.iter_mut().flat_map(|lane| lane.front.steps());
-        let steps = self.stages.iter_mut().flat_map(|stage| stage.operator.steps());
+        let steps = self.stages.iter_mut().flat_map(PipelineStage::steps);
         self.refresh.run(fronts.chain(steps));
         let before = self.watermark.as_ref().and_then(WatermarkTracker::current);
         let mut rows = self.rows(parts)?.into_iter();
@@ -221,14 +238,14 @@ impl Pipeline {
             }
             None => self.watermark.as_mut().and_then(|watermark| watermark.advance(self.moment_ms)),
         };
-        let mut stack: Vec<OperatorOutput> = Vec::new();
+        let mut stack: Vec<StageOutput> = Vec::new();
         let (mut late, mut timeless) = (0, 0);
         for run in &self.program {
             let (number, taken) = match (run, stack.pop(), stack.pop()) {
                 (Instruction::Lane, last, below) => {
                     stack.extend(below.into_iter().chain(last));
                     stack.extend(
-                        rows.next().map(|rows| OperatorOutput { delta: Delta::Append(rows), settled: Vec::new() }),
+                        rows.next().map(|rows| StageOutput { delta: Delta::Append(rows), settled: Vec::new() }),
                     );
                     continue;
                 }
@@ -244,8 +261,8 @@ impl Pipeline {
             (late, timeless) = (late + executed[0], timeless + executed[1]);
             stack.push(taken);
         }
-        let OperatorOutput { delta, settled } =
-            stack.pop().unwrap_or_else(|| OperatorOutput { delta: self.nothing(), settled: Vec::new() });
+        let StageOutput { delta, settled } =
+            stack.pop().unwrap_or_else(|| StageOutput { delta: self.nothing(), settled: Vec::new() });
         Ok(self.output(delta, settled, late, timeless))
     }
 
@@ -257,38 +274,27 @@ impl Pipeline {
         let (mut stack, mut timeless) = (Vec::<Option<Delta>>::new(), 0);
         for run in &self.program {
             // What comes before the first such row is not run: of no rows, literals alone would make one.
-            let (number, executed) = match run {
+            let (number, taken) = match run {
                 Instruction::Lane => {
                     stack.push(None);
                     continue;
                 }
-                Instruction::Stage(number) => {
-                    let delta = stack.pop().flatten();
-                    let operator = &mut self.stages[*number].operator;
-                    (*number, delta.map(|delta| operator.execute(delta, None)).transpose()?)
-                }
+                Instruction::Stage(number) => (*number, [stack.pop().flatten(), None]),
                 Instruction::Join(number) => {
-                    let sides = [stack.pop().flatten(), stack.pop().flatten()];
-                    let stage = &mut self.stages[*number];
-                    let executed = match sides {
-                        [None, None] => None,
-                        [right, left] => {
-                            let none = |side: usize| Delta::Append(stage.none[side].clone());
-                            let sides = [left.unwrap_or_else(|| none(0)), right.unwrap_or_else(|| none(1))];
-                            Some(stage.operator.execute_sides(sides, None)?)
-                        }
-                    };
-                    (*number, executed)
+                    let (right, left) = (stack.pop().flatten(), stack.pop().flatten());
+                    (*number, [left, right])
                 }
             };
-            timeless += executed.as_ref().map_or(0, |executed| executed.timeless);
-            stack.push(match (executed.map(|executed| executed.delta), self.stages[number].operator.finish()?) {
-                (Some(Delta::Append(mut rows)), Some(more)) => {
-                    rows.vstack_mut(&more)?;
-                    Some(Delta::Append(rows))
+            stack.push(match &mut self.stages[number] {
+                PipelineStage::Steps(steps) => {
+                    let [delta, _] = taken;
+                    delta.map(|delta| steps.execute(delta)).transpose()?
                 }
-                (_, Some(rows)) => Some(Delta::Append(rows)),
-                (delta, None) => delta,
+                PipelineStage::Operator(node) => {
+                    let (delta, more) = node.finish(taken)?;
+                    timeless += more;
+                    delta
+                }
             });
         }
         let delta = stack.pop().flatten().unwrap_or_else(|| self.nothing());
@@ -301,10 +307,16 @@ impl Pipeline {
 
     /// Has the last aggregation give only rows that are final.
     pub fn append(&mut self) {
-        self.finals = self.stages.iter().rposition(|stage| stage.operator.aggregates());
-        if let Some(number) = self.finals {
-            self.stages[number].operator.only_final();
-        }
+        let operators = self.stages.iter_mut().enumerate().rev().filter_map(|(number, stage)| match stage {
+            PipelineStage::Operator(node) if node.aggregates => Some((number, node)),
+            _ => None,
+        });
+        self.finals = operators
+            .map(|(number, node)| {
+                node.operator.only_final();
+                number
+            })
+            .next();
     }
 
     /// The watermark in its column's unit.
@@ -367,35 +379,61 @@ impl Pipeline {
     }
 }
 
-/// What an operator gave for the next one.
-struct OperatorOutput {
+/// What a stage gave for the next one.
+struct StageOutput {
     delta: Delta,
     /// The identities of rows that nothing changes any more.
     settled: Vec<u64>,
 }
 
-impl OperatorNode {
+impl PipelineStage {
+    /// The steps that it runs, if it runs any.
+    fn steps(&mut self) -> &mut [Step] {
+        match self {
+            PipelineStage::Steps(steps) => steps.steps(),
+            PipelineStage::Operator(_) => &mut [],
+        }
+    }
+
     /// Runs a batch of one input or of two between the watermarks before and after it; gives beside the result how many rows were
     /// late, and how many had no time.
     fn run(
         &mut self,
-        taken: [Option<OperatorOutput>; 2],
+        taken: [Option<StageOutput>; 2],
         watermarks: [Option<i64>; 2],
         moment_ms: i64,
         wanted: bool,
-    ) -> PolarsResult<(OperatorOutput, [usize; 2])> {
+    ) -> PolarsResult<(StageOutput, [usize; 2])> {
+        match (self, taken) {
+            (PipelineStage::Steps(steps), [Some(StageOutput { delta, settled }), None]) => {
+                steps.at(moment_ms);
+                Ok((StageOutput { delta: steps.execute(delta)?, settled }, [0, 0]))
+            }
+            (PipelineStage::Operator(node), taken) => node.run(taken, watermarks, wanted),
+            _ => polars_bail!(ComputeError: "the steps of the plan have nothing to take rows from"),
+        }
+    }
+}
+
+impl OperatorNode {
+    /// As [`PipelineStage::run`].
+    fn run(
+        &mut self,
+        taken: [Option<StageOutput>; 2],
+        watermarks: [Option<i64>; 2],
+        wanted: bool,
+    ) -> PolarsResult<(StageOutput, [usize; 2])> {
         let [before, after] = watermarks.map(|watermark| self.own(watermark));
-        self.operator.at(moment_ms);
-        let (executed, settled): (Executed, Vec<u64>) = match taken {
-            [Some(left), Some(right)] => (self.operator.execute_sides([left.delta, right.delta], before)?, Vec::new()),
-            [Some(one), None] => (self.operator.execute(one.delta, before)?, one.settled),
+        let executed: BatchResult = match taken {
+            [Some(left), Some(right)] => self.operator.execute_sides([left.delta, right.delta], before)?,
+            [Some(one), None] => self.operator.execute(one.delta, before)?,
             _ => polars_bail!(ComputeError: "an operator of the plan has nothing to take rows from"),
         };
         let closed = match after {
             Some(after) => self.operator.close(after, wanted)?,
             None => None,
         };
-        let settled = self.operator.settled(settled);
+        let settled = self.operator.settled();
         let delta = match (executed.delta, closed) {
             (Delta::Append(mut rows), Some(closed)) => {
                 rows.vstack_mut(&closed)?;
@@ -405,6 +443,30 @@ impl OperatorNode {
             (Delta::Change(revision), None) if wanted => Delta::Append(revision.changes.rows.clear()),
             (changed, None) => changed,
         };
-        Ok((OperatorOutput { delta, settled }, [executed.late, executed.timeless]))
+        Ok((StageOutput { delta, settled }, [executed.late, executed.timeless]))
+    }
+
+    /// Takes in the last rows of one input or of two, where there are any, and gives those that waited too; and how many had no
+    /// time.
+    fn finish(&mut self, taken: [Option<Delta>; 2]) -> PolarsResult<(Option<Delta>, usize)> {
+        let executed = match taken {
+            [None, None] => None,
+            [Some(one), None] if self.none.is_empty() => Some(self.operator.execute(one, None)?),
+            [left, right] => {
+                let none = |side: usize| Delta::Append(self.none[side].clone());
+                let sides = [left.unwrap_or_else(|| none(0)), right.unwrap_or_else(|| none(1))];
+                Some(self.operator.execute_sides(sides, None)?)
+            }
+        };
+        let timeless = executed.as_ref().map_or(0, |executed| executed.timeless);
+        let delta = match (executed.map(|executed| executed.delta), self.operator.finish()?) {
+            (Some(Delta::Append(mut rows)), Some(more)) => {
+                rows.vstack_mut(&more)?;
+                Some(Delta::Append(rows))
+            }
+            (_, Some(rows)) => Some(Delta::Append(rows)),
+            (delta, None) => delta,
+        };
+        Ok((delta, timeless))
     }
 }

@@ -92,7 +92,7 @@ fn a_count_goes_beyond_32_bits() {
     let mut running = pipeline(&plan, rows.schema());
     running.execute(part(&rows)).unwrap();
     let most = u64::from(u32::MAX);
-    let many = counted(&running.save().unwrap(), most);
+    let many = counted(&running.snapshot(true).unwrap(), most);
     let mut again = pipeline(&plan, rows.schema());
     again.restore(many).unwrap();
     let now = again.execute(part(&rows)).unwrap().changes.rows;
@@ -110,7 +110,7 @@ fn a_count_that_its_type_does_not_hold_is_told_with_one_that_does() {
     let first = running.execute(part(&rows)).unwrap().changes.rows;
     assert_eq!(first.column("n").unwrap().u32().unwrap().get(0), Some(2), "the type is Polars'");
     let mut again = pipeline(&plan, rows.schema());
-    again.restore(counted(&running.save().unwrap(), u64::from(u32::MAX))).unwrap();
+    again.restore(counted(&running.snapshot(true).unwrap(), u64::from(u32::MAX))).unwrap();
     let error = again.execute(part(&rows)).unwrap_err().to_string();
     assert!(error.contains("4294967295") && error.contains("len().cast(DataType::UInt64)"), "{error}");
 }

@@ -231,7 +231,7 @@ proptest! {
             let due = pipeline.is_due(0);
             for (rows, alone) in due.then(|| (Vec::new(), true)).into_iter().chain([(rows.clone(), false)]) {
                 if batches.len() == from {
-                    saved = Some(pipeline.save().unwrap());
+                    saved = Some(pipeline.snapshot(true).unwrap());
                 }
                 let output = pipeline.execute(parts(&rows)).unwrap();
                 prop_assert!(!alone || output.changes.rows.height() > 0, "it was due");

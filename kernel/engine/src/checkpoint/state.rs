@@ -21,20 +21,20 @@ const MOST_IN_A_CHAIN: usize = 64;
 #[derive(Serialize, Deserialize)]
 struct Contents {
     facts: Facts,
-    tables: BTreeMap<String, StateTable>,
+    tables: BTreeMap<String, TableFile>,
     /// The state before, which this one goes with.
     after: Option<u64>,
 }
 
 #[derive(Serialize, Deserialize)]
-struct StateTable {
+struct TableFile {
     /// Of its file; a table without columns has none.
     hash: Option<String>,
     /// Whether it is what changed since the state before.
     changes: bool,
 }
 
-impl StateTable {
+impl TableFile {
     fn file(&self, name: &str) -> String {
         format!("{name}{}.parquet", if self.changes { ".changes" } else { "" })
     }
@@ -115,7 +115,7 @@ impl StateFiles {
         let whole = saved.frames.iter_mut().map(|(name, frame)| (name, frame, false));
         let changes = saved.changes.iter_mut().flat_map(|(name, all)| all.iter_mut().map(move |one| (name, one, true)));
         for (name, frame, changes) in whole.chain(changes) {
-            let mut table = StateTable { hash: None, changes };
+            let mut table = TableFile { hash: None, changes };
             if frame.width() > 0 {
                 table.hash = Some(self.write_table(&new.join(table.file(name)), frame)?);
             }

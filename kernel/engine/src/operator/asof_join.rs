@@ -4,14 +4,12 @@
 use crate::physical::TimedJoin;
 use polars::prelude::*;
 
-use super::arrivals::{Arrivals, RetainedRows};
-use super::by_time::{ByTime, JoinKey, Queue, TimedRow};
-use super::{Executed, Operator, OperatorSnapshot, Tables, never_changing};
+use super::arrivals::Arrivals;
+use super::by_time::{ByTime, Queue};
+use super::{BatchResult, Operator, never_changing};
 use crate::change::Delta;
-
-/// The names of the tables in a written state.
-const LEFT: &str = "left";
-const RIGHT: &str = "right";
+use crate::state::StateTables;
+use crate::state::timed_rows::{JoinKey, TimedRow, TimedRows};
 
 /// So many rows may be noted for nothing.
 const FEW: usize = 1024;
@@ -20,9 +18,9 @@ const FEW: usize = 1024;
 pub(crate) struct AsofJoin {
     join: TimedJoin,
     rule: Rule,
-    left: RetainedRows,
+    left: TimedRows,
     waiting: Queue<Option<JoinKey>>,
-    right: RetainedRows,
+    right: TimedRows,
     index: ByTime,
     /// Rows of the right that the watermark has passed, the newest of each key. Only kept where they get too old.
     newest: Queue<JoinKey>,
@@ -81,9 +79,9 @@ impl AsofJoin {
         Ok(AsofJoin {
             join: join.clone(),
             rule,
-            left: RetainedRows::new(join, &join.left, input)?,
+            left: TimedRows::new(join, &join.left, input)?,
             waiting: Queue::default(),
-            right: RetainedRows::new(join, &join.right, input)?,
+            right: TimedRows::new(join, &join.right, input)?,
             index: ByTime::default(),
             newest: Queue::default(),
         })
@@ -133,7 +131,7 @@ impl AsofJoin {
 
 impl Operator for AsofJoin {
     /// Gives the rows that nothing can be near to, because they have no time; the others wait.
-    fn execute(&mut self, delta: Delta, watermark: Option<i64>) -> PolarsResult<Executed> {
+    fn execute(&mut self, delta: Delta, watermark: Option<i64>) -> PolarsResult<BatchResult> {
         let arrivals = Arrivals::new(&self.join, never_changing(delta)?, watermark)?;
         let (mut alone, mut timeless) = (Vec::new(), 0);
         for (id, arrival) in arrivals.keep(0, &mut self.left)? {
@@ -158,7 +156,7 @@ impl Operator for AsofJoin {
         }
         let rows = self.rows(&alone, &vec![None; alone.len()])?;
         self.right.rows.tidy()?;
-        Ok(Executed { delta: Delta::Append(rows), late: arrivals.late, timeless })
+        Ok(BatchResult { delta: Delta::Append(rows), late: arrivals.late, timeless })
     }
 
     /// Gives the rows that have waited long enough, in the order of time.
@@ -183,29 +181,17 @@ impl Operator for AsofJoin {
         self.close(i64::MAX, true)
     }
 
-    fn save(&self) -> PolarsResult<OperatorSnapshot> {
-        let left = self.left.save(self.waiting.all().map(|(place, key)| (*place, key.as_ref())))?;
-        let right = self.right.save(self.index.all().map(|(place, key)| (place, Some(key))))?;
-        Ok(OperatorSnapshot::new(0, [(LEFT, left), (RIGHT, right)]))
+    fn state(&mut self) -> StateTables<'_> {
+        vec![&mut self.left, &mut self.right]
     }
 
-    fn restore(&mut self, _: u64, tables: Tables<'_>) -> PolarsResult<()> {
-        for (place, key) in self.left.restore(tables(LEFT)?)? {
+    fn restored(&mut self, _: Option<i64>) -> PolarsResult<()> {
+        for (place, key) in self.left.places()? {
             self.waiting.push(place, key);
         }
-        for (place, key) in self.right.restore(tables(RIGHT)?)? {
+        for (place, key) in self.right.places()? {
             self.index.insert(key.as_deref().unwrap_or_default(), place);
         }
         Ok(())
-    }
-
-    fn all_saved(&mut self) {
-        self.left.all_saved();
-        self.right.all_saved();
-    }
-
-    fn save_changes(&mut self) -> PolarsResult<OperatorSnapshot> {
-        let ([left, _], [right, _]) = (self.left.save_changes()?, self.right.save_changes()?);
-        Ok(OperatorSnapshot::changes(0, [(LEFT, left), (RIGHT, right)]))
     }
 }

@@ -7,16 +7,7 @@ use std::collections::{BinaryHeap, VecDeque};
 use polars::prelude::*;
 use smallvec::SmallVec;
 
-/// A row: its time, what comes first among rows of one time, and its number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct TimedRow {
-    pub(super) time: i64,
-    pub(super) order: i64,
-    pub(super) id: u64,
-}
-
-/// An encoded key; a short one lies where it is used.
-pub(super) type JoinKey = SmallVec<[u8; 24]>;
+use crate::state::timed_rows::{JoinKey, TimedRow};
 
 /// The rows of each key.
 #[derive(Default)]
@@ -98,11 +89,6 @@ impl ByTime {
         self.keys.len()
     }
 
-    /// All rows with their keys.
-    pub(super) fn all(&self) -> impl Iterator<Item = (TimedRow, &JoinKey)> {
-        self.keys.iter().flat_map(|(key, rows)| rows.there().iter().map(move |place| (*place, key)))
-    }
-
     fn take(&mut self, key: &[u8], first: &TimedRow, count: usize) -> bool {
         let Some(rows) = self.keys.get_mut(key) else { return false };
         let there = rows.take(first, count);
@@ -177,11 +163,6 @@ impl<T: Ord> Queue<T> {
         self.sort();
         self.line.retain(|(place, what)| keep(place, what));
         self.others.retain(|Reverse((place, what))| keep(place, what));
-    }
-
-    /// All of them, in no order.
-    pub(super) fn all(&self) -> impl Iterator<Item = &(TimedRow, T)> {
-        self.line.iter().chain(self.others.iter().map(|Reverse(row)| row)).chain(&self.new)
     }
 
     fn sort(&mut self) {

@@ -8,20 +8,20 @@ use polars::prelude::*;
 use super::Operator;
 use super::asof_join::{AsofJoin, Rule};
 use super::columns::POSITION;
+use super::hash_aggregate::{Aggregates, HashAggregate};
 use super::hash_join::SymmetricHashJoin;
 use super::interval_join::IntervalJoin;
 use super::late::Late;
 use super::limit::Limit;
-use super::merged::{Aggregates, Merged};
-use super::regrouped::Regrouped;
-use super::sessions::Sessions;
-use super::sorted::Sorted;
+use super::regroup_aggregate::RegroupAggregate;
+use super::session_aggregate::SessionAggregate;
 use super::stateful::Stateful;
+use super::top_k::TopK;
 use super::unique::Unique;
 use super::watermark::steps;
 use crate::physical::{Method, Operation, Pairing};
 
-/// What stands before an operator.
+/// What stands around an operator.
 pub(crate) struct Before<'a> {
     /// The columns that it is given.
     pub(crate) input: &'a SchemaRef,
@@ -31,6 +31,8 @@ pub(crate) struct Before<'a> {
     pub(crate) order: Option<&'a PlSmallStr>,
     /// How many of the watermark's units a millisecond has.
     pub(crate) per_ms: i64,
+    /// Whether an operation behind it takes old rows back, which are given beside the new ones then.
+    pub(crate) retracted: bool,
 }
 
 /// What runs an operation with a state; `schema` is the one after it.
@@ -39,10 +41,10 @@ pub(crate) fn operator(
     before: &Before<'_>,
     schema: &SchemaRef,
 ) -> PolarsResult<Box<dyn Operator>> {
-    let input = before.input;
+    let (input, retracted) = (before.input, before.retracted);
     Ok(match operation {
         Operation::Step(Step::Unique(columns)) => Box::new(Unique::new(columns, before.time.cloned(), input)),
-        Operation::Step(Step::Limit(n)) => Box::new(Limit(*n)),
+        Operation::Step(Step::Limit(n)) => Box::new(Limit::new(*n)),
         Operation::Step(Step::LateRows(of)) => Box::new(Late::new(of, before)?),
         Operation::LateForJoin(_) => Box::new(Late::of_sides()),
         Operation::TimedJoin(join) => match &join.pairing {
@@ -53,8 +55,8 @@ pub(crate) fn operator(
                 input,
             )?),
         },
-        Operation::HashJoin(join) => Box::new(SymmetricHashJoin::new(join, input, schema)?),
-        Operation::Step(Step::Sort(order)) => Box::new(Sorted::new(&order.by, &order.options, order.k, schema)),
+        Operation::HashJoin(join) => Box::new(SymmetricHashJoin::new(join, input, schema, retracted)?),
+        Operation::Step(Step::Sort(order)) => Box::new(TopK::new(order, schema, retracted)),
         Operation::Step(Step::WithState(keys, function)) => {
             Box::new(Stateful::new(keys, function, &without_position(input), schema, before.per_ms)?)
         }
@@ -64,16 +66,16 @@ pub(crate) fn operator(
                     polars_bail!(ComputeError: "the sessions' column \"{}\" is no datetime", over.time);
                 };
                 let gap = steps(gap.duration_ns(), *unit);
-                Box::new(Sessions::new(aggregate, over, gap.max(1), input, schema.clone())?)
+                Box::new(SessionAggregate::new(aggregate, (over, gap.max(1)), input, schema.clone(), retracted)?)
             }
             (Method::Merge { accumulators, outputs, retracts }, over) => {
                 let order = over.as_ref().map(|over| &over.time).or(before.order).cloned();
                 let aggregates = Aggregates { accumulators, outputs, retracts: *retracts };
-                Box::new(Merged::new(aggregate, &aggregates, order, schema.clone()))
+                Box::new(HashAggregate::new(aggregate, &aggregates, order, schema.clone(), retracted))
             }
             (Method::Regroup { .. }, over) => {
                 let order = over.as_ref().map(|over| &over.time).or(before.order).cloned();
-                Box::new(Regrouped::new(aggregate, order, input, schema.clone())?)
+                Box::new(RegroupAggregate::new(aggregate, order, input, schema.clone(), retracted)?)
             }
         },
         Operation::Step(step) => polars_bail!(ComputeError: "a step without a state has no operator: {step:?}"),

@@ -19,6 +19,8 @@ pub(crate) const PART: &str = "__corriente_part";
 pub(crate) const COUNT: &str = "__corriente_count";
 /// The number of a group among those that are aggregated together.
 pub(crate) const GROUP: &str = "__corriente_group";
+/// Whether something has met a row.
+pub(crate) const MET: &str = "__corriente_met";
 /// Keys in one value.
 pub(crate) const KEY: &str = "__corriente_key";
 
@@ -26,7 +28,7 @@ pub(crate) const KEY: &str = "__corriente_key";
 pub(crate) fn check_name(name: &PlSmallStr) -> PolarsResult<()> {
     const NUMBERED: [&str; 4] = ["group_key_", "input_", "accumulator_", "collected_"];
     const OTHERS: [&str; 3] = ["gone", "all", "place"];
-    let is_ours = [START, END, POSITION, ROW, COUNT, GROUP, KEY].contains(&name.as_str())
+    let is_ours = [START, END, POSITION, ROW, COUNT, GROUP, MET, KEY].contains(&name.as_str())
         || name
             .strip_prefix("__corriente_")
             .is_some_and(|rest| OTHERS.contains(&rest) || NUMBERED.iter().any(|numbered| rest.starts_with(numbered)));

@@ -1,4 +1,4 @@
-//! A group with its rows, and what Polars aggregates of them.
+//! What Polars aggregates of the rows of groups.
 
 use plan::Aggregate;
 use polars::prelude::*;
@@ -6,73 +6,42 @@ use polars::prelude::*;
 use super::columns::{GROUP, POSITION};
 use super::windows::Windows;
 
-/// Rows that are aggregated together.
-pub(crate) struct Group {
-    pub(crate) id: u64,
-    pub(crate) rows: DataFrame,
-    /// The identities of the rows, where rows may change.
-    pub(crate) ids: Vec<u64>,
-    /// So many of the rows, the first, are in the state that was last written down.
-    pub(crate) written: usize,
-}
-
-impl Group {
-    /// One without rows; `kept` are the columns that they will have.
-    pub(crate) fn new(id: u64, kept: &DataFrame) -> Group {
-        Group { id, rows: kept.clone(), ids: Vec::new(), written: 0 }
-    }
-
-    /// Takes rows that may change out.
-    pub(crate) fn remove(&mut self, ids: &PlHashSet<u64>) -> PolarsResult<()> {
-        let keep: Vec<bool> = self.ids.iter().map(|held| !ids.contains(held)).collect();
-        self.retain(&keep)
-    }
-
-    /// Keeps the rows that are marked.
-    pub(crate) fn retain(&mut self, keep: &[bool]) -> PolarsResult<()> {
-        self.rows = self.rows.filter(&BooleanChunked::from_slice(PlSmallStr::EMPTY, keep))?;
-        self.written = keep.iter().take(self.written).filter(|keep| **keep).count();
-        let mut keep = keep.iter();
-        self.ids.retain(|_| keep.next() == Some(&true));
-        Ok(())
-    }
-}
-
-/// The rows of groups that are no more, in the order of window and age; `None` where there are none.
+/// What is aggregated of groups that are no more, in the order of window and age; `None` where there are none. Each has the start
+/// of its window, its identity and its rows.
 pub(crate) fn regroup_closed(
     plan: &Aggregate,
     order: Option<&PlSmallStr>,
     schema: &SchemaRef,
-    mut closed: Vec<(i64, Group)>,
+    mut closed: Vec<(i64, u64, DataFrame)>,
 ) -> PolarsResult<Option<DataFrame>> {
     if closed.is_empty() {
         return Ok(None);
     }
-    closed.sort_unstable_by_key(|(start, group)| (*start, group.id));
-    let groups: Vec<(i64, &Group)> = closed.iter().map(|(start, group)| (*start, group)).collect();
+    closed.sort_unstable_by_key(|(start, id, _)| (*start, *id));
+    let groups: Vec<(i64, &DataFrame)> = closed.iter().map(|(start, _, rows)| (*start, rows)).collect();
     regroup(plan, order, schema, &groups).map(Some)
 }
 
-/// The row of each group with the start of its window, in the order of the groups. Within a group rows are taken by `order`, the
+/// The row of each group, of which the start of its window and the rows are given, in their order. Within a group rows are taken by `order`, the
 /// column with the event time, and position.
 pub(crate) fn regroup(
     plan: &Aggregate,
     order: Option<&PlSmallStr>,
     schema: &SchemaRef,
-    groups: &[(i64, &Group)],
+    groups: &[(i64, &DataFrame)],
 ) -> PolarsResult<DataFrame> {
     let Some((_, first)) = groups.first() else { return Ok(DataFrame::empty_with_schema(schema)) };
-    if plan.is_of_all() && first.rows.height() == 0 {
-        return of_nothing(plan, schema, &first.rows);
+    if plan.is_of_all() && first.height() == 0 {
+        return of_nothing(plan, schema, first);
     }
-    let mut all = first.rows.clear();
+    let mut all = first.clear();
     let mut numbers: Vec<IdxSize> = Vec::new();
-    for (number, (_, group)) in groups.iter().enumerate() {
-        all.vstack_mut(&group.rows)?;
-        numbers.extend(std::iter::repeat_n(number as IdxSize, group.rows.height()));
+    for (number, (_, rows)) in groups.iter().enumerate() {
+        all.vstack_mut(rows)?;
+        numbers.extend(std::iter::repeat_n(number as IdxSize, rows.height()));
     }
     all.with_column(Column::from(Series::new(GROUP.into(), numbers)))?;
-    let position = first.rows.schema().contains(POSITION).then(|| PlSmallStr::from_static(POSITION));
+    let position = first.schema().contains(POSITION).then(|| PlSmallStr::from_static(POSITION));
     let by: Vec<PlSmallStr> = std::iter::once(GROUP.into()).chain(order.cloned()).chain(position).collect();
     let options = SortMultipleOptions::default().with_maintain_order(true);
     let names: Vec<PlSmallStr> = schema.iter_names().cloned().collect();

@@ -6,27 +6,19 @@ use std::collections::BTreeMap;
 
 use polars::prelude::*;
 
-use super::columns::{ROW, integers};
-use super::retained::check_joined;
-use super::{Executed, Operator, OperatorSnapshot, Tables};
+use super::columns::integers;
+use super::{BatchResult, Operator};
 use crate::change::{Changes, Delta, Revision};
 use crate::physical::HashJoin;
-use crate::snapshot::numbered;
+use crate::state::StateTables;
+use crate::state::pairs::{PairTable, RowPair};
+use crate::state::retained::check_joined;
 use table::{HashKey, HashTable};
 
 mod table;
 
-/// The names of the tables in a written state.
-const TABLES: [&str; 2] = ["left", "right"];
-const PAIRS: &str = "pairs";
-/// The columns of the table of pairs.
-const SIDES: [&str; 2] = ["__corriente_left", "__corriente_right"];
-
 const LEFT: usize = 0;
 const RIGHT: usize = 1;
-
-/// The identities of the left and the right row; none where a row has no match.
-type RowPair = [Option<u64>; 2];
 
 /// The numbers of rows that are gone, or others now, by their identities; of the left and of the right.
 type Replaced = [PlHashMap<u64, u64>; 2];
@@ -35,9 +27,8 @@ type Replaced = [PlHashMap<u64, u64>; 2];
 pub(crate) struct SymmetricHashJoin {
     plan: HashJoin,
     sides: [HashTable; 2],
-    /// The pairs that are in the result, with their identities.
-    pairs: PlHashMap<RowPair, u64>,
-    next_id: u64,
+    /// The pairs that are in the result.
+    pairs: PairTable,
     /// The keys of each time, where a key is a time after which nothing of it changes.
     times: Option<BTreeMap<i64, PlHashSet<HashKey>>>,
     /// The result where there is nothing in it.
@@ -45,9 +36,7 @@ pub(crate) struct SymmetricHashJoin {
     /// The identities of pairs that nothing changes any more, until they are asked for.
     closed: Vec<u64>,
     /// Whether old rows are given beside the new.
-    retracts: bool,
-    /// The pairs that came, changed or went since the state was last written down, by their identities, once it has been.
-    noted: Option<PlHashMap<u64, RowPair>>,
+    retracted: bool,
 }
 
 /// What a batch affects.
@@ -61,8 +50,14 @@ struct PairChanges {
 }
 
 impl SymmetricHashJoin {
-    /// `input` has the columns of both sides, and `schema` those of the result.
-    pub(super) fn new(plan: &HashJoin, input: &SchemaRef, schema: &SchemaRef) -> PolarsResult<SymmetricHashJoin> {
+    /// `input` has the columns of both sides, and `schema` those of the result. Old rows are given beside the new ones where they are
+    /// `retracted`.
+    pub(super) fn new(
+        plan: &HashJoin,
+        input: &SchemaRef,
+        schema: &SchemaRef,
+        retracted: bool,
+    ) -> PolarsResult<SymmetricHashJoin> {
         let all = DataFrame::empty_with_schema(input);
         let side = |columns: &[PlSmallStr], gives_alone: bool| {
             let names = plan.keys.iter().chain(columns).cloned();
@@ -73,13 +68,11 @@ impl SymmetricHashJoin {
         Ok(SymmetricHashJoin {
             plan: plan.clone(),
             sides: [left, right],
-            pairs: PlHashMap::default(),
-            next_id: 0,
+            pairs: PairTable::default(),
             times: plan.time_key.map(|_| BTreeMap::new()),
             none: DataFrame::empty_with_schema(schema),
             closed: Vec::new(),
-            retracts: false,
-            noted: None,
+            retracted,
         })
     }
 
@@ -127,7 +120,7 @@ impl SymmetricHashJoin {
         if self.sides[side].key(id).is_some_and(|before| *before == key) {
             let partners: Vec<u64> = self.partners(side, &key).to_vec();
             if self.asks_only() {
-                if side == LEFT && self.pairs.contains_key(&[Some(id), None]) {
+                if side == LEFT && self.pairs.id(&[Some(id), None]).is_some() {
                     self.touch([Some(id), None], affected);
                 }
             } else if partners.is_empty() {
@@ -205,12 +198,7 @@ impl SymmetricHashJoin {
     /// A pair is in the result from now on.
     fn begin(&mut self, pair: RowPair, affected: &mut PairChanges) {
         self.touch(pair, affected);
-        let before = affected.pairs.get(&pair).copied().flatten();
-        let id = before.unwrap_or_else(|| {
-            self.next_id += 1;
-            self.next_id - 1
-        });
-        self.pairs.insert(pair, id);
+        self.pairs.put(pair, affected.pairs.get(&pair).copied().flatten());
     }
 
     /// A pair is in the result no longer.
@@ -222,31 +210,27 @@ impl SymmetricHashJoin {
     /// A row of the left comes into the result, or leaves it.
     fn turn(&mut self, left: u64, affected: &mut PairChanges) {
         let pair = [Some(left), None];
-        if self.pairs.contains_key(&pair) { self.end(pair, affected) } else { self.begin(pair, affected) }
+        if self.pairs.id(&pair).is_some() { self.end(pair, affected) } else { self.begin(pair, affected) }
     }
 
     fn touch(&mut self, pair: RowPair, affected: &mut PairChanges) {
-        affected.pairs.entry(pair).or_insert_with(|| self.pairs.get(&pair).copied());
+        affected.pairs.entry(pair).or_insert_with(|| self.pairs.id(&pair));
     }
 
     /// What a batch changed of the result.
-    fn changes(&mut self, affected: &PairChanges) -> PolarsResult<Changes> {
+    fn changes(&self, affected: &PairChanges) -> PolarsResult<Changes> {
         let (mut ids, mut there, mut deletes) = (Vec::new(), Vec::new(), Vec::new());
         for (pair, before) in &affected.pairs {
-            let now = self.pairs.get(pair).copied();
-            match (before, now) {
+            match (before, self.pairs.id(pair)) {
                 (_, Some(id)) => {
                     ids.push(id);
                     there.push(*pair);
                 }
                 (Some(id), None) => deletes.push(*id),
-                (None, None) => continue,
-            }
-            if let (Some(noted), Some(id)) = (&mut self.noted, now.or(*before)) {
-                noted.insert(id, *pair);
+                (None, None) => {}
             }
         }
-        let rows = self.rows_of(&there, |side, id| self.sides[side].rows.number(id))?;
+        let rows = self.rows_of(&there, |side, id| self.sides[side].rows.number_of(id))?;
         Ok(Changes { ids, rows, deletes })
     }
 
@@ -254,7 +238,7 @@ impl SymmetricHashJoin {
     fn retracted(&self, affected: &PairChanges) -> PolarsResult<DataFrame> {
         let before = affected.pairs.iter().filter(|(_, before)| before.is_some()).map(|(pair, _)| *pair);
         let number = |side: usize, id: u64| {
-            affected.replaced[side].get(&id).copied().or_else(|| self.sides[side].rows.number(id))
+            affected.replaced[side].get(&id).copied().or_else(|| self.sides[side].rows.number_of(id))
         };
         self.rows_of(&before.collect::<Vec<_>>(), number)
     }
@@ -286,20 +270,20 @@ impl SymmetricHashJoin {
 }
 
 impl Operator for SymmetricHashJoin {
-    fn execute(&mut self, _: Delta, _: Option<i64>) -> PolarsResult<Executed> {
+    fn execute(&mut self, _: Delta, _: Option<i64>) -> PolarsResult<BatchResult> {
         polars_bail!(ComputeError: "a join was given the rows of one side")
     }
 
     /// Gives what changes of the pairs. Rows that never change are late once the watermark has passed the time among their keys.
-    fn execute_sides(&mut self, sides: [Delta; 2], watermark: Option<i64>) -> PolarsResult<Executed> {
+    fn execute_sides(&mut self, sides: [Delta; 2], watermark: Option<i64>) -> PolarsResult<BatchResult> {
         let mut affected = PairChanges::default();
         for (side, delta) in sides.into_iter().enumerate() {
             self.take(side, delta, watermark, &mut affected)?;
         }
         let changes = self.changes(&affected)?;
-        let retracted = if self.retracts { Some(self.retracted(&affected)?) } else { None };
+        let retracted = if self.retracted { Some(self.retracted(&affected)?) } else { None };
         self.tidy()?;
-        Ok(Executed { delta: Delta::Change(Revision { changes, retracted }), late: affected.late, timeless: 0 })
+        Ok(BatchResult { delta: Delta::Change(Revision { changes, retracted }), late: affected.late, timeless: 0 })
     }
 
     fn close(&mut self, watermark: i64, wanted: bool) -> PolarsResult<Option<DataFrame>> {
@@ -321,9 +305,6 @@ impl Operator for SymmetricHashJoin {
             true => Some(self.rows_of(&pairs.iter().map(|(_, pair)| *pair).collect::<Vec<_>>(), of)?),
             false => None,
         };
-        if let Some(noted) = &mut self.noted {
-            noted.extend(pairs.iter().copied());
-        }
         self.closed.extend(pairs.iter().map(|(id, _)| *id));
         self.tidy()?;
         Ok(rows.filter(|rows| rows.height() > 0))
@@ -333,58 +314,20 @@ impl Operator for SymmetricHashJoin {
         self.times.as_ref()?.keys().next().copied().filter(|_| wanted)
     }
 
-    fn settled(&mut self, _: Vec<u64>) -> Vec<u64> {
+    fn settled(&mut self) -> Vec<u64> {
         std::mem::take(&mut self.closed)
     }
 
-    fn retract(&mut self) -> bool {
-        self.retracts = true;
-        false
+    fn state(&mut self) -> StateTables<'_> {
+        let [left, right] = &mut self.sides;
+        vec![&mut left.rows, &mut right.rows, &mut self.pairs]
     }
 
-    fn aggregates(&self) -> bool {
-        true
-    }
-
-    fn save(&self) -> PolarsResult<OperatorSnapshot> {
-        let pairs = self.pairs.iter().map(|(pair, id)| (*id, *pair)).collect();
-        let [left, right] = [&self.sides[LEFT], &self.sides[RIGHT]].map(|side| side.rows.live());
-        Ok(OperatorSnapshot::new(
-            self.next_id,
-            [(TABLES[LEFT], left?), (TABLES[RIGHT], right?), (PAIRS, pairs_table(pairs)?)],
-        ))
-    }
-
-    fn restore(&mut self, number: u64, tables: Tables<'_>) -> PolarsResult<()> {
-        self.next_id = number;
-        for (side, name) in self.sides.iter_mut().zip(TABLES) {
-            side.restore(tables(name)?, &self.plan)?;
-        }
+    fn restored(&mut self, _: Option<i64>) -> PolarsResult<()> {
+        self.sides.iter_mut().try_for_each(|side| side.link_all(&self.plan))?;
         let keys: Vec<HashKey> = self.sides.iter().flat_map(HashTable::keys).cloned().collect();
         keys.iter().for_each(|key| self.wait(key));
-        let pairs = tables(PAIRS)?;
-        let [left, right] = SIDES.map(|name| pairs.column(name).and_then(|column| Ok(column.u64()?.clone())));
-        let sides = left?.iter().zip(right?.iter()).map(|(left, right)| [left, right]).collect::<Vec<RowPair>>();
-        let ids = pairs.column(ROW)?.u64()?.iter().map(Option::unwrap_or_default);
-        self.pairs = sides.into_iter().zip(ids).collect();
-        self.all_saved();
         Ok(())
-    }
-
-    fn all_saved(&mut self) {
-        self.noted = Some(PlHashMap::default());
-        self.sides.iter_mut().for_each(|side| side.rows.all_saved());
-    }
-
-    fn save_changes(&mut self) -> PolarsResult<OperatorSnapshot> {
-        let noted = self.noted.replace(PlHashMap::default()).unwrap_or_default();
-        let (there, gone): (Vec<_>, Vec<_>) =
-            noted.into_iter().partition(|(id, pair)| self.pairs.get(pair) == Some(id));
-        let gone = gone.into_iter().map(|(id, _)| id).collect();
-        let pairs = numbered::changes(pairs_table(there)?, gone)?;
-        let [left, right] = &mut self.sides;
-        let (left, right) = (left.rows.save_changes()?, right.rows.save_changes()?);
-        Ok(OperatorSnapshot::changes(self.next_id, [(TABLES[LEFT], left), (TABLES[RIGHT], right), (PAIRS, pairs)]))
     }
 }
 
@@ -394,14 +337,15 @@ impl SymmetricHashJoin {
         let taken = self.sides.each_mut().map(|side| side.take_key(key));
         for ((id, _), side) in taken.iter().enumerate().flat_map(|(side, rows)| rows.iter().map(move |row| (row, side)))
         {
-            pairs.extend(self.pairs.remove_entry(&alone(side, *id)).map(|(pair, number)| (number, pair)));
+            let pair = alone(side, *id);
+            pairs.extend(self.pairs.remove(&pair).map(|number| (number, pair)));
         }
         if !key.has_null && !self.asks_only() {
             let both =
                 taken[LEFT].iter().flat_map(|(left, _)| taken[RIGHT].iter().map(move |(right, _)| (left, right)));
             for (left, right) in both {
-                let pair = self.pairs.remove_entry(&[Some(*left), Some(*right)]);
-                pairs.extend(pair.map(|(pair, number)| (number, pair)));
+                let pair = [Some(*left), Some(*right)];
+                pairs.extend(self.pairs.remove(&pair).map(|number| (number, pair)));
             }
         }
         for (taken, replaced) in taken.into_iter().zip(replaced) {
@@ -416,10 +360,4 @@ fn pair(side: usize, id: u64, other: u64) -> RowPair {
 
 fn alone(side: usize, id: u64) -> RowPair {
     if side == LEFT { [Some(id), None] } else { [None, Some(id)] }
-}
-
-fn pairs_table(pairs: Vec<(u64, RowPair)>) -> PolarsResult<DataFrame> {
-    let (ids, pairs): (Vec<u64>, Vec<RowPair>) = pairs.into_iter().unzip();
-    let of = |side: usize| Series::new(SIDES[side].into(), pairs.iter().map(|pair| pair[side]).collect::<Vec<_>>());
-    DataFrame::new(ids.len(), vec![Series::new(ROW.into(), ids).into(), of(LEFT).into(), of(RIGHT).into()])
 }

@@ -4,13 +4,12 @@
 use crate::physical::TimedJoin;
 use polars::prelude::*;
 
-use super::arrivals::{Arrival, Arrivals, RetainedRows};
-use super::by_time::{ByTime, TimedRow};
-use super::{Executed, Operator, OperatorSnapshot, Tables, never_changing};
+use super::arrivals::{Arrival, Arrivals};
+use super::by_time::ByTime;
+use super::{BatchResult, Operator, never_changing};
 use crate::change::Delta;
-
-/// The names of the tables in a written state: of the rows, and of those that something belonged to, where that matters.
-const TABLES: [[&str; 2]; 2] = [["left", "left-met"], ["right", "right-met"]];
+use crate::state::StateTables;
+use crate::state::timed_rows::{TimedRow, TimedRows};
 
 /// The rows that are kept.
 pub(crate) struct IntervalJoin {
@@ -21,7 +20,7 @@ pub(crate) struct IntervalJoin {
 }
 
 struct JoinTable {
-    kept: RetainedRows,
+    kept: TimedRows,
     index: ByTime,
     /// Whether rows that nothing belonged to are in the result.
     gives_alone: bool,
@@ -42,7 +41,7 @@ impl IntervalJoin {
     pub(super) fn new(join: &TimedJoin, bound: i64, how: &JoinType, input: &SchemaRef) -> PolarsResult<IntervalJoin> {
         let side = |columns: &[PlSmallStr], gives_alone: bool| {
             PolarsResult::Ok(JoinTable {
-                kept: RetainedRows::new(join, columns, input)?,
+                kept: TimedRows::new(join, columns, input)?,
                 index: ByTime::default(),
                 gives_alone,
             })
@@ -127,7 +126,7 @@ impl IntervalJoin {
 
 impl Operator for IntervalJoin {
     /// Gives the pairs that the batch makes. A row of one side that is late, or has no time, is in none.
-    fn execute(&mut self, delta: Delta, watermark: Option<i64>) -> PolarsResult<Executed> {
+    fn execute(&mut self, delta: Delta, watermark: Option<i64>) -> PolarsResult<BatchResult> {
         let arrivals = Arrivals::new(&self.join, never_changing(delta)?, watermark)?;
         let (mut found, mut timeless) = (Matches::default(), 0);
         let new = [LEFT, RIGHT].map(|side| arrivals.keep(side, &mut self.sides[side].kept));
@@ -137,7 +136,7 @@ impl Operator for IntervalJoin {
                 timeless += self.meet(side, (id, arrival), arrivals.key(&arrival), &mut found);
             }
         }
-        Ok(Executed { delta: Delta::Append(self.rows(&found)?), late: arrivals.late, timeless })
+        Ok(BatchResult { delta: Delta::Append(self.rows(&found)?), late: arrivals.late, timeless })
     }
 
     /// Forgets the rows that nothing can belong to any more; gives those that nothing belonged to, where they are in the result.
@@ -164,41 +163,18 @@ impl Operator for IntervalJoin {
         self.close(i64::MAX, true)
     }
 
-    fn save(&self) -> PolarsResult<OperatorSnapshot> {
-        let mut tables = Vec::new();
-        for ([rows, met], side) in TABLES.into_iter().zip(&self.sides) {
-            tables.push((rows, side.kept.save(side.index.all().map(|(place, key)| (place, Some(key))))?));
-            if side.gives_alone {
-                tables.push((met, side.kept.save_marked()?));
-            }
-        }
-        Ok(OperatorSnapshot::new(0, tables))
+    fn state(&mut self) -> StateTables<'_> {
+        let [left, right] = &mut self.sides;
+        vec![&mut left.kept, &mut right.kept]
     }
 
-    fn restore(&mut self, _: u64, tables: Tables<'_>) -> PolarsResult<()> {
-        for ([rows, met], side) in TABLES.into_iter().zip(&mut self.sides) {
-            for (place, key) in side.kept.restore(tables(rows)?)? {
+    fn restored(&mut self, _: Option<i64>) -> PolarsResult<()> {
+        for side in &mut self.sides {
+            for (place, key) in side.kept.places()? {
                 side.index.insert(key.as_deref().unwrap_or_default(), place);
-            }
-            if side.gives_alone {
-                side.kept.restore_marked(&tables(met)?)?;
             }
         }
         Ok(())
-    }
-
-    fn all_saved(&mut self) {
-        self.sides.iter_mut().for_each(|side| side.kept.all_saved());
-    }
-
-    fn save_changes(&mut self) -> PolarsResult<OperatorSnapshot> {
-        let mut changes = Vec::new();
-        for ([rows, met], side) in TABLES.into_iter().zip(&mut self.sides) {
-            let [of_rows, of_met] = side.kept.save_changes()?;
-            changes.push((rows, of_rows));
-            changes.extend(side.gives_alone.then_some((met, of_met)));
-        }
-        Ok(OperatorSnapshot::changes(0, changes))
     }
 }
 

@@ -6,9 +6,10 @@ use polars::prelude::*;
 use super::choice::Before;
 use super::columns::integers;
 use super::windows::Windows;
-use super::{Executed, Operator, OperatorSnapshot, Tables, never_changing};
+use super::{BatchResult, Operator, never_changing};
 use crate::change::Delta;
 use crate::physical::SIDE_TIME;
+use crate::state::StateTables;
 
 /// What it goes by.
 pub(crate) struct Late {
@@ -60,22 +61,18 @@ impl Late {
 }
 
 impl Operator for Late {
-    fn execute(&mut self, delta: Delta, watermark: Option<i64>) -> PolarsResult<Executed> {
+    fn execute(&mut self, delta: Delta, watermark: Option<i64>) -> PolarsResult<BatchResult> {
         let rows = never_changing(delta)?;
-        let Some(watermark) = watermark else { return Ok(Executed::of(Delta::Append(rows.clear()))) };
+        let Some(watermark) = watermark else { return Ok(BatchResult::of(Delta::Append(rows.clear()))) };
         let mut late = Vec::with_capacity(rows.height());
         for time in integers(&rows, &self.time)?.iter() {
             late.push(time.map_or(Ok(false), |time| self.is_late(time, watermark))?);
         }
         let late = BooleanChunked::from_slice(PlSmallStr::EMPTY, &late);
-        Ok(Executed::of(Delta::Append(rows.filter(&late)?)))
+        Ok(BatchResult::of(Delta::Append(rows.filter(&late)?)))
     }
 
-    fn save(&self) -> PolarsResult<OperatorSnapshot> {
-        Ok(OperatorSnapshot::default())
-    }
-
-    fn restore(&mut self, _: u64, _: Tables<'_>) -> PolarsResult<()> {
-        Ok(())
+    fn state(&mut self) -> StateTables<'_> {
+        Vec::new()
     }
 }

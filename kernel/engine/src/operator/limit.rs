@@ -2,25 +2,28 @@
 
 use polars::prelude::*;
 
-use super::{Executed, Operator, OperatorSnapshot, Tables, never_changing};
+use super::{BatchResult, Operator, never_changing};
 use crate::change::Delta;
+use crate::state::{Counter, StateTables};
 
 /// How many rows may still pass.
-pub(crate) struct Limit(pub(crate) u64);
+pub(crate) struct Limit(Counter);
+
+impl Limit {
+    pub(crate) fn new(rows: u64) -> Limit {
+        Limit(Counter(rows))
+    }
+}
 
 impl Operator for Limit {
-    fn execute(&mut self, delta: Delta, _: Option<i64>) -> PolarsResult<Executed> {
-        let rows = never_changing(delta)?.head(Some(usize::try_from(self.0).unwrap_or(usize::MAX)));
-        self.0 -= rows.height() as u64;
-        Ok(Executed::of(Delta::Append(rows)))
+    fn execute(&mut self, delta: Delta, _: Option<i64>) -> PolarsResult<BatchResult> {
+        let Counter(left) = &mut self.0;
+        let rows = never_changing(delta)?.head(Some(usize::try_from(*left).unwrap_or(usize::MAX)));
+        *left -= rows.height() as u64;
+        Ok(BatchResult::of(Delta::Append(rows)))
     }
 
-    fn save(&self) -> PolarsResult<OperatorSnapshot> {
-        Ok(OperatorSnapshot::new(self.0, []))
-    }
-
-    fn restore(&mut self, number: u64, _: Tables<'_>) -> PolarsResult<()> {
-        self.0 = number;
-        Ok(())
+    fn state(&mut self) -> StateTables<'_> {
+        vec![&mut self.0]
     }
 }

@@ -1,5 +1,5 @@
-//! The operators: each a struct with its parameters and its state, and one `execute`. They run on the query's thread
-//! and know neither sources nor sinks.
+//! The operators: each a struct with its parameters and its [state](crate::state), and one `execute`. They run on the query's
+//! thread and know neither sources nor sinks.
 
 /// Which operator runs an operation.
 mod choice;
@@ -9,31 +9,23 @@ mod late;
 mod limit;
 /// Indexes of frames that rows are looked up in.
 mod lookup;
-/// The first rows in an order.
-mod sorted;
 /// A person's function with a state for each key.
 mod stateful;
 /// Steps without a state.
 pub(crate) mod stateless;
+/// The first rows in an order.
+mod top_k;
 /// The first row of each value.
 mod unique;
 
-/// Values of a fixed size for each group.
-mod accumulator;
-/// Values that grow with the group.
-mod collected;
-/// A group with its rows.
+/// What is aggregated of the rows of groups.
 mod group;
-/// Groups with their rows, written down.
-mod group_tables;
 /// Aggregation by merging values.
-mod merged;
-/// The rows that were given, for who takes them back.
-mod output;
+mod hash_aggregate;
 /// Aggregation by keeping rows.
-mod regrouped;
+mod regroup_aggregate;
 /// Aggregation over sessions.
-mod sessions;
+mod session_aggregate;
 
 /// Rows of a join by time as they come.
 mod arrivals;
@@ -55,40 +47,29 @@ mod windows;
 
 /// The columns of ours.
 pub(crate) mod columns;
-/// Sums without rounding.
-mod exact;
-/// The memory of what is kept, and its cap.
-mod retained;
-/// Rows by their identities.
-mod row_store;
-/// Rows that are kept until they are freed.
-mod segments;
-/// Compensated sums.
-mod sum;
 
-use plan::{Aggregate, Step};
+use plan::Aggregate;
 use polars::prelude::*;
 
 pub(crate) use choice::{Before, operator};
 use columns::{END, POSITION, START, integers};
 
 use crate::change::{Changes, Delta, Revision};
+use crate::state::StateTables;
 
-/// One stage of a pipeline. Times are in the unit of the watermark's column; an operator that gives rows with identities keeps
-/// a row's identity as long as the row is in its result, and takes it from [`Changes`] where its input has them.
+/// A stage of a pipeline that keeps something from batch to batch. Times are in the unit of the watermark's column; an operator that
+/// gives rows with identities keeps a row's identity as long as the row is in its result, and takes it from [`Changes`] where its
+/// input has them.
 pub(crate) trait Operator: Send {
     /// Takes a batch in. `watermark` is the one before the batch: rows that only belong to what ended at or before it are late.
-    fn execute(&mut self, delta: Delta, watermark: Option<i64>) -> PolarsResult<Executed>;
+    fn execute(&mut self, delta: Delta, watermark: Option<i64>) -> PolarsResult<BatchResult>;
 
     /// Takes a batch of two inputs in, the left and the right. Where their rows never change and have the same columns, they are
     /// taken as those of one.
-    fn execute_sides(&mut self, sides: [Delta; 2], watermark: Option<i64>) -> PolarsResult<Executed> {
+    fn execute_sides(&mut self, sides: [Delta; 2], watermark: Option<i64>) -> PolarsResult<BatchResult> {
         let [left, right] = sides;
         self.execute(Delta::Append(both(never_changing(left)?, never_changing(right)?)?), watermark)
     }
-
-    /// Says when the next batch was planned, in milliseconds since the epoch.
-    fn at(&mut self, _moment_ms: i64) {}
 
     /// Forgets what no row can change any more now that the watermark is here. Gives rows that had to wait for it, and of an
     /// aggregation the rows that are final, where they are `wanted`.
@@ -101,9 +82,8 @@ pub(crate) trait Operator: Send {
         None
     }
 
-    /// The identities of rows that nothing changes any more, and that it has not given before; `input` are those of the rows it
-    /// was given.
-    fn settled(&mut self, _input: Vec<u64>) -> Vec<u64> {
+    /// The identities of rows that nothing changes any more, and that it has not given before.
+    fn settled(&mut self) -> Vec<u64> {
         Vec::new()
     }
 
@@ -115,55 +95,17 @@ pub(crate) trait Operator: Send {
     /// Says that of an aggregation nothing but the rows that are final is asked for, before it is given any row.
     fn only_final(&mut self) {}
 
-    /// Says, before it is given any row, that the old rows are wanted beside the new: see [`Revision::retracted`]. Gives whether they
-    /// are wanted of what stands before it too, for it makes no rows of its own.
-    fn retract(&mut self) -> bool {
-        false
-    }
+    /// The tables of its state, as the physical plan names them. The pipeline writes them and takes them over.
+    fn state(&mut self) -> StateTables<'_>;
 
-    /// The row-wise steps that it runs.
-    fn steps(&mut self) -> &mut [Step] {
-        &mut []
-    }
-
-    /// Whether its rows change until they are final.
-    fn aggregates(&self) -> bool {
-        false
-    }
-
-    /// The state as a number and tables.
-    fn save(&self) -> PolarsResult<OperatorSnapshot>;
-
-    /// Takes over what [`Operator::save`] gave.
-    fn restore(&mut self, number: u64, tables: Tables<'_>) -> PolarsResult<()>;
-
-    /// All of the state is written down: what changes from now on is what [`Operator::save_changes`] gives.
-    fn all_saved(&mut self) {}
-
-    /// What changed since the state was last written down, or restored; of an operator with little to write, all.
-    fn save_changes(&mut self) -> PolarsResult<OperatorSnapshot> {
-        self.save()
-    }
-
-    /// As [`Operator::save`], or with what changed only; the work that can wait is done by who calls what it gives, on whichever
-    /// thread.
-    fn freeze(&mut self, all: bool) -> PolarsResult<PendingSnapshot> {
-        let kept = if all { self.save()? } else { self.save_changes()? };
-        if all {
-            self.all_saved();
-        }
-        Ok(Box::new(|| Ok(kept)))
-    }
-
-    /// Takes over what changed of [`GROUPS`] each time since the state that was restored; number and tables are those of the
-    /// last time.
-    fn restore_changes(&mut self, _number: u64, _changes: Vec<DataFrame>, _tables: Tables<'_>) -> PolarsResult<()> {
-        polars_bail!(ComputeError: "the saved state has changes of an operator that saves none")
+    /// Makes what it derives of its tables, which have been taken over. What ended at `watermark` or before may be in them still.
+    fn restored(&mut self, _watermark: Option<i64>) -> PolarsResult<()> {
+        Ok(())
     }
 }
 
-/// What a batch led to.
-pub(crate) struct Executed {
+/// What a batch led to in an operator.
+pub(crate) struct BatchResult {
     pub(crate) delta: Delta,
     /// Rows dropped because what they belong to has ended.
     pub(crate) late: usize,
@@ -171,52 +113,20 @@ pub(crate) struct Executed {
     pub(crate) timeless: usize,
 }
 
-impl Executed {
+impl BatchResult {
     /// No row was dropped.
-    fn of(delta: Delta) -> Executed {
-        Executed { delta, late: 0, timeless: 0 }
+    fn of(delta: Delta) -> BatchResult {
+        BatchResult { delta, late: 0, timeless: 0 }
     }
 }
 
-impl From<Touched> for Executed {
-    fn from(touched: Touched) -> Executed {
-        let Touched { ids, rows, deletes, retracted, late, timeless } = touched;
+impl From<AggregateDelta> for BatchResult {
+    fn from(delta: AggregateDelta) -> BatchResult {
+        let AggregateDelta { ids, rows, deletes, retracted, late, timeless } = delta;
         let changes = Changes { ids, rows, deletes };
-        Executed { delta: Delta::Change(Revision { changes, retracted }), late, timeless }
+        BatchResult { delta: Delta::Change(Revision { changes, retracted }), late, timeless }
     }
 }
-
-/// The state of an operator as it was at one moment, to be made into tables.
-pub(crate) type PendingSnapshot = Box<dyn FnOnce() -> PolarsResult<OperatorSnapshot> + Send>;
-
-/// The state of an operator, to be written down.
-#[derive(Default)]
-pub(crate) struct OperatorSnapshot {
-    pub(crate) number: u64,
-    /// Each with a name that is the operator's own.
-    pub(crate) tables: Vec<(&'static str, DataFrame)>,
-    /// What changed of tables that are not among them. Of [`GROUPS`] the operator takes it over itself, of all others it is
-    /// [numbered](crate::snapshot::numbered).
-    pub(crate) changes: Vec<(&'static str, DataFrame)>,
-}
-
-impl OperatorSnapshot {
-    fn new(number: u64, tables: impl IntoIterator<Item = (&'static str, DataFrame)>) -> OperatorSnapshot {
-        OperatorSnapshot { number, tables: tables.into_iter().collect(), changes: Vec::new() }
-    }
-
-    fn changes(number: u64, changes: impl IntoIterator<Item = (&'static str, DataFrame)>) -> OperatorSnapshot {
-        OperatorSnapshot { number, tables: Vec::new(), changes: changes.into_iter().collect() }
-    }
-}
-
-/// Gives a table of a written state by its name.
-pub(crate) type Tables<'a> = &'a mut dyn FnMut(&str) -> PolarsResult<DataFrame>;
-
-/// The table of an operator with one line for each group, key or value.
-pub(crate) const GROUPS: &str = "groups";
-/// The table with the rows that are kept.
-const ROWS: &str = "rows";
 
 /// The rows of a batch, for an operator whose input never changes.
 fn never_changing(delta: Delta) -> PolarsResult<DataFrame> {
@@ -239,15 +149,8 @@ fn both(mut left: DataFrame, mut right: DataFrame) -> PolarsResult<DataFrame> {
     Ok(left)
 }
 
-/// Whether rows are added to what an aggregation has, or taken away from it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Sign {
-    Added,
-    Subtracted,
-}
-
 /// What a batch did to an aggregation.
-pub(crate) struct Touched {
+pub(crate) struct AggregateDelta {
     /// The identity of each group that changed.
     pub(crate) ids: Vec<u64>,
     /// Its row as it is now.

@@ -1,15 +1,17 @@
 //! A person's own function with a state for each key, called with the key's new rows and when its time is up.
 
-use std::collections::BTreeSet;
-
-use plan::{Moment, StateFunction, States};
+use plan::{Moment, StateFunction};
 use polars::prelude::*;
 
-use super::columns::{START, decoded, encoded, kept_as, kept_keys, keys_of, named_keys};
-use super::{Executed, GROUPS, Operator, OperatorSnapshot, Tables, never_changing};
+use super::columns::{decoded, encoded, kept_as, keys_of, named_keys};
+use super::{BatchResult, Operator, never_changing};
 use crate::alone::Alone;
 use crate::change::Delta;
 use crate::rows::stacked;
+use crate::state::StateTables;
+use crate::state::function_states::FunctionStates;
+use crate::state::groups::rows::KeyBytes;
+use crate::state::key_times::KeyTimes;
 
 /// The states and what the function is called with.
 pub(crate) struct Stateful {
@@ -18,15 +20,12 @@ pub(crate) struct Stateful {
     key_fields: Vec<Field>,
     /// How many of the watermark's units a millisecond has.
     per_ms: i64,
-    states: Box<dyn States>,
+    states: FunctionStates,
     /// In milliseconds.
-    timeouts: PlHashMap<Box<[u8]>, i64>,
-    times: BTreeSet<(i64, Box<[u8]>)>,
+    timeouts: KeyTimes,
     /// What the function is called with when there are no rows, and what it gives then.
     none: DataFrame,
     empty: DataFrame,
-    /// The keys that it was called for since the states were last saved, once they have been.
-    called: Option<PlHashSet<Box<[u8]>>>,
 }
 
 impl Stateful {
@@ -39,25 +38,26 @@ impl Stateful {
         per_ms: i64,
     ) -> PolarsResult<Stateful> {
         let none = DataFrame::empty_with_schema(input);
+        let key_fields: Vec<Field> = none.clone().lazy().select(keys).collect()?.schema().iter_fields().collect();
+        let keys_name = kept_as(key_fields.iter().map(Field::dtype));
         Ok(Stateful {
             keys: keys.to_vec(),
-            key_fields: none.clone().lazy().select(keys).collect()?.schema().iter_fields().collect(),
+            key_fields,
             per_ms,
-            states: function.begin(),
-            timeouts: PlHashMap::default(),
-            times: BTreeSet::new(),
+            states: FunctionStates::new(function, keys_name.clone()),
+            timeouts: KeyTimes::new(keys_name),
             none,
             empty: DataFrame::empty_with_schema(output),
-            called: None,
         })
     }
 }
 
 impl Operator for Stateful {
-    fn execute(&mut self, delta: Delta, watermark: Option<i64>) -> PolarsResult<Executed> {
+    fn execute(&mut self, delta: Delta, watermark: Option<i64>) -> PolarsResult<BatchResult> {
         let (rows, watermark_ms) = (never_changing(delta)?, watermark.map(|at| at.div_euclid(self.per_ms)));
         let keyed = rows.clone().lazy().select(named_keys(&self.keys)).collect()?;
         let keys = encoded(&keys_of(&keyed, self.keys.len())?, rows.height())?;
+        self.timeouts.begin();
         let by_key = ByKey::new(&keys);
         // Cut from one frame in the order of keys, a key's rows cost no copy.
         let sorted = rows.take(&IdxCa::from_vec(PlSmallStr::EMPTY, by_key.order))?;
@@ -68,103 +68,29 @@ impl Operator for Stateful {
             from += count as i64;
             all.extend(self.call(key, mine, watermark_ms, false)?);
         }
-        Ok(Executed::of(Delta::Append(stacked(&self.empty, &all)?)))
+        Ok(BatchResult::of(Delta::Append(stacked(&self.empty, &all)?)))
     }
 
     fn close(&mut self, watermark: i64, _: bool) -> PolarsResult<Option<DataFrame>> {
         let watermark_ms = watermark.div_euclid(self.per_ms);
-        let mut due = Vec::new();
-        while self.times.first().is_some_and(|(time, _)| *time <= watermark_ms) {
-            due.extend(self.times.pop_first().map(|(_, key)| key));
-        }
+        let due: Vec<KeyBytes> = std::iter::from_fn(|| self.timeouts.pop(watermark_ms)).collect();
         let mut all = Vec::new();
         for key in due {
-            self.timeouts.remove(&key);
             all.extend(self.call(&key, self.none.clone(), Some(watermark_ms), true)?);
         }
         if all.is_empty() { Ok(None) } else { stacked(&self.empty, &all).map(Some) }
     }
 
     fn due(&self, _: bool) -> Option<i64> {
-        self.times.first().map(|(time, _)| time.saturating_mul(self.per_ms))
+        self.timeouts.first().map(|time| time.saturating_mul(self.per_ms))
     }
 
-    fn save(&self) -> PolarsResult<OperatorSnapshot> {
-        let states = self.states.save()?;
-        let states: Vec<_> = states.into_iter().map(|(key, state)| (key, Some(state))).collect();
-        Ok(OperatorSnapshot::new(0, [(GROUPS, self.table(&states)?)]))
-    }
-
-    fn restore(&mut self, _: u64, tables: Tables<'_>) -> PolarsResult<()> {
-        self.put(&tables(GROUPS)?)?;
-        self.all_saved();
-        Ok(())
-    }
-
-    fn all_saved(&mut self) {
-        self.called = Some(PlHashSet::default());
-    }
-
-    fn save_changes(&mut self) -> PolarsResult<OperatorSnapshot> {
-        let called = self.called.replace(PlHashSet::default()).unwrap_or_default();
-        let state = |key: Box<[u8]>| self.states.save_one(&key).map(|state| (key, state));
-        let states = called.into_iter().map(state).collect::<PolarsResult<Vec<_>>>()?;
-        Ok(OperatorSnapshot::changes(0, [(GROUPS, self.table(&states)?)]))
-    }
-
-    fn restore_changes(&mut self, _: u64, changes: Vec<DataFrame>, _: Tables<'_>) -> PolarsResult<()> {
-        changes.iter().try_for_each(|changes| self.put(changes))
+    fn state(&mut self) -> StateTables<'_> {
+        vec![&mut self.states, &mut self.timeouts]
     }
 }
 
-/// A key, and the state that it has, if any.
-type Changed = (Box<[u8]>, Option<Vec<u8>>);
-
-/// The column that has the states themselves.
-const STATE: &str = "state in CBOR";
-
 impl Stateful {
-    /// What the keys' column is called in a written state.
-    fn keys_name(&self) -> PlSmallStr {
-        kept_as(self.key_fields.iter().map(Field::dtype))
-    }
-
-    /// States as a table; a key that was forgotten has none.
-    fn table(&self, states: &[Changed]) -> PolarsResult<DataFrame> {
-        let keys: Vec<&[u8]> = states.iter().map(|(key, _)| key.as_ref()).collect();
-        let timeouts: Vec<Option<i64>> = keys.iter().map(|key| self.timeouts.get(*key).copied()).collect();
-        let written: Vec<Option<&[u8]>> = states.iter().map(|(_, state)| state.as_deref()).collect();
-        let columns: Vec<Column> = vec![
-            Series::new(self.keys_name(), keys).into(),
-            Series::new(START.into(), timeouts).into(),
-            Series::new(STATE.into(), written).into(),
-        ];
-        DataFrame::new(states.len(), columns)
-    }
-
-    fn put(&mut self, saved: &DataFrame) -> PolarsResult<()> {
-        let (keys, states) = (kept_keys(saved, &self.keys_name())?, saved.column(STATE)?.binary()?);
-        for ((key, state), timeout) in keys.iter().zip(states.iter()).zip(saved.column(START)?.i64()?.iter()) {
-            let key = key.unwrap_or_default();
-            match state {
-                Some(state) => self.states.restore(key, state)?,
-                None => self.states.forget(key),
-            }
-            self.set_timeout(key, timeout);
-        }
-        Ok(())
-    }
-
-    fn set_timeout(&mut self, key: &[u8], time: Option<i64>) {
-        if let Some(before) = self.timeouts.remove(key) {
-            self.times.remove(&(before, key.into()));
-        }
-        if let Some(time) = time {
-            self.timeouts.insert(key.into(), time);
-            self.times.insert((time, key.into()));
-        }
-    }
-
     /// Calls the function; gives its rows if there are any.
     fn call(
         &mut self,
@@ -173,7 +99,7 @@ impl Stateful {
         watermark_ms: Option<i64>,
         timed_out: bool,
     ) -> PolarsResult<Option<DataFrame>> {
-        let mut moment = Moment::new(watermark_ms, self.timeouts.get(key).copied(), timed_out);
+        let mut moment = Moment::new(watermark_ms, self.timeouts.get(key), timed_out);
         let alone = Alone::with(rows.height());
         let called = self.states.call(key, rows, &mut moment);
         drop(alone);
@@ -183,10 +109,7 @@ impl Stateful {
             SchemaMismatch: "the function of with_state gave other columns than it gave for no rows: {:?} and not {:?}",
             given.schema(), self.empty.schema()
         );
-        self.set_timeout(key, moment.timeout_ms());
-        if let Some(called) = self.called.as_mut().filter(|called| !called.contains(key)) {
-            called.insert(key.into());
-        }
+        self.timeouts.set(key, moment.timeout_ms())?;
         Ok((given.height() > 0).then_some(given))
     }
 

@@ -5,7 +5,6 @@ use polars::prelude::*;
 
 use super::columns::{PART, POSITION, ROW};
 use super::lookup::Indexes;
-use super::{Executed, Operator, OperatorSnapshot, Tables};
 use crate::alone::Alone;
 use crate::change::{Changes, Delta, Revision};
 
@@ -33,6 +32,26 @@ impl RowWise {
     /// Whether it calls a person's own function.
     pub(crate) fn calls(&self) -> bool {
         self.steps.iter().any(|step| matches!(step, Step::MapBatches(_)))
+    }
+
+    /// Says when the next batch was planned, in milliseconds since the epoch.
+    pub(crate) fn at(&mut self, moment_ms: i64) {
+        for (number, column) in &self.stamps {
+            self.steps[*number] = Step::WithColumns(vec![stamp(lit(moment_ms), column)]);
+        }
+    }
+
+    /// The steps, for their frames to be read anew.
+    pub(crate) fn steps(&mut self) -> &mut [Step] {
+        &mut self.steps
+    }
+
+    /// Runs the steps on a batch.
+    pub(crate) fn execute(&mut self, delta: Delta) -> PolarsResult<Delta> {
+        Ok(match delta {
+            Delta::Append(rows) => Delta::Append(self.run(rows)?),
+            Delta::Change(revision) => Delta::Change(self.run_keyed(revision)?),
+        })
     }
 
     /// Runs the steps on rows that never change. What the rows carry of ours is handed on.
@@ -64,41 +83,6 @@ impl RowWise {
     fn run_numbered(&mut self, rows: DataFrame) -> PolarsResult<DataFrame> {
         let rows = rows.with_row_index(ROW.into(), None)?;
         execute_with(&self.steps, rows, &[ROW], Some(&mut self.indexes))
-    }
-}
-
-impl Operator for RowWise {
-    fn execute(&mut self, delta: Delta, _: Option<i64>) -> PolarsResult<Executed> {
-        Ok(Executed::of(match delta {
-            Delta::Append(rows) => Delta::Append(self.run(rows)?),
-            Delta::Change(revision) => Delta::Change(self.run_keyed(revision)?),
-        }))
-    }
-
-    fn at(&mut self, moment_ms: i64) {
-        for (number, column) in &self.stamps {
-            self.steps[*number] = Step::WithColumns(vec![stamp(lit(moment_ms), column)]);
-        }
-    }
-
-    fn settled(&mut self, input: Vec<u64>) -> Vec<u64> {
-        input
-    }
-
-    fn retract(&mut self) -> bool {
-        true
-    }
-
-    fn steps(&mut self) -> &mut [Step] {
-        &mut self.steps
-    }
-
-    fn save(&self) -> PolarsResult<OperatorSnapshot> {
-        Ok(OperatorSnapshot::default())
-    }
-
-    fn restore(&mut self, _: u64, _: Tables<'_>) -> PolarsResult<()> {
-        Ok(())
     }
 }
 

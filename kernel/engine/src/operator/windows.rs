@@ -2,7 +2,6 @@
 //! that Polars' `group_by_dynamic` gives where the row is the first, and those before it that hold the row too. Windows of hours
 //! in a time zone go by the local clock: where the clocks change one is shorter or longer, and Polars' depend on the first row.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 
 use plan::{Aggregate, BOUNDARIES, Cut, Hops, Over};
@@ -31,22 +30,6 @@ enum Grid {
     Even { every: i64, first: i64 },
     /// As the calendar says. The zone is `None` for UTC.
     Calendar { zone: Option<Tz> },
-}
-
-/// What an aggregation holds of a window. It has them by start; without windows there is one.
-pub(super) trait HasEnd {
-    /// Where the window ends; without windows, never.
-    fn end(&self) -> i64;
-}
-
-/// Takes out the first window, where it has ended.
-pub(super) fn take_ended<W: HasEnd>(open: &mut BTreeMap<i64, W>, watermark: i64) -> Option<(i64, W)> {
-    open.first_entry().filter(|window| window.get().end() <= watermark).map(|window| window.remove_entry())
-}
-
-/// Where the first window ends, if it does.
-pub(super) fn next_end<W: HasEnd>(open: &BTreeMap<i64, W>) -> Option<i64> {
-    open.values().next().map(HasEnd::end).filter(|end| *end < i64::MAX)
 }
 
 impl Windows {

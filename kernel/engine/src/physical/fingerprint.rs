@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use super::{Accumulator, Function, HashJoin, Input, Method, Operation, Pairing, PhysicalPlan, TimedJoin};
 
 /// The version of what is kept and how: another one is another state. It changes with the operators' tables.
-const STATE_VERSION: u32 = 1;
+const STATE_VERSION: u32 = 2;
 /// The version of what a query is known by.
 const QUERY_VERSION: u32 = 1;
 

@@ -34,7 +34,7 @@ impl PhysicalPlan {
         for ((number, stage), operation) in self.stages.iter().enumerate().zip(narrowed.into_iter().rev()) {
             if let Some(operation) = operation {
                 let after = after(&operation, plan.schema(), self.before(number), &stage.schema);
-                plan.stages.push(Stage { operation, schema: Arc::new(after) });
+                plan.stages.push(Stage::new(operation, Arc::new(after)));
             }
         }
         plan

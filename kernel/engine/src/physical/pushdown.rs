@@ -46,7 +46,7 @@ impl PhysicalPlan {
                 (at, predicate) = (next, lower);
             }
             let schema = plan.before(at).clone();
-            plan.stages.insert(at, Stage { operation: Operation::Step(Step::Filter(predicate)), schema });
+            plan.stages.insert(at, Stage::new(Operation::Step(Step::Filter(predicate)), schema));
         }
         plan
     }

@@ -1,10 +1,34 @@
-//! What a state hangs on, in words.
+//! What a state consists of, and what it hangs on, in words.
 
 use std::fmt::Write as _;
 
-use plan::Step;
+use plan::{Cut, Over, Step};
 
-use super::{Accumulator, Input, Method, Operation, PhysicalPlan};
+use super::{Accumulator, Input, Method, Operation, PhysicalPlan, Stage};
+
+impl Stage {
+    /// The names of the tables in which its operator keeps what it keeps from batch to batch.
+    pub(crate) fn tables(&self) -> &'static [&'static str] {
+        match &self.operation {
+            Operation::Aggregate(aggregate, method) => match (method, &aggregate.over) {
+                (Method::Merge { .. }, over) if !matches!(over, Some(Over { cut: Cut::Session { .. }, .. })) => {
+                    &["groups"]
+                }
+                // What was given is not told again to the letter by the rows.
+                _ if self.retracted => &["spans", "rows", "output"],
+                _ => &["spans", "rows"],
+            },
+            Operation::TimedJoin(_) => &["left", "right"],
+            Operation::HashJoin(_) => &["left", "right", "pairs"],
+            Operation::Step(Step::Unique(_)) => &["seen"],
+            Operation::Step(Step::Limit(_)) => &["left"],
+            Operation::Step(Step::Sort(_)) => &["rows"],
+            Operation::Step(Step::WithState(..)) => &["states", "timeouts"],
+            // Which rows are late is said by the watermark alone.
+            Operation::Step(_) | Operation::LateForJoin(_) => &[],
+        }
+    }
+}
 
 impl PhysicalPlan {
     /// The part of the plan that a state is made by, in words: up to its last operation that keeps something, with what is kept

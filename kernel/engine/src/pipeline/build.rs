@@ -8,7 +8,7 @@ use polars::prelude::*;
 
 use super::lane::Lane;
 use super::positions::Positions;
-use super::{Instruction, Mode, OperatorNode, Pipeline};
+use super::{Instruction, Mode, OperatorNode, Pipeline, PipelineStage};
 use crate::clock::Clock;
 use crate::operator::columns::{self, POSITION};
 use crate::operator::stateless::{self, RowWise};
@@ -26,7 +26,7 @@ struct Builder<'a> {
     unit: Option<TimeUnit>,
     lanes: Vec<Lane>,
     marks: Vec<Mark>,
-    stages: Vec<OperatorNode>,
+    stages: Vec<PipelineStage>,
     program: Vec<Instruction>,
 }
 
@@ -189,7 +189,9 @@ impl Builder<'_> {
         let unit = left.unit.or(right.unit);
         self.operator(stage, times, &input, unit)?;
         let last = self.stages.len() - 1;
-        self.stages[last].none = inputs.iter().map(|input| DataFrame::empty_with_schema(input)).collect();
+        if let PipelineStage::Operator(node) = &mut self.stages[last] {
+            node.none = inputs.iter().map(|input| DataFrame::empty_with_schema(input)).collect();
+        }
         self.program.push(Instruction::Join(last));
         let mut chain = Chain { input, ordered: false, unit, row_wise: RowWise::default() };
         chain.after(stage);
@@ -206,23 +208,25 @@ impl Builder<'_> {
         let own = unit.or(self.unit).map_or(1, per_ms);
         let order = times.nearest().filter(|time| input.contains(time));
         let time = order.filter(|_| self.unit.is_some());
-        let before = Before { input, time, order, per_ms: own };
+        let before = Before { input, time, order, per_ms: own, retracted: stage.retracted };
         let slack = stage.operation.slack(times).map(|behind| steps_up(behind, own));
         let per_step = self.unit.map_or(1, per_ms) / own;
-        if stage.operation.retracts() {
-            // All that stands between, and what makes the rows.
-            let _ = self.stages.iter_mut().rev().all(|stage| stage.operator.retract());
-        }
         let operator = operator(&stage.operation, &before, &stage.schema)?;
-        self.stages.push(OperatorNode { operator, slack, per_step: per_step.max(1), none: Vec::new() });
+        self.stages.push(PipelineStage::Operator(OperatorNode {
+            operator,
+            tables: stage.tables(),
+            aggregates: stage.operation.aggregates(),
+            slack,
+            per_step: per_step.max(1),
+            none: Vec::new(),
+        }));
         Ok(())
     }
 
     /// Makes an operator of the steps that wait.
     fn flush(&mut self, chain: &mut Chain) {
         if !chain.row_wise.is_empty() {
-            let operator = Box::new(std::mem::take(&mut chain.row_wise));
-            self.stages.push(OperatorNode { operator, slack: None, per_step: 1, none: Vec::new() });
+            self.stages.push(PipelineStage::Steps(std::mem::take(&mut chain.row_wise)));
             self.program.push(Instruction::Stage(self.stages.len() - 1));
         }
     }

@@ -7,7 +7,6 @@ use polars::prelude::*;
 
 use super::positions::Positions;
 use crate::calendar::in_calendar;
-use crate::operator::Operator as _;
 use crate::operator::columns::{PART, POSITION, integers};
 use crate::operator::stateless::RowWise;
 use crate::operator::watermark::WatermarkTracker;

@@ -9,7 +9,7 @@ use polars::prelude::*;
 use crate::change::Changes;
 use crate::operator::columns::{ROW, decoded, encoded};
 use crate::pipeline::OutputMode;
-use crate::snapshot::numbered;
+use crate::state::{PendingTable, numbered};
 
 /// The keys of rows that may leave.
 #[derive(Debug)]
@@ -61,10 +61,7 @@ impl SinkKeys {
     }
 
     /// The rows, to become a table: `all`, or what [changed](numbered::changes) since this was last asked.
-    pub(super) fn freeze(
-        &mut self,
-        all: bool,
-    ) -> PolarsResult<impl FnOnce() -> PolarsResult<DataFrame> + Send + use<>> {
+    pub(super) fn freeze(&mut self, all: bool) -> PolarsResult<PendingTable> {
         let changed = self.changed.replace(PlHashSet::default()).unwrap_or_default();
         let (mut ids, mut keys, mut gone): (Vec<u64>, Vec<Arc<[u8]>>, Vec<u64>) = Default::default();
         if all {
@@ -81,11 +78,11 @@ impl SinkKeys {
             }
         }
         let fields = self.fields.clone();
-        Ok(move || {
+        Ok(Box::new(move || {
             let mut table = keys_frame(&keys.iter().map(AsRef::as_ref).collect::<Vec<_>>(), &fields)?;
             table.with_column(Column::from(Series::new(ROW.into(), ids)))?;
             if all { Ok(table) } else { numbered::changes(table, gone) }
-        })
+        }))
     }
 
     /// Takes over what [`SinkKeys::freeze`] gave, with all that changed of it; or says why it cannot.

@@ -13,9 +13,11 @@ use crate::operator::stateless::{self, RowWise};
 use crate::operator::{Before, Operator, operator};
 use crate::physical::Operation;
 
-/// The operators, and the result that they make.
+/// The operators, each behind the steps before it, and the result that they make.
 pub(super) struct Derived {
-    operators: Vec<Box<dyn Operator>>,
+    operators: Vec<(RowWise, Box<dyn Operator>)>,
+    /// The steps behind the last of them.
+    last: RowWise,
     /// Whether they were given anything yet: some have a row also of none.
     begun: bool,
     result: LiveResult,
@@ -33,21 +35,19 @@ pub(crate) struct Derivation {
 impl Derived {
     /// `input` is the schema of the rows.
     fn new(input: &SchemaRef, steps: &[Derivation], result: LiveResult) -> PolarsResult<Derived> {
-        let (mut operators, mut row_wise, mut input): (Vec<Box<dyn Operator>>, _, _) =
-            (Vec::new(), RowWise::default(), input);
+        let (mut operators, mut last, mut input) = (Vec::new(), RowWise::default(), input);
         for Derivation { step, schema, time } in steps {
             schema.iter_names().try_for_each(check_name)?;
             if stateless::takes(step) {
-                row_wise.push(step);
+                last.push(step);
             } else {
-                operators.push(Box::new(std::mem::take(&mut row_wise)));
-                let before = Before { input, time: None, order: time.as_ref(), per_ms: 1 };
-                operators.push(operator(&Operation::of_result(step), &before, schema)?);
+                let around = Before { input, time: None, order: time.as_ref(), per_ms: 1, retracted: false };
+                let operator = operator(&Operation::of_result(step), &around, schema)?;
+                operators.push((std::mem::take(&mut last), operator));
             }
             input = schema;
         }
-        operators.push(Box::new(row_wise));
-        Ok(Derived { operators, begun: false, result })
+        Ok(Derived { operators, last, begun: false, result })
     }
 
     /// Takes in what changed in the first result; says whether it can go on, and anybody has its own. A step that fails ends
@@ -60,10 +60,10 @@ impl Derived {
         self.begun = true;
         let take = || -> PolarsResult<()> {
             let mut delta = Delta::Change(changes.clone().into());
-            for operator in &mut self.operators {
-                delta = operator.execute(delta, None)?.delta;
+            for (steps, operator) in &mut self.operators {
+                delta = operator.execute(steps.execute(delta)?, None)?.delta;
             }
-            match delta {
+            match self.last.execute(delta)? {
                 Delta::Change(made) => self.result.apply(&made.changes, |own| own.follow(status)),
                 Delta::Append(_) => polars_bail!(ComputeError: "rows that change became rows that do not"),
             }

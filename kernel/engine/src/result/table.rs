@@ -9,7 +9,7 @@ use polars::prelude::*;
 use super::indexed_rows::IndexedRows;
 use crate::change::Changes;
 use crate::operator::columns::ROW;
-use crate::snapshot::numbered;
+use crate::state::{PendingTable, numbered};
 
 /// A handle to the whole result of a query; cloning it is cheap.
 #[derive(Clone)]
@@ -100,7 +100,7 @@ impl ResultTable {
 
     /// The rows with their identities, to become a table of a state: `all`, or what [changed](numbered::changes) since this was
     /// last asked.
-    pub(crate) fn freeze(&self, all: bool) -> PolarsResult<impl FnOnce() -> PolarsResult<DataFrame> + Send + use<>> {
+    pub(crate) fn freeze(&self, all: bool) -> PolarsResult<PendingTable> {
         let mut table = self.table();
         let noted = table.noted.replace(PlHashSet::default()).unwrap_or_default();
         let (schema, mut gone) = (table.rows.schema().clone(), Vec::new());
@@ -113,10 +113,10 @@ impl ResultTable {
             gone.retain(|id| there.binary_search(id).is_err());
             (there, vec![rows])
         };
-        Ok(move || {
+        Ok(Box::new(move || {
             let rows = with_ids(stacked(&schema, pieces), ids)?;
             if all { Ok(rows) } else { numbered::changes(rows, gone) }
-        })
+        }))
     }
 
     /// Takes over what [`ResultTable::freeze`] gave, with all that changed of it; gives it as a change of nothing.

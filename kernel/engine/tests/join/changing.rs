@@ -216,7 +216,7 @@ fn finals((plan, open): &Frame, cuts: &[[usize; 4]]) -> DataFrame {
         result.apply(&output.changes, |_| {}).unwrap();
         from = to;
     }
-    let saved = pipeline.save().unwrap().frames;
+    let saved = pipeline.snapshot(true).unwrap().frames;
     let ended = pipeline.watermark().unwrap_or(i64::MIN);
     for (name, table) in saved.iter().filter(|(name, _)| name.ends_with("-left") || name.ends_with("-right")) {
         let key = table.get_column_names().into_iter().find(|name| name.ends_with("_key_0")).unwrap().clone();

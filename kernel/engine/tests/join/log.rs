@@ -168,7 +168,7 @@ pub(crate) fn run((plan, open): &Frame, cuts: &[[usize; 4]], restarts: &[usize])
         from = to;
     }
     let (streamed, watermark) = (result.frame(), pipeline.watermark());
-    let saved = pipeline.save().unwrap().frames;
+    let saved = pipeline.snapshot(true).unwrap().frames;
     let held = ["-left", "-right"].map(|side| {
         let tables = saved.iter().filter(|(name, _)| name.ends_with(side));
         tables.map(|(_, table)| table.height()).sum()

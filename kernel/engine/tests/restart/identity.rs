@@ -88,8 +88,12 @@ fn the_order_of_aggregates_makes_no_difference() {
 
 #[test]
 fn an_older_format_is_refused_in_a_sentence() {
-    let (kept, folder) = (Kept::default(), tempfile::tempdir().unwrap());
-    std::fs::write(folder.path().join("query.json"), "{\"version\": 3, \"plan\": \"SOURCE memory rows\"}").unwrap();
-    let refused = run(&source(), OutputMode::Append, folder.path(), &kept, 1, None).unwrap();
-    assert!(refused.contains("the format's version 3") && refused.contains("Choose another folder"), "{refused}");
+    for version in [3, 4] {
+        let (kept, folder) = (Kept::default(), tempfile::tempdir().unwrap());
+        let query = format!("{{\"version\": {version}, \"plan\": \"SOURCE memory rows\"}}");
+        std::fs::write(folder.path().join("query.json"), query).unwrap();
+        let refused = run(&source(), OutputMode::Append, folder.path(), &kept, 1, None).unwrap();
+        let said = format!("the format's version {version}");
+        assert!(refused.contains(&said) && refused.contains("Choose another folder"), "{refused}");
+    }
 }

@@ -22,8 +22,8 @@ fn totals() -> Plan {
 }
 
 /// The tables of the last operator.
-fn last_tables(pipeline: &Pipeline) -> Vec<DataFrame> {
-    let frames = pipeline.save().unwrap().frames;
+fn last_tables(pipeline: &mut Pipeline) -> Vec<DataFrame> {
+    let frames = pipeline.snapshot(true).unwrap().frames;
     let stage = |name: &str| name.split('-').next().unwrap().parse::<usize>().unwrap();
     let last = frames.keys().map(|name| stage(name)).max().unwrap();
     frames.into_iter().filter(|(name, _)| stage(name) == last).map(|(_, frame)| frame).collect()
@@ -43,7 +43,7 @@ fn what_is_kept_grows_with_the_groups_and_not_with_the_rows() {
     for (number, keys) in [1_000, 30_000, 60_000].into_iter().enumerate() {
         let rows = rows(0..keys, number as i64 + 5);
         pipeline.execute(vec![PartitionRows { partition: 0.into(), rows, newest_ms: None }]).unwrap();
-        let tables = last_tables(&pipeline);
+        let tables = last_tables(&mut pipeline);
         assert!(tables.iter().all(|table| table.height() <= 7), "{tables:?}");
         sizes.push(tables.iter().map(DataFrame::estimated_size).sum::<usize>());
     }

@@ -3,10 +3,10 @@
 use polars::prelude::*;
 use smallvec::SmallVec;
 
-use super::super::columns::{encoded, integers};
-use super::super::row_store::RowStore;
+use super::super::columns::{ROW, encoded, integers};
 use crate::change::Changes;
 use crate::physical::HashJoin;
+use crate::state::row_table::RowTable;
 
 /// What rows are joined by.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -23,14 +23,12 @@ pub(super) struct HashTable {
     /// Those that the result has.
     columns: Vec<PlSmallStr>,
     /// With the keys' columns before those of the result.
-    pub(super) rows: RowStore,
+    pub(super) rows: RowTable,
     /// By the rows' identities.
     keys: PlHashMap<u64, HashKey>,
     by_key: PlHashMap<HashKey, SmallVec<[u64; 2]>>,
     /// Whether rows without a match are in the result.
     pub(super) gives_alone: bool,
-    /// The identity of the next row that has none of its own.
-    next: u64,
 }
 
 impl HashTable {
@@ -39,19 +37,16 @@ impl HashTable {
         debug_assert!(plan.keys.iter().all(|key| empty.schema().contains(key)));
         HashTable {
             columns: columns.to_vec(),
-            rows: RowStore::new(empty.schema()),
+            rows: RowTable::new(empty.schema()),
             keys: PlHashMap::default(),
             by_key: PlHashMap::default(),
             gives_alone,
-            next: 0,
         }
     }
 
     /// Rows that never change, with identities.
     pub(super) fn numbered(&mut self, rows: DataFrame) -> Changes {
-        let first = self.next;
-        self.next += rows.height() as u64;
-        Changes { ids: (first..self.next).collect(), rows, deletes: Vec::new() }
+        Changes { ids: self.rows.new_ids(rows.height()).collect(), rows, deletes: Vec::new() }
     }
 
     /// The key of a row, if it is there.
@@ -107,11 +102,11 @@ impl HashTable {
         self.rows.take(numbers)?.select(self.columns.iter().cloned())
     }
 
-    /// Takes over what was written down of the rows.
-    pub(super) fn restore(&mut self, saved: DataFrame, plan: &HashJoin) -> PolarsResult<()> {
-        let keys = plan.keys_of(&saved)?;
-        for (id, key) in self.rows.restore(saved)?.into_iter().zip(keys) {
-            self.next = self.next.max(id + 1);
+    /// Gives all rows their keys.
+    pub(super) fn link_all(&mut self, plan: &HashJoin) -> PolarsResult<()> {
+        let rows = self.rows.live()?;
+        let keys = plan.keys_of(&rows)?;
+        for (id, key) in rows.column(ROW)?.u64()?.iter().flatten().zip(keys) {
             self.link(id, key);
         }
         Ok(())

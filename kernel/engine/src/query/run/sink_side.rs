@@ -212,18 +212,10 @@ impl QueryThread {
         let mut state = reached.pipeline.freeze(all)?;
         state.facts.offsets = reached.from.clone();
         if let Some(table) = &self.table {
-            let rows = table.freeze(all)?;
-            state.add(move |saved| {
-                saved.put_table(RESULT, all, rows()?);
-                Ok(())
-            });
+            state.add(RESULT.to_owned(), all, table.freeze(all)?);
         }
         if let Some(known) = &mut reached.known {
-            let keys = known.freeze(all)?;
-            state.add(move |saved| {
-                saved.put_table(KEYS, all, keys()?);
-                Ok(())
-            });
+            state.add(KEYS.to_owned(), all, known.freeze(all)?);
         }
         checkpoint.snapshot(after, state)?;
         reached.unsaved = (0, self.clock.now());
