@@ -115,12 +115,17 @@ impl Run {
         })
     }
 
+    /// A pipeline of the plan that has run nothing.
+    pub(crate) fn anew(&self) -> PolarsResult<Pipeline> {
+        pipeline(&self.plan, self.source.as_ref(), &self.partitions, self.append)
+    }
+
     /// Runs the next batch, if there is one.
     pub(crate) fn batch(&mut self) -> PolarsResult<Option<BatchOutput>> {
         let Some((number, to)) = self.ends.next() else { return Ok(None) };
         if self.restarts.contains(&number) {
             self.states.keep(&mut self.pipeline)?;
-            self.pipeline = pipeline(&self.plan, self.source.as_ref(), &self.partitions, self.append)?;
+            self.pipeline = self.anew()?;
             self.states.restore(&mut self.pipeline)?;
         } else if !self.restarts.is_empty() {
             self.states.keep(&mut self.pipeline)?;

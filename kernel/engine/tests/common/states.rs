@@ -16,6 +16,13 @@ impl States {
         Ok(())
     }
 
+    /// Adds all of the state as it is now.
+    pub(crate) fn keep_all(&mut self, pipeline: &mut Pipeline) -> PolarsResult<()> {
+        let all = pipeline.snapshot(true)?;
+        self.0.get_or_insert_default().go_on(all);
+        Ok(())
+    }
+
     /// Has another pipeline go on from the newest.
     pub(crate) fn restore(&self, pipeline: &mut Pipeline) -> PolarsResult<()> {
         self.0.as_ref().map_or(Ok(()), |saved| pipeline.restore(written_and_read(saved.clone())?))
