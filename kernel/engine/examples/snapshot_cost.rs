@@ -1,5 +1,6 @@
 //! How long a query is held up by a state with all of its groups, and how long the whole of it takes: one JSON object a line.
-//! The longest batch without a state stands beside it.
+//! The longest batch without a state stands beside it. Groups come again in the order of their first rows, and in another one each
+//! time, with short keys and with long ones.
 //!
 //! `cargo run --release --workspace --locked --example snapshot_cost [-- groups]`
 
@@ -18,20 +19,38 @@ use polars::prelude::*;
 /// Rows of a batch.
 const BATCH: i64 = 100_000;
 
-/// Row `n` is of group `n` modulo the groups, in an order that is none.
-struct Rows {
+/// Which rows there are.
+#[derive(Clone, Copy)]
+struct Shape {
     groups: i64,
+    /// Whether the groups come in another order each time.
+    shuffled: bool,
+    /// Whether keys are texts of some length.
+    long: bool,
+}
+
+/// The rows up to one.
+struct Rows {
+    shape: Shape,
     end: i64,
 }
 
-fn rows(groups: i64, offsets: std::ops::Range<i64>) -> PolarsResult<DataFrame> {
-    let group = |n: i64| n * 7_919 % groups;
-    df!["k" => offsets.clone().map(group).collect::<Vec<_>>(), "v" => offsets.map(|n| n as f64 / 8.0).collect::<Vec<_>>()]
+/// Row `n` is of group `n` modulo the groups, in an order that is none.
+fn rows(Shape { groups, shuffled, long }: Shape, offsets: std::ops::Range<i64>) -> PolarsResult<DataFrame> {
+    const PRIMES: [i64; 6] = [7_919, 611_953, 104_729, 1_299_709, 224_737, 350_377];
+    let group = |n: i64| n * PRIMES[if shuffled { n / groups % 6 } else { 0 } as usize] % groups;
+    let keys = offsets.clone().map(group);
+    let keys = match long {
+        true => Column::new("k".into(), keys.map(|k| format!("the account number {k:09}")).collect::<Vec<_>>()),
+        false => Column::new("k".into(), keys.collect::<Vec<_>>()),
+    };
+    let values = Column::new("v".into(), offsets.map(|n| n as f64 / 8.0).collect::<Vec<_>>());
+    DataFrame::new(keys.len(), vec![keys, values])
 }
 
 impl Source for Rows {
     fn schema(&self) -> SchemaRef {
-        rows(self.groups, 0..0).map(|rows| rows.schema().clone()).unwrap_or_default()
+        rows(self.shape, 0..0).map(|rows| rows.schema().clone()).unwrap_or_default()
     }
 
     fn start(&mut self) -> Result<Offsets, SourceError> {
@@ -55,7 +74,7 @@ impl Source for Rows {
             hint: String::new(),
             retry: false,
         };
-        let rows = rows(self.groups, at(from)..at(to)).map_err(failed)?;
+        let rows = rows(self.shape, at(from)..at(to)).map_err(failed)?;
         Ok(SourceBatch {
             parts: vec![PartitionRows { partition: 0.into(), rows, newest_ms: None }],
             ..SourceBatch::default()
@@ -75,21 +94,24 @@ impl Sink for Discard {
 fn main() -> Outcome<()> {
     let groups: i64 = std::env::args().nth(1).map_or(Ok(4_000_000), |text| text.parse())?;
     // Every group several times: without a state, and with one as often as ever.
-    for every in [usize::MAX, Options::default().snapshot_rows] {
-        measure(groups, every)?;
+    for (shuffled, long) in [(false, false), (true, false), (true, true)] {
+        for every in [usize::MAX, Options::default().snapshot_rows] {
+            measure(Shape { groups, shuffled, long }, every)?;
+        }
     }
     Ok(())
 }
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
-fn measure(groups: i64, every: usize) -> Outcome<()> {
+fn measure(shape: Shape, every: usize) -> Outcome<()> {
     let v = || col("v");
     let aggs = [len().alias("n"), v().sum().alias("sum"), v().mean().alias("mean"), v().max().alias("max")];
-    let source = Plan::source("memory rows", rows(groups, 0..0)?.schema().clone());
+    let source = Plan::source("memory rows", rows(shape, 0..0)?.schema().clone());
     let plan = source.group_by(&[col("k")], &aggs)?;
+    let Shape { groups, shuffled, long } = shape;
     let end = groups * 6;
-    let open: OpenSource = Arc::new(move |_| Ok(Box::new(Rows { groups, end }) as Box<dyn Source>));
+    let open: OpenSource = Arc::new(move |_| Ok(Box::new(Rows { shape, end }) as Box<dyn Source>));
     // Where a batch ends the next one begins: what lies between two ends is what the query's thread took.
     let ends: Arc<Mutex<Vec<Duration>>> = Arc::default();
     let (begun, noted) = (Instant::now(), Arc::clone(&ends));
@@ -130,7 +152,7 @@ fn measure(groups: i64, every: usize) -> Outcome<()> {
     let (states, seconds) = (every != usize::MAX, ends.last().map_or(0.0, Duration::as_secs_f64));
     writeln!(
         std::io::stdout(),
-        "{{\"groups\": {groups}, \"states\": {states}, \"batch_ms\": {middle:.1}, \"longest_ms\": {longest:.1}, \"seconds\": {seconds:.1}}}"
+        "{{\"groups\": {groups}, \"shuffled\": {shuffled}, \"long_keys\": {long}, \"states\": {states}, \"batch_ms\": {middle:.1}, \"longest_ms\": {longest:.1}, \"seconds\": {seconds:.1}}}"
     )?;
     Ok(())
 }
