@@ -225,9 +225,9 @@ impl Pipeline {
 
     fn run(&mut self, parts: Vec<PartitionRows>, repeated: Option<Option<i64>>) -> PolarsResult<BatchOutput> {
         self.owes_a_row = false;
-        let fronts = self.lanes.iter_mut().flat_map(|lane| lane.front.steps());
-        let steps = self.stages.iter_mut().flat_map(PipelineStage::steps);
-        self.refresh.run(fronts.chain(steps));
+        let fronts = self.lanes.iter_mut().flat_map(|lane| lane.front.lookups());
+        let lookups = self.stages.iter_mut().flat_map(PipelineStage::lookups);
+        self.refresh.run(fronts.chain(lookups));
         let before = self.watermark.as_ref().and_then(WatermarkTracker::current);
         let mut rows = self.rows(parts)?.into_iter();
         // A batch that is repeated is given the watermark that it had.
@@ -387,10 +387,10 @@ struct StageOutput {
 }
 
 impl PipelineStage {
-    /// The steps that it runs, if it runs any.
-    fn steps(&mut self) -> &mut [Step] {
+    /// The frames that it looks rows up in.
+    fn lookups(&mut self) -> &mut [LookupTable] {
         match self {
-            PipelineStage::Steps(steps) => steps.steps(),
+            PipelineStage::Steps(steps) => steps.lookups(),
             PipelineStage::Operator(_) => &mut [],
         }
     }

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use plan::{Lookup, Step};
-
 use crate::clock::Clock;
+use crate::operator::LookupTable;
 
 /// When the frames of a pipeline are due.
 pub(crate) struct Refresh {
@@ -25,13 +24,10 @@ impl Refresh {
         Refresh { clock, frames: Vec::new() }
     }
 
-    /// Reads the frames anew for which it is time. `steps` are all of a pipeline, in one order.
-    pub(crate) fn run<'a>(&mut self, steps: impl Iterator<Item = &'a mut Step>) {
-        let lookups = steps.filter_map(|step| match step {
-            Step::Join(lookup) => lookup.refresh().map(|every| (lookup, every)),
-            _ => None,
-        });
-        for (number, (lookup, every)) in lookups.enumerate() {
+    /// Reads the frames anew for which it is time. `lookups` are all of a pipeline, in one order.
+    pub(crate) fn run<'a>(&mut self, lookups: impl Iterator<Item = &'a mut LookupTable>) {
+        let refreshed = lookups.filter_map(|lookup| lookup.refresh().map(|every| (lookup, every)));
+        for (number, (lookup, every)) in refreshed.enumerate() {
             if self.frames.len() == number {
                 self.frames.push(Frame::default());
             }
@@ -39,7 +35,7 @@ impl Refresh {
             if frame.due.is_some_and(|due| self.clock.now() < due) {
                 continue;
             }
-            frame.failure = lookup.read_anew().err().map(|error| in_words(lookup, &error));
+            frame.failure = lookup.read_anew().err().map(|error| in_words(every, &error));
             // From when it was read, so that a slow source is not read all the time.
             frame.due = Some(self.clock.now() + every);
         }
@@ -51,8 +47,7 @@ impl Refresh {
     }
 }
 
-fn in_words(lookup: &Lookup, error: &polars::prelude::PolarsError) -> String {
-    let every = lookup.refresh().unwrap_or_default();
+fn in_words(every: Duration, error: &polars::prelude::PolarsError) -> String {
     format!(
         "the frame that rows are looked up in could not be read anew: {error}. The one before is used, and it is tried again in {every:?}"
     )

@@ -6,10 +6,10 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use plan::{Plan, Step};
+use plan::Plan;
 use polars::prelude::*;
 
-use crate::operator::stateless;
+use crate::operator::stateless::RowWise;
 use crate::physical::{Input as PhysicalInput, Operation, PhysicalPlan, RowFilter};
 use crate::position::{Offsets, TopicPartition};
 use crate::query::OpenSource;
@@ -60,7 +60,7 @@ fn open_lanes(plan: &PhysicalPlan, scans: &[OpenSource]) -> OpenSource {
             if let Some(filter) = lane.row_filter() {
                 source.filter(&filter);
             }
-            opened.push(UnionInput { source, scans, steps: Vec::new(), plan: lane.clone() });
+            opened.push(UnionInput { source, scans, steps: RowWise::default(), plan: lane.clone() });
         }
         let schema = opened.first().map(|lane| lane.source.schema()).unwrap_or_default();
         Ok(Box::new(UnionSource { inputs: opened, schema, are_lanes: true }) as Box<dyn Source>)
@@ -85,19 +85,19 @@ fn open_union(inputs: Vec<(PhysicalPlan, OpenSource)>) -> OpenSource {
             if let Some(filter) = plan.row_filter() {
                 source.filter(&filter);
             }
-            opened.push(UnionInput { source, scans, steps: steps_of(&plan), plan });
+            let steps = steps_of(&plan).map_err(|error| broken(&error))?;
+            opened.push(UnionInput { source, scans, steps, plan });
         }
         Ok(Box::new(UnionSource { inputs: opened, schema, are_lanes: false }) as Box<dyn Source>)
     })
 }
 
 /// The steps of a plan whose operations have no state.
-fn steps_of(plan: &PhysicalPlan) -> Vec<Step> {
-    let steps = plan.stages.iter().filter_map(|stage| match &stage.operation {
-        Operation::Step(step) => Some(step.clone()),
+fn steps_of(plan: &PhysicalPlan) -> PolarsResult<RowWise> {
+    RowWise::of(plan.stages.iter().filter_map(|stage| match &stage.operation {
+        Operation::Step(step) => Some(step),
         _ => None,
-    });
-    steps.collect()
+    }))
 }
 
 fn broken(error: &dyn std::fmt::Display) -> SourceError {
@@ -122,7 +122,7 @@ struct UnionInput {
     scans: Range<u32>,
     plan: PhysicalPlan,
     /// What makes the source's rows those of the whole.
-    steps: Vec<Step>,
+    steps: RowWise,
 }
 
 impl UnionInput {
@@ -217,7 +217,11 @@ impl Source for UnionSource {
         let mut all = SourceBatch::default();
         for input in &mut self.inputs {
             let (from, to) = (input.narrowed(from), input.narrowed(to));
-            let batch = input.source.read(&from, &to)?;
+            let mut batch = input.source.read(&from, &to)?;
+            for part in &mut batch.parts {
+                let rows = std::mem::take(&mut part.rows);
+                part.rows = input.steps.run(rows).map_err(|error| broken(&error))?;
+            }
             let input = &*input;
             let wide = |partition| input.widened(partition);
             let dead = batch.dead_letters.into_iter();
@@ -225,9 +229,6 @@ impl Source for UnionSource {
             let left_out = batch.left_out.into_iter();
             all.left_out.extend(left_out.map(|left| LeftOut { partition: wide(left.partition), ..left }));
             for mut part in batch.parts {
-                if !input.steps.is_empty() {
-                    part.rows = stateless::execute(&input.steps, part.rows).map_err(|error| broken(&error))?;
-                }
                 part.partition = wide(part.partition);
                 all.parts.push(part);
             }

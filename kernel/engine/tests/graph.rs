@@ -40,7 +40,7 @@ fn every_step_is_a_part_behind_its_input() {
     let plan = plan.group_by_dynamic(&col("time"), &[col("owner")], &tumbling("10s"), &aggs).unwrap();
     let plan = plan.sort(&[col("n")], &SortMultipleOptions::default()).unwrap();
     let parts = PhysicalPlan::of(&plan).graph();
-    let expected = ["SOURCE", "WATERMARK", "FILTER", "FRAME", "LEFT JOIN", "UNIQUE", "AGGREGATE", "FIRST"];
+    let expected = ["SOURCE", "WATERMARK", "FILTER", "FRAME", "LEFT JOIN", "UNIQUE", "AGGREGATE", "SORT"];
     assert_eq!(titles(&parts), expected);
     let inputs: Vec<&[usize]> = parts.iter().map(|part| part.inputs.as_slice()).collect();
     assert_eq!(inputs, [&[][..], &[0], &[1], &[], &[2, 3], &[4], &[5], &[6]]);

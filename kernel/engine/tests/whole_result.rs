@@ -94,6 +94,24 @@ fn a_table_in_memory_has_every_group_and_so_has_a_whole_result() {
 }
 
 #[test]
+fn every_group_of_a_sorted_aggregation_is_written_in_its_order() {
+    const ROWS: u64 = ROWS_HELD as u64 + 100_002;
+    let groups = source(ROWS).group_by(&[col("v")], &[len().alias("n")]).unwrap();
+    let descending = SortMultipleOptions::default().with_order_descending(true);
+    for (options, first) in [(SortMultipleOptions::default(), 0), (descending, ROWS as i64 - 1)] {
+        let kept = Kept::default();
+        let whole = QueryOutput { checkpoint: None, ..kept.output(OutputMode::Complete, Path::new("")) };
+        let plan = groups.sort(&[col("v")], &options).unwrap();
+        let query = ended(&plan, ROWS, Options { max_rows: 400_000, ..self::options() }, whole);
+        assert_eq!(query.exception(), None);
+        let expected: Vec<i64> = (0..ROWS as i64).map(|v| (v - first).abs()).collect();
+        let (_, last) = kept.batches().pop().unwrap();
+        assert!(values(&last) == expected, "the sink has {} rows", last.height());
+        assert!(values(&query.frame()) == expected, "the result has {} rows", query.frame().height());
+    }
+}
+
+#[test]
 fn a_result_that_does_not_fit_in_memory_is_an_error_that_names_the_cap() {
     const ROWS: u64 = 50_000;
     let options = Options { max_result_bytes: 100_000, max_rows: 4_000, ..options() };

@@ -51,6 +51,12 @@ impl Asof {
         self.strategy
     }
 
+    /// The columns with the times of the left and of the right.
+    #[must_use]
+    pub fn times(&self) -> [&str; 2] {
+        [&self.left_on, &self.right_on]
+    }
+
     /// Whether a row of the very same time counts.
     #[must_use]
     pub fn takes_exact_matches(&self) -> bool {

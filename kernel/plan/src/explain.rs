@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::node::{MOST_SORTED, Node, Plan, Step};
+use crate::node::{Node, Order, Plan, Step};
 use crate::scan::Scan;
 
 pub(crate) fn text(plan: &Plan) -> String {
@@ -38,7 +38,7 @@ pub(crate) fn title(plan: &Plan) -> String {
         || matches!(plan.root().node(), Node::Join(join) if join.late);
     let topic = if is_late { format!("late rows of {topic}") } else { topic };
     let first = match plan.order() {
-        Some(order) if order.k < MOST_SORTED => format!(", first {}", order.k),
+        Some(Order { k: Some(k), .. }) => format!(", first {k}"),
         Some(_) => ", sorted".to_owned(),
         None => String::new(),
     };

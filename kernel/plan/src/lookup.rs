@@ -1,4 +1,5 @@
-//! A join of a stream with a frame that stands beside it: a look-up for each row, without a state.
+//! A join of a stream with a frame that stands beside it: a look-up for each row, without a state. How rows are found is the engine's
+//! concern.
 
 use std::time::Duration;
 
@@ -11,9 +12,6 @@ use crate::refreshed::{Refreshed, Table};
 use crate::words::Words;
 use crate::{PlanError, zones};
 
-/// The place of a row in its batch, while the batch is sorted.
-const PLACE: &str = "__corriente_place";
-
 /// The frame that is looked into, and how.
 #[derive(Clone, Debug)]
 pub struct Lookup {
@@ -24,8 +22,6 @@ pub struct Lookup {
     how: How,
     /// Whether a key may be in the frame once only.
     unique: bool,
-    /// How often the frame was read anew.
-    version: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -48,10 +44,7 @@ impl Plan {
         how: &JoinType,
     ) -> Result<Plan, PlanError> {
         check_row_wise("join", self.schema(), left_on)?;
-        let lookup = Lookup::new(right.into(), left_on, right_on, how, self.appends())?;
-        zones::check_equal("join", (self.schema(), left_on), (lookup.right.schema(), right_on))?;
-        let schema = schema_after("join", self.schema(), &[], |frame| lookup.join(frame))?;
-        Ok(self.step(Step::Join(Box::new(lookup)), schema))
+        self.looked_up(Lookup::new(right.into(), left_on, right_on, how, self.appends())?)
     }
 
     /// Joins each row with the one of such a frame that is nearest in time, as Polars' `join_asof`.
@@ -69,11 +62,24 @@ impl Plan {
         if on.tolerance.is_some() {
             self.time_column("join_asof", &col(&on.left_on))?;
         }
-        let lookup = Lookup::asof(right.into(), by_left, by_right, on)?;
-        zones::check_equal("join_asof", (self.schema(), by_left), (lookup.right.schema(), by_right))?;
-        let times = [col(&on.left_on), col(&on.right_on)].map(|time| [time]);
-        zones::check_equal("join_asof", (self.schema(), &times[0]), (lookup.right.schema(), &times[1]))?;
-        let schema = schema_after("join_asof", self.schema(), &[col(&on.left_on)], |frame| lookup.join(frame))?;
+        self.looked_up(Lookup::asof(right.into(), by_left, by_right, on)?)
+    }
+
+    /// The rows with what is found of them.
+    pub(crate) fn looked_up(&self, lookup: Lookup) -> Result<Plan, PlanError> {
+        let (own, right) = (self.schema(), lookup.right.schema());
+        let (operation, time) = match &lookup.how {
+            How::Equal(_) => ("join", None),
+            How::Nearest(on, _) => ("join_asof", Some([col(&on.left_on), col(&on.right_on)])),
+        };
+        check_row_wise(operation, own, &lookup.left_on)?;
+        zones::check_equal(operation, (own, &lookup.left_on), (right, &lookup.right_on))?;
+        let mut reads = Vec::new();
+        if let Some([left, right_on]) = time {
+            zones::check_equal(operation, (own, std::slice::from_ref(&left)), (right, &[right_on]))?;
+            reads.push(left);
+        }
+        let schema = schema_after(operation, own, &reads, |frame| lookup.polars(frame))?;
         Ok(self.step(Step::Join(Box::new(lookup)), schema))
     }
 }
@@ -123,50 +129,31 @@ impl Lookup {
             check_row_wise(operation, right.schema(), &[col(&on.right_on)])?;
         }
         let (left_on, right_on) = (on.0.to_vec(), on.1.to_vec());
-        let mut lookup = Lookup { right: DataFrame::empty(), refreshed, left_on, right_on, how, unique, version: 0 };
+        let lookup = Lookup { right, refreshed, left_on, right_on, how, unique };
         let polars = |error: PolarsError| PlanError::Polars { operation, detail: error.to_string() };
-        if !lookup.is_told_apart(&right).map_err(polars)? {
+        if !lookup.is_told_apart(&lookup.right).map_err(polars)? {
             return Err(PlanError::Refused {
                 operation,
                 detail: "the rows of an aggregation change, and the frame has several rows for one key".to_owned(),
                 hint: "Join the rows before they are aggregated, or make the frame's keys unique.",
             });
         }
-        lookup.right = lookup.prepared(right).map_err(polars)?;
         Ok(lookup)
     }
 
-    /// The join on Polars' own frame; rows stay in the order they came in.
-    pub fn join(&self, rows: LazyFrame) -> LazyFrame {
-        self.join_with(rows, self.right.clone())
-    }
-
-    /// The join with a part of the frame: some of its rows, in its order, among which are all that these rows can meet.
-    pub fn join_with(&self, rows: LazyFrame, right: DataFrame) -> LazyFrame {
-        let right = right.lazy();
+    /// What Polars makes of it, for the schema.
+    fn polars(&self, rows: LazyFrame) -> LazyFrame {
+        let none = self.right.clear().lazy();
         match &self.how {
-            How::Equal(how) => {
-                let mut options = JoinArgs::new(how.clone());
-                options.maintain_order = MaintainOrderJoin::LeftRight;
-                rows.join(right, self.left_on.clone(), self.right_on.clone(), options)
-            }
-            How::Nearest(on, how) => {
-                let sorted = rows.with_row_index(PLACE, None).sort([&on.left_on], SortMultipleOptions::default());
-                on.join(sorted, right, how).sort([PLACE], SortMultipleOptions::default()).drop(cols([PLACE]))
-            }
+            How::Equal(how) => rows.join(none, self.left_on.clone(), self.right_on.clone(), JoinArgs::new(how.clone())),
+            How::Nearest(on, how) => on.join(rows, none, how),
         }
     }
 
-    /// The frame that is looked into, as the join wants it.
+    /// The frame that is looked into: the one that stands still, or as it was read when the plan was made.
     #[must_use]
     pub fn frame(&self) -> &DataFrame {
         &self.right
-    }
-
-    /// How often the frame was read anew.
-    #[must_use]
-    pub fn version(&self) -> u64 {
-        self.version
     }
 
     /// What must be equal: of a row, and of the frame's.
@@ -196,17 +183,15 @@ impl Lookup {
         self.refreshed.as_ref().map(|(_, every)| *every)
     }
 
-    /// Reads the frame anew. Where that fails the one that was there stays.
+    /// What a person's function gives that reads the frame anew, with the columns in their order; `None` where it stands still.
     ///
     /// # Errors
-    /// What the function says that reads it, or other columns than the frame had.
-    pub fn read_anew(&mut self) -> PolarsResult<()> {
-        let Some((refreshed, _)) = &self.refreshed else { return Ok(()) };
+    /// What the function says, or other columns than the frame had, or several rows for a key that may be there once.
+    pub fn read(&self) -> PolarsResult<Option<DataFrame>> {
+        let Some((refreshed, _)) = &self.refreshed else { return Ok(None) };
         let right = self.with_same_columns(refreshed.read()?)?;
         polars_ensure!(self.is_told_apart(&right)?, Duplicate: "the frame has several rows for one key now");
-        self.right = self.prepared(right)?;
-        self.version += 1;
-        Ok(())
+        Ok(Some(right))
     }
 
     /// Which kind of join it is.
@@ -264,13 +249,6 @@ impl Lookup {
         }
         let keys = right.clone().lazy().select(&self.right_on).collect()?;
         Ok(keys.clone().lazy().unique(None, UniqueKeepStrategy::Any).collect()?.height() == keys.height())
-    }
-
-    /// The frame as the join wants it.
-    fn prepared(&self, right: DataFrame) -> PolarsResult<DataFrame> {
-        let How::Nearest(on, _) = &self.how else { return Ok(right) };
-        let sorted = SortMultipleOptions::default().with_maintain_order(true);
-        right.lazy().filter(col(&on.right_on).is_not_null()).sort([&on.right_on], sorted).collect()
     }
 
     fn with_same_columns(&self, right: DataFrame) -> PolarsResult<DataFrame> {

@@ -94,12 +94,9 @@ pub struct Order {
     pub by: Vec<Expr>,
     /// In which direction, and where nulls go.
     pub options: SortMultipleOptions,
-    /// How many are kept.
-    pub k: usize,
+    /// How many are kept; `None` for all.
+    pub k: Option<usize>,
 }
-
-/// The most rows that a sorted result may have.
-pub const MOST_SORTED: usize = 1_000_000;
 
 impl Plan {
     pub(crate) fn of(node: Node, schema: SchemaRef) -> Plan {
@@ -195,7 +192,7 @@ impl Plan {
         check_row_wise("with_state", &self.schema, keys)?;
         let refused = |error: PolarsError| PlanError::Polars { operation: "with_state", detail: error.to_string() };
         let none = DataFrame::empty_with_schema(&self.schema);
-        let empty = function.begin().call(&[], none, &mut Moment::default()).map_err(refused)?;
+        let empty = function.begin().call(none, &mut Moment::default()).map_err(refused)?;
         let schema = empty.schema().clone();
         Ok(self.step(Step::WithState(keys.to_vec(), function), schema))
     }
@@ -236,7 +233,7 @@ impl Plan {
                 hint: "Keep the first ones with top_k(10, …), aggregate first, or collect() the frame and sort the result.",
             });
         }
-        self.ordered("sort", by, options, MOST_SORTED)
+        self.ordered("sort", by, options, None)
     }
 
     /// Keeps the `k` largest rows by some columns, as Polars' `top_k`.
@@ -246,7 +243,7 @@ impl Plan {
     pub fn top_k(&self, k: usize, by: &[Expr], options: &SortMultipleOptions) -> Result<Plan, PlanError> {
         // The largest are those that are last in the order.
         let largest = options.clone().with_order_reversed().with_nulls_last(true);
-        self.ordered("top_k", by, &largest, k)
+        self.ordered("top_k", by, &largest, Some(k))
     }
 
     pub(crate) fn ordered(
@@ -254,14 +251,11 @@ impl Plan {
         operation: &'static str,
         by: &[Expr],
         options: &SortMultipleOptions,
-        k: usize,
+        k: Option<usize>,
     ) -> Result<Plan, PlanError> {
-        if k == 0 || k > MOST_SORTED {
-            return Err(PlanError::Refused {
-                operation,
-                detail: format!("{k} rows are to be kept"),
-                hint: "Keep between 1 and 1,000,000.",
-            });
+        if k == Some(0) {
+            let detail = "0 rows are to be kept".to_owned();
+            return Err(PlanError::Refused { operation, detail, hint: "Keep 1 at the least." });
         }
         check_row_wise(operation, &self.schema, by)?;
         schema_after(operation, &self.schema, by, |frame| frame.sort_by_exprs(by, options.clone()))?;

@@ -1,8 +1,8 @@
 //! A person's own function with a state for each key: the way to write a rule over time. The function's types are known
-//! where it is written, and hidden from everything else behind [`States`].
+//! where it is written, and hidden from everything else behind [`KeyState`]. Which keys there are is the engine's concern.
 
-use std::collections::HashMap;
 use std::fmt;
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use polars::prelude::{DataFrame, PolarsError, PolarsResult, polars_err};
@@ -55,6 +55,12 @@ impl Moment {
         self.forget = true;
     }
 
+    /// Whether the key is to be forgotten.
+    #[must_use]
+    pub fn is_forgotten(&self) -> bool {
+        self.forget
+    }
+
     /// When the function is to be called next, if nothing comes before.
     #[must_use]
     pub fn timeout_ms(&self) -> Option<i64> {
@@ -62,44 +68,32 @@ impl Moment {
     }
 }
 
-/// A key as the engine encodes it, and its state as CBOR.
-pub type WrittenState = (Box<[u8]>, Vec<u8>);
-
-/// The states of all keys.
+/// The state of one key, with the function that it is for.
 ///
-/// Contract: `call` gives rows of one schema, whatever it is called with; `restore` takes what `save` gave for a key.
-pub trait States: Send {
-    /// Calls the function with a key's state and its new rows.
+/// Contract: `call` gives rows of one schema, whatever it is called with.
+pub trait KeyState: Send {
+    /// Calls the function with the state and the key's new rows.
     ///
     /// # Errors
     /// What the function says, or that it panicked.
-    fn call(&mut self, key: &[u8], rows: DataFrame, moment: &mut Moment) -> PolarsResult<DataFrame>;
+    fn call(&mut self, rows: DataFrame, moment: &mut Moment) -> PolarsResult<DataFrame>;
 
-    /// The states, each as CBOR: fields by their names, floats by their bits.
+    /// The state as CBOR: fields by their names, floats by their bits.
     ///
     /// # Errors
     /// A state that says of itself that it cannot be written.
-    fn save(&self) -> PolarsResult<Vec<WrittenState>>;
-
-    /// The state of a key, if it has one, as CBOR.
-    ///
-    /// # Errors
-    /// As for [`States::save`].
-    fn save_one(&self, key: &[u8]) -> PolarsResult<Option<Vec<u8>>>;
-
-    /// Forgets the state of a key.
-    fn forget(&mut self, key: &[u8]);
-
-    /// Puts a state back.
-    ///
-    /// # Errors
-    /// Bytes that are no such state: the function's state has another type than it had.
-    fn restore(&mut self, key: &[u8], state: &[u8]) -> PolarsResult<()>;
+    fn write(&self) -> PolarsResult<Vec<u8>>;
 }
 
 /// A function with a state for each key.
 #[derive(Clone)]
-pub struct StateFunction(Arc<dyn Fn() -> Box<dyn States> + Send + Sync>);
+pub struct StateFunction(Arc<dyn BeginState>);
+
+/// Where states come from.
+trait BeginState: Send + Sync {
+    fn begin(&self) -> Box<dyn KeyState>;
+    fn read(&self, state: &[u8]) -> PolarsResult<Box<dyn KeyState>>;
+}
 
 impl StateFunction {
     /// A function whose states begin as `S::default()`.
@@ -108,14 +102,21 @@ impl StateFunction {
         S: Default + Serialize + DeserializeOwned + Send + 'static,
         F: Fn(&mut S, DataFrame, &mut Moment) -> PolarsResult<DataFrame> + Send + Sync + 'static,
     {
-        let function = Arc::new(function);
-        StateFunction(Arc::new(move || Box::new(Typed { states: HashMap::new(), function: Arc::clone(&function) })))
+        StateFunction(Arc::new(Typed { function: Arc::new(function), state: PhantomData }))
     }
 
-    /// No states yet.
+    /// The state of a key that has none yet.
     #[must_use]
-    pub fn begin(&self) -> Box<dyn States> {
-        (self.0)()
+    pub fn begin(&self) -> Box<dyn KeyState> {
+        self.0.begin()
+    }
+
+    /// The state that was [written](KeyState::write).
+    ///
+    /// # Errors
+    /// Bytes that are no such state: the function's state has another type than it had.
+    pub fn read(&self, state: &[u8]) -> PolarsResult<Box<dyn KeyState>> {
+        self.0.read(state)
     }
 }
 
@@ -126,43 +127,52 @@ impl fmt::Debug for StateFunction {
 }
 
 struct Typed<S, F> {
-    states: HashMap<Box<[u8]>, S>,
+    function: Arc<F>,
+    state: PhantomData<fn() -> S>,
+}
+
+struct TypedState<S, F> {
+    state: S,
     function: Arc<F>,
 }
 
-impl<S, F> States for Typed<S, F>
+impl<S, F> Typed<S, F>
 where
     S: Default + Serialize + DeserializeOwned + Send + 'static,
     F: Fn(&mut S, DataFrame, &mut Moment) -> PolarsResult<DataFrame> + Send + Sync + 'static,
 {
-    fn call(&mut self, key: &[u8], rows: DataFrame, moment: &mut Moment) -> PolarsResult<DataFrame> {
-        if !self.states.contains_key(key) {
-            self.states.insert(key.into(), S::default());
-        }
-        let Some(state) = self.states.get_mut(key) else { return Ok(rows) };
+    fn with(&self, state: S) -> Box<dyn KeyState> {
+        Box::new(TypedState { state, function: Arc::clone(&self.function) })
+    }
+}
+
+impl<S, F> BeginState for Typed<S, F>
+where
+    S: Default + Serialize + DeserializeOwned + Send + 'static,
+    F: Fn(&mut S, DataFrame, &mut Moment) -> PolarsResult<DataFrame> + Send + Sync + 'static,
+{
+    fn begin(&self) -> Box<dyn KeyState> {
+        self.with(S::default())
+    }
+
+    fn read(&self, state: &[u8]) -> PolarsResult<Box<dyn KeyState>> {
+        Ok(self.with(ciborium::from_reader(state).map_err(|error| does_not_go(&error))?))
+    }
+}
+
+impl<S, F> KeyState for TypedState<S, F>
+where
+    S: Serialize + Send + 'static,
+    F: Fn(&mut S, DataFrame, &mut Moment) -> PolarsResult<DataFrame> + Send + Sync + 'static,
+{
+    fn call(&mut self, rows: DataFrame, moment: &mut Moment) -> PolarsResult<DataFrame> {
         let kept = rows.clone();
-        let called = result_of(|| (self.function)(state, rows, moment));
-        if moment.forget {
-            self.states.remove(key);
-        }
+        let called = result_of(|| (self.function)(&mut self.state, rows, moment));
         called.map_err(|failure| failed(&failure, &kept.head(Some(1))))
     }
 
-    fn save(&self) -> PolarsResult<Vec<WrittenState>> {
-        self.states.iter().map(|(key, state)| Ok((key.clone(), written(state)?))).collect()
-    }
-
-    fn save_one(&self, key: &[u8]) -> PolarsResult<Option<Vec<u8>>> {
-        self.states.get(key).map(written).transpose()
-    }
-
-    fn forget(&mut self, key: &[u8]) {
-        self.states.remove(key);
-    }
-
-    fn restore(&mut self, key: &[u8], state: &[u8]) -> PolarsResult<()> {
-        self.states.insert(key.into(), ciborium::from_reader(state).map_err(|error| does_not_go(&error))?);
-        Ok(())
+    fn write(&self) -> PolarsResult<Vec<u8>> {
+        written(&self.state)
     }
 }
 

@@ -66,8 +66,11 @@ impl Order {
         let each =
             |said: &[bool]| (0..self.by.len()).map(|n| said.get(n).or(said.first()) == Some(&true)).collect::<Vec<_>>();
         let (descending, last) = (each(&self.options.descending), each(&self.options.nulls_last));
-        let by = format!("{} ROWS BY {:?},", self.k, self.by);
-        Words::new("FIRST", [by, format!("DESCENDING {descending:?}, NULLS LAST {last:?}")])
+        let direction = format!("DESCENDING {descending:?}, NULLS LAST {last:?}");
+        match self.k {
+            Some(k) => Words::new("FIRST", [format!("{k} ROWS BY {:?},", self.by), direction]),
+            None => Words::new("SORT", [format!("BY {:?},", self.by), direction]),
+        }
     }
 }
 

@@ -155,8 +155,8 @@ fn a_function_with_a_state_names_the_first_of_its_rows() {
         assert!(*seen < 5, "five rows of a key");
         Ok(rows)
     });
-    let mut states = function.begin();
-    states.call(b"key", rows().head(Some(2)), &mut Moment::default()).unwrap();
-    let error = states.call(b"key", rows().tail(Some(3)), &mut Moment::default()).unwrap_err();
+    let mut state = function.begin();
+    state.call(rows().head(Some(2)), &mut Moment::default()).unwrap();
+    let error = state.call(rows().tail(Some(3)), &mut Moment::default()).unwrap_err();
     says(&error, &["with_state panicked: five rows of a key", "begin with {card: \"3400\", amount: -3.0, count: 3}"]);
 }

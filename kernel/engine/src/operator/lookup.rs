@@ -1,8 +1,9 @@
-//! Where the rows of a frame are that a stream is looked up in. A batch is joined by Polars with those rows of the frame that it
+//! A frame that a stream is looked up in, and where its rows are. A batch is joined by Polars with those rows of the frame that it
 //! can meet: they are found by the hash of their keys, so that a batch costs what it has and not what the frame has. An index
 //! holds hashes alone: rows of one hash with other keys are only rows that Polars does not match.
 
 use std::hash::BuildHasher as _;
+use std::time::Duration;
 
 use plan::Lookup;
 use polars::prelude::*;
@@ -12,16 +13,16 @@ use super::columns::{encoded, named_keys};
 /// A frame this many times as long as the batch is looked into by its index; a shorter one Polars joins as quickly whole.
 const LONGER: usize = 4;
 
-/// The indexes of the look-ups among some steps, by the step's number; each is made when it is first needed.
-#[derive(Default)]
-pub(super) struct Indexes(PlHashMap<usize, Indexed>);
+/// The place of a row in its batch, while the batch is sorted.
+const PLACE: &str = "__corriente_place";
 
-/// What is known of one look-up.
-struct Indexed {
-    /// Of the frame that it was made for.
-    version: u64,
-    /// There is none where the keys' types are compared as no hash can be.
-    index: Option<LookupIndex>,
+/// A frame that rows are looked up in, as it is now.
+pub(crate) struct LookupTable {
+    lookup: Lookup,
+    /// As the join wants it.
+    frame: DataFrame,
+    /// What is known of the index once it was needed: there is none where the keys' types are compared as no hash can be.
+    index: Option<Option<LookupIndex>>,
 }
 
 /// From the hash of a key to the rows that have it.
@@ -36,34 +37,75 @@ struct LookupIndex {
     before: Vec<IdxSize>,
 }
 
-impl Indexes {
-    /// Joins rows as the step with this number says.
-    pub(super) fn join(&mut self, number: usize, lookup: &Lookup, rows: DataFrame) -> PolarsResult<LazyFrame> {
-        let [keys, _] = lookup.keys();
-        if lookup.frame().height() <= rows.height() * LONGER || rows.height() == 0 || keys.is_empty() {
-            return Ok(lookup.join(rows.lazy()));
+impl LookupTable {
+    pub(super) fn new(lookup: &Lookup) -> PolarsResult<LookupTable> {
+        let frame = prepared(lookup, lookup.frame().clone())?;
+        Ok(LookupTable { lookup: lookup.clone(), frame, index: None })
+    }
+
+    /// How often it is to be read anew, if it is.
+    pub(crate) fn refresh(&self) -> Option<Duration> {
+        self.lookup.refresh()
+    }
+
+    /// Reads it anew. Where that fails the one that was there stays.
+    pub(crate) fn read_anew(&mut self) -> PolarsResult<()> {
+        if let Some(frame) = self.lookup.read()? {
+            self.frame = prepared(&self.lookup, frame)?;
+            self.index = None;
+        }
+        Ok(())
+    }
+
+    /// Joins rows with it; they stay in the order they came in.
+    pub(super) fn join(&mut self, rows: DataFrame) -> PolarsResult<LazyFrame> {
+        let [keys, _] = self.lookup.keys();
+        if self.frame.height() <= rows.height() * LONGER || rows.height() == 0 || keys.is_empty() {
+            return Ok(joined(&self.lookup, rows.lazy(), self.frame.clone()));
         }
         let keys = rows.clone().lazy().select(named_keys(keys)).collect()?;
-        let indexed = match self.0.get(&number).filter(|indexed| indexed.version == lookup.version()) {
-            Some(_) => &self.0[&number],
-            None => {
-                let index = LookupIndex::new(lookup, keys.dtypes())?;
-                self.0.insert(number, Indexed { version: lookup.version(), index });
-                &self.0[&number]
-            }
+        let index = match &mut self.index {
+            Some(index) => index,
+            none => none.insert(LookupIndex::new(&self.lookup, &self.frame, keys.dtypes())?),
         };
-        match &indexed.index {
-            Some(index) => Ok(lookup.join_with(rows.lazy(), index.met_by(keys, lookup.frame())?)),
-            None => Ok(lookup.join(rows.lazy())),
+        let frame = match index {
+            Some(index) => index.met_by(keys, &self.frame)?,
+            None => self.frame.clone(),
+        };
+        Ok(joined(&self.lookup, rows.lazy(), frame))
+    }
+}
+
+/// The frame as the join wants it.
+fn prepared(lookup: &Lookup, frame: DataFrame) -> PolarsResult<DataFrame> {
+    let Some(on) = lookup.nearest() else { return Ok(frame) };
+    let ([_, time], sorted) = (on.times(), SortMultipleOptions::default().with_maintain_order(true));
+    frame.lazy().filter(col(time).is_not_null()).sort([time], sorted).collect()
+}
+
+/// The join with a frame, or with some rows of it in its order, among which are all that these rows can meet.
+fn joined(lookup: &Lookup, rows: LazyFrame, frame: DataFrame) -> LazyFrame {
+    let (how, frame) = (lookup.how(), frame.lazy());
+    match lookup.nearest() {
+        None => {
+            let ([left, right], mut options) = (lookup.keys(), JoinArgs::new(how));
+            options.maintain_order = MaintainOrderJoin::LeftRight;
+            rows.join(frame, left, right, options)
+        }
+        Some(on) => {
+            let [left, right] = on.times();
+            let sorted = rows.with_row_index(PLACE, None).sort([left], SortMultipleOptions::default());
+            let joined = sorted.join(frame, [col(left)], [col(right)], JoinArgs::new(how));
+            joined.sort([PLACE], SortMultipleOptions::default()).drop(cols([PLACE]))
         }
     }
 }
 
 impl LookupIndex {
     /// The index of a look-up for rows whose keys have these types.
-    fn new(lookup: &Lookup, left: Vec<DataType>) -> PolarsResult<Option<LookupIndex>> {
+    fn new(lookup: &Lookup, frame: &DataFrame, left: Vec<DataType>) -> PolarsResult<Option<LookupIndex>> {
         let [_, right_on] = lookup.keys();
-        let keys = lookup.frame().clone().lazy().select(named_keys(right_on)).collect()?;
+        let keys = frame.clone().lazy().select(named_keys(right_on)).collect()?;
         let types = left.iter().zip(keys.dtypes());
         let Some(casts) = types.map(|(left, right)| cast(left, &right)).collect() else { return Ok(None) };
         let (hasher, nulls_meet) = (PlRandomState::default(), lookup.nulls_meet());

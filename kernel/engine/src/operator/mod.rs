@@ -7,7 +7,7 @@ mod choice;
 mod late;
 /// The first rows that come.
 mod limit;
-/// Indexes of frames that rows are looked up in.
+/// Frames that rows are looked up in.
 mod lookup;
 /// A person's function with a state for each key.
 mod stateful;
@@ -53,6 +53,7 @@ use polars::prelude::*;
 
 pub(crate) use choice::{Before, operator};
 use columns::{END, POSITION, START, integers};
+pub(crate) use lookup::LookupTable;
 
 use crate::change::{Changes, Delta, Revision};
 use crate::state::StateTables;

@@ -4,7 +4,7 @@ use plan::Step;
 use polars::prelude::*;
 
 use super::columns::{PART, POSITION, ROW};
-use super::lookup::Indexes;
+use super::lookup::LookupTable;
 use crate::alone::Alone;
 use crate::change::{Changes, Delta, Revision};
 
@@ -14,15 +14,26 @@ pub(crate) struct RowWise {
     steps: Vec<Step>,
     /// The steps that give the time of processing, and their columns.
     stamps: Vec<(usize, PlSmallStr)>,
-    indexes: Indexes,
+    /// The frames that rows are looked up in, in the order of their steps.
+    lookups: Vec<LookupTable>,
 }
 
 impl RowWise {
-    pub(crate) fn push(&mut self, step: &Step) {
-        if let Step::ProcessingTime(column) = step {
-            self.stamps.push((self.steps.len(), column.clone()));
+    /// Steps in their order.
+    pub(crate) fn of<'a>(steps: impl IntoIterator<Item = &'a Step>) -> PolarsResult<RowWise> {
+        let mut row_wise = RowWise::default();
+        steps.into_iter().try_for_each(|step| row_wise.push(step))?;
+        Ok(row_wise)
+    }
+
+    pub(crate) fn push(&mut self, step: &Step) -> PolarsResult<()> {
+        match step {
+            Step::ProcessingTime(column) => self.stamps.push((self.steps.len(), column.clone())),
+            Step::Join(lookup) => self.lookups.push(LookupTable::new(lookup)?),
+            _ => {}
         }
         self.steps.push(step.clone());
+        Ok(())
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -41,9 +52,9 @@ impl RowWise {
         }
     }
 
-    /// The steps, for their frames to be read anew.
-    pub(crate) fn steps(&mut self) -> &mut [Step] {
-        &mut self.steps
+    /// The frames that it looks rows up in, for them to be read anew.
+    pub(crate) fn lookups(&mut self) -> &mut [LookupTable] {
+        &mut self.lookups
     }
 
     /// Runs the steps on a batch.
@@ -56,7 +67,7 @@ impl RowWise {
 
     /// Runs the steps on rows that never change. What the rows carry of ours is handed on.
     pub(crate) fn run(&mut self, rows: DataFrame) -> PolarsResult<DataFrame> {
-        execute_with(&self.steps, rows, &[POSITION, PART], Some(&mut self.indexes))
+        self.execute_with(rows, &[POSITION, PART])
     }
 
     /// Runs the steps on rows that have identities; those that do not pass are deleted. Of the old rows those that had passed are
@@ -82,7 +93,36 @@ impl RowWise {
     /// Runs the steps on rows with their places among them.
     fn run_numbered(&mut self, rows: DataFrame) -> PolarsResult<DataFrame> {
         let rows = rows.with_row_index(ROW.into(), None)?;
-        execute_with(&self.steps, rows, &[ROW], Some(&mut self.indexes))
+        self.execute_with(rows, &[ROW])
+    }
+
+    /// Runs the steps; the columns `carried`, where the rows have them, are theirs afterwards too.
+    fn execute_with(&mut self, rows: DataFrame, carried: &[&'static str]) -> PolarsResult<DataFrame> {
+        if self.steps.is_empty() {
+            return Ok(rows);
+        }
+        let _alone = Alone::with(rows.height());
+        let carried: Vec<&str> = carried.iter().copied().filter(|name| rows.schema().contains(name)).collect();
+        let carry = || carried.iter().map(|name| col(*name));
+        let (mut lazy, mut lookups) = (rows.lazy(), self.lookups.iter_mut());
+        for step in &self.steps {
+            lazy = match step {
+                Step::Filter(predicate) => lazy.filter(predicate.clone()),
+                Step::Select(exprs) => lazy.select(exprs.iter().cloned().chain(carry()).collect::<Vec<_>>()),
+                Step::WithColumns(exprs) => lazy.with_columns(exprs),
+                Step::ProcessingTime(column) => lazy.with_columns([stamp(lit(NULL), column)]),
+                Step::Explode(columns) => plan::explode(lazy, columns),
+                Step::Unnest(columns) => plan::unnest(lazy, columns),
+                Step::Join(_) => match lookups.next() {
+                    Some(table) => table.join(lazy.collect()?)?,
+                    None => lazy,
+                },
+                Step::MapBatches(closure) => mapped(closure, lazy.collect()?, &carried)?.lazy(),
+                // The others are not taken.
+                _ => lazy,
+            };
+        }
+        lazy.collect()
     }
 }
 
@@ -91,43 +131,10 @@ pub(crate) fn takes(step: &Step) -> bool {
     !step.has_state() && !matches!(step, Step::Watermark(_))
 }
 
-/// Runs consecutive steps on rows, once.
-pub(crate) fn execute(steps: &[Step], rows: DataFrame) -> PolarsResult<DataFrame> {
-    execute_with(steps, rows, &[POSITION, PART], None)
-}
-
-/// Runs steps; the columns `carried`, where the rows have them, are theirs afterwards too.
-fn execute_with(
-    steps: &[Step],
-    rows: DataFrame,
-    carried: &[&'static str],
-    mut indexes: Option<&mut Indexes>,
-) -> PolarsResult<DataFrame> {
-    if steps.is_empty() {
-        return Ok(rows);
-    }
-    let _alone = Alone::with(rows.height());
-    let carried: Vec<&str> = carried.iter().copied().filter(|name| rows.schema().contains(name)).collect();
-    let carry = || carried.iter().map(|name| col(*name));
-    let mut lazy = rows.lazy();
-    for (number, step) in steps.iter().enumerate() {
-        lazy = match step {
-            Step::Filter(predicate) => lazy.filter(predicate.clone()),
-            Step::Select(exprs) => lazy.select(exprs.iter().cloned().chain(carry()).collect::<Vec<_>>()),
-            Step::WithColumns(exprs) => lazy.with_columns(exprs),
-            Step::ProcessingTime(column) => lazy.with_columns([stamp(lit(NULL), column)]),
-            Step::Explode(columns) => plan::explode(lazy, columns),
-            Step::Unnest(columns) => plan::unnest(lazy, columns),
-            Step::Join(lookup) => match &mut indexes {
-                Some(indexes) => indexes.join(number, lookup, lazy.collect()?)?,
-                None => lookup.join(lazy),
-            },
-            Step::MapBatches(closure) => mapped(closure, lazy.collect()?, &carried)?.lazy(),
-            // The others are not taken.
-            _ => lazy,
-        };
-    }
-    lazy.collect()
+/// The columns after a step.
+pub(crate) fn schema_after(step: &Step, schema: &SchemaRef) -> PolarsResult<SchemaRef> {
+    let mut row_wise = RowWise::of([step])?;
+    Ok(row_wise.run(DataFrame::empty_with_schema(schema))?.schema().clone())
 }
 
 /// The column with the time of processing.

@@ -29,18 +29,28 @@ pub(crate) struct TopK {
     none: DataFrame,
 }
 
+/// More rows than there are anywhere. Ranks are counted down from it, so that no identity changes with how many rows there are.
+const ALL: usize = 1 << 48;
+
 /// Up to so many rows are given together when one of them changes: who reads the first ten wants to see ten.
 const TOGETHER: usize = 1_000;
 
 impl TopK {
-    /// `schema` is that of the rows. Those that stood at the ranks are given beside those that stand there now where they are
-    /// `retracted`.
-    pub(crate) fn new(order: &Order, schema: &SchemaRef, retracted: bool) -> TopK {
+    /// `k` is how many of the rows are shown, `None` for all; `schema` is that of the rows. Those that stood at the ranks are given
+    /// beside those that stand there now where they are `retracted`.
+    pub(crate) fn new(
+        by: &[Expr],
+        options: &SortMultipleOptions,
+        k: Option<usize>,
+        schema: &SchemaRef,
+        retracted: bool,
+    ) -> TopK {
+        let k = k.map_or(ALL, |k| k.min(ALL));
         TopK {
-            keys: SortKeys::new(&order.by, &order.options),
-            k: order.k,
+            keys: SortKeys::new(by, options),
+            k,
             rows: RowTable::new(schema),
-            first: First::new(order.k),
+            first: First::new(k),
             retracted,
             none: DataFrame::empty_with_schema(schema),
         }
@@ -202,8 +212,7 @@ mod tests {
         };
         // More than are always given together, too.
         for (k, ids) in [(1, 4), (3, 9), (1_500, 2_500)] {
-            let order = Order { by: vec![col("v")], options: SortMultipleOptions::default(), k };
-            let mut sorted = TopK::new(&order, &schema, true);
+            let mut sorted = TopK::new(&[col("v")], &SortMultipleOptions::default(), Some(k), &schema, true);
             let mut twin: BTreeMap<u64, i64> = BTreeMap::new();
             for _ in 0..200 {
                 let mut changes = Changes::default();

@@ -92,9 +92,10 @@ impl Operation {
                 None => "keeps the rows of both sides, for ever: no key is a time".to_owned(),
             },
             Operation::Step(Step::Unique(_)) => format!("keeps the values that came, {until}"),
-            Operation::Step(Step::Sort(order)) => {
-                format!("keeps {} rows at the most to show, and those that may follow", order.k)
-            }
+            Operation::Step(Step::Sort(order)) => match order.k {
+                Some(k) => format!("keeps {k} rows at the most to show, and those that may follow"),
+                None => "keeps all rows, in their order".to_owned(),
+            },
             Operation::Step(Step::Limit(n)) => format!("counts up to {n}"),
             Operation::Step(Step::WithState(..)) => {
                 "keeps a state for each key, until the function forgets it".to_owned()

@@ -238,10 +238,8 @@ impl Chain {
         let Operation::Step(step) = &stage.operation else {
             polars_bail!(ComputeError: "an operation before the watermark has a state");
         };
-        steps.push(step);
-        let empty = DataFrame::empty_with_schema(&self.input);
-        self.input = stateless::execute(std::slice::from_ref(step), empty)?.schema().clone();
-        Ok(())
+        self.input = stateless::schema_after(step, &self.input)?;
+        steps.push(step)
     }
 
     /// What the rows are after an operation.

@@ -1,8 +1,9 @@
 //! The states of a person's function, by key.
 
-use plan::{Moment, StateFunction, States};
+use plan::{Moment, StateFunction};
 use polars::prelude::*;
 
+use super::key_states::KeyStates;
 use super::{PendingTable, StateTable};
 use crate::operator::columns::kept_keys;
 
@@ -10,7 +11,7 @@ use crate::operator::columns::kept_keys;
 pub(crate) struct FunctionStates {
     /// What the keys' column is called.
     keys_name: PlSmallStr,
-    states: Box<dyn States>,
+    states: KeyStates,
     /// The keys that the function was called for since the table was last written, once it has been.
     called: Option<PlHashSet<Box<[u8]>>>,
 }
@@ -24,7 +25,7 @@ const STATE: &str = "state in CBOR";
 impl FunctionStates {
     /// None yet; the keys' column is to be called `keys_name`.
     pub(crate) fn new(function: &StateFunction, keys_name: PlSmallStr) -> FunctionStates {
-        FunctionStates { keys_name, states: function.begin(), called: None }
+        FunctionStates { keys_name, states: KeyStates::new(function), called: None }
     }
 
     /// Calls the function for a key with its rows; gives what it gives.

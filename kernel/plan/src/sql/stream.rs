@@ -215,7 +215,7 @@ impl Stream {
         }
         let mut stream = self.with_added()?;
         stream.plan = match stream.order.take() {
-            Some((by, options)) => stream.plan.ordered("sql", &by, &options, rows as usize)?,
+            Some((by, options)) => stream.plan.ordered("sql", &by, &options, Some(rows as usize))?,
             None => stream.plan.limit(u64::from(rows))?,
         };
         stream.is_selected = false;

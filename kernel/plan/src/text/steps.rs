@@ -93,7 +93,8 @@ enum StepText {
         descending: Vec<bool>,
         nulls_last: Vec<bool>,
         in_order: bool,
-        rows: usize,
+        /// None for all.
+        rows: Option<usize>,
     },
     Aggregate {
         keys: Vec<ExprText>,
