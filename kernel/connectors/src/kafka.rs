@@ -18,7 +18,7 @@ mod source;
 mod topics;
 
 pub use options::{KafkaOptions, OnDataLoss, StartingOffsets};
-pub use sample::sample_schema;
+pub use sample::{sample_schema, sample_schema_beside};
 pub use sink::{KafkaSink, KafkaSinkOptions, RecordForm, ValueForm};
 pub use source::KafkaSource;
 pub use topics::{Topic, check_topic, create_topic, topics};

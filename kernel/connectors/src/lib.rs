@@ -15,7 +15,7 @@ mod schema;
 pub use format::{Format, Json, Malformed, Rows};
 pub use kafka::{
     KafkaOptions, KafkaSink, KafkaSinkOptions, KafkaSource, OnDataLoss, RecordForm, StartingOffsets, Topic, ValueForm,
-    check_topic, create_topic, sample_schema, topics,
+    check_topic, create_topic, sample_schema, sample_schema_beside, topics,
 };
 pub use parquet::ParquetSink;
 pub use schema::Sample;

@@ -1,6 +1,7 @@
 //! The way to a frame over a Kafka topic: where, which topic, which format.
 
 mod kafka;
+mod known_columns;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -12,6 +13,7 @@ use plan::Plan;
 use polars::prelude::{DataType, Schema, SchemaRef};
 
 use crate::StreamFrame;
+pub(crate) use known_columns::note_checkpoint;
 
 /// Begins a frame over Kafka; `bootstrap` is `host:port`, several with commas. Nothing is read before the format is
 /// named.
@@ -115,6 +117,10 @@ impl KafkaReader {
 
     /// A frame over records that are JSON objects. Without [`KafkaReader::schema`] up to 1,000 records are looked at.
     ///
+    /// A query that goes on from a checkpoint reads the columns that it had, whatever the sample says now, and its `status()` tells
+    /// the difference; a hint holds in any case. Columns that the sample does not have, because the topic is empty or its newest
+    /// records have no such field, are as the newest checkpoint on this machine has them that reads the topic, and that is printed.
+    ///
     /// # Errors
     /// When the broker cannot be reached, the topic is not there, or there is nothing to take the schema from.
     pub fn json(self) -> Result<StreamFrame, SourceError> {
@@ -139,14 +145,15 @@ impl KafkaReader {
                 connectors::check_topic(&options)?;
                 schema
             }
-            None => connectors::sample_schema(&options)?.schema.as_ref().clone(),
+            None => known_columns::sampled(&options)?,
         };
-        for (name, dtype) in self.hints {
-            schema.with_column(name.into(), dtype);
+        for (name, dtype) in &self.hints {
+            schema.with_column(name.as_str().into(), dtype.clone());
         }
         let schema: SchemaRef = Arc::new(schema);
         offer_topics(options.clone());
-        Ok(StreamFrame::new(Plan::scan(kafka::scan(&options, schema).format("json"))))
+        let said = self.hints.iter().map(|(name, _)| name.as_str());
+        Ok(StreamFrame::new(Plan::scan(kafka::scan(&options, schema, said).format("json"))))
     }
 }
 

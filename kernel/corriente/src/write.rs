@@ -8,12 +8,14 @@ use std::path::{Path, PathBuf};
 
 use connectors::{KafkaOptions, KafkaSink, KafkaSinkOptions, ParquetSink, RecordForm};
 use engine::{
-    ForeachBatch, MemoryTable, Options, OutputMode, Query, QueryOutput, Sink, SinkError, StartError, Trigger,
-    natural_mode,
+    CheckpointError, ForeachBatch, MemoryTable, Options, OutputMode, Query, QueryOutput, ResumedPlan, Sink, SinkError,
+    StartError, Trigger, natural_mode, resumed_plan,
 };
+use plan::Plan;
 use polars::prelude::{DataFrame, SchemaRef};
 
 use crate::StreamFrame;
+use crate::read::{connectors, note_checkpoint};
 use crate::streaming::{StreamingQuery, queries};
 use records::Said;
 
@@ -155,7 +157,8 @@ impl StreamWriter {
     }
 
     /// The folder in which the query notes how far it is. Started again with the same folder, after a crash or a stop, it goes
-    /// on from there, and no row is lost or written twice. A frame that was changed meanwhile is refused with the difference,
+    /// on from there, and no row is lost or written twice. Columns that a sample of a topic told are those that it had then, whatever
+    /// a sample says now; `status()` tells the difference. A frame that was changed meanwhile is refused with the difference,
     /// unless only steps after the last one that keeps a state are others, the result has the same columns, and not all of it
     /// is wanted: then what was kept is what the changed frame would have kept, and `status()` tells the difference.
     pub fn checkpoint(mut self, folder: impl AsRef<Path>) -> StreamWriter {
@@ -181,11 +184,28 @@ impl StreamWriter {
     /// # Errors
     /// An output mode that the frame cannot give, records that cannot be made of its rows, or no thread.
     pub fn start(self) -> Result<StreamingQuery, WriteError> {
-        let plan = &self.frame.plan;
         if let Some(call) = self.said.first.filter(|_| !self.has_records) {
             let detail = format!("{call} is for records in Kafka, and this query writes none");
             return Err(WriteError::Records { detail, hint: "Leave it out, or write with .write_kafka(…)" });
         }
+        let checkpoint = self.checkpoint.clone();
+        let ResumedPlan { plan, difference } = match &checkpoint {
+            Some(folder) => resumed_plan(&self.frame.plan, folder)?,
+            None => ResumedPlan { plan: self.frame.plan.clone(), difference: None },
+        };
+        let name = self.name.clone();
+        let query = self.query(&plan).map_err(|error| match &difference {
+            None => error,
+            Some(difference) => WriteError::Columns { error: Box::new(error), difference: difference.clone() },
+        })?;
+        query.result().set_status(|status| status.columns = difference);
+        if let Some(folder) = checkpoint {
+            note_checkpoint(&plan, &folder);
+        }
+        Ok(queries().add(&name, query))
+    }
+
+    fn query(self, plan: &Plan) -> Result<Query, WriteError> {
         let naming = Naming {
             id: id_of(&self.name, self.checkpoint.as_deref()),
             schema: plan.schema().clone(),
@@ -201,8 +221,7 @@ impl StreamWriter {
         let usual = Options::default();
         let max_result_bytes = self.max_result_bytes.unwrap_or(usual.max_result_bytes);
         let options = Options { trigger: self.trigger, max_result_bytes, ..usual };
-        let query = Query::write(&self.name, plan, self.frame.open(), options, output)?;
-        Ok(queries().add(&self.name, query))
+        Ok(Query::write(&self.name, plan, connectors().open(plan), options, output)?)
     }
 }
 
@@ -225,6 +244,19 @@ pub enum WriteError {
         /// Why not.
         detail: String,
     },
+    /// What goes with the columns of a sample does not go with those of the checkpoint.
+    #[error(
+        "{error}. The query goes on with the columns that its checkpoint has, and a sample of the topic says others now: {difference}"
+    )]
+    Columns {
+        /// What does not go.
+        error: Box<WriteError>,
+        /// What the sample says otherwise.
+        difference: String,
+    },
+    /// The checkpoint and the query do not go together.
+    #[error("start: {0}")]
+    Checkpoint(#[from] CheckpointError),
     /// The sink refuses its options.
     #[error(transparent)]
     Sink(#[from] SinkError),

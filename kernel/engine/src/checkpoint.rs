@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! query.json       the format's version, the plan in words, the output mode
-//! source.json      the columns of its sources, as a cell names them
+//! source.json      the columns of its scans
 //! log              a line a step: planned, ran, committed
 //! state/7/         the state after batch 7: facts.json, and a Parquet file a table, or its changes since the state before
 //! lock             held by the query that runs
@@ -13,7 +13,7 @@
 //! Every name is given to what is on the disk already, and is on the disk before anything is done that counts on it. States are
 //! written by a thread of their own, so that a large one does not hold the query up.
 
-/// Which columns its sources had.
+/// Which columns its scans have.
 mod columns;
 /// Which query it belongs to.
 mod identity;
@@ -30,10 +30,11 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use polars::prelude::SchemaRef;
+use plan::Scan;
 
 use crate::disk::{Disk, make_folders, replace_file};
 use crate::snapshot::{PendingState, Snapshot};
+pub use columns::{ResumedPlan, columns_in_checkpoint, resumed_plan};
 pub(crate) use identity::Identity;
 use log::Log;
 pub(crate) use log::Planned;
@@ -75,6 +76,18 @@ pub enum CheckpointError {
         difference: String,
         /// What gives the source its columns.
         call: String,
+    },
+    /// The query needs columns that its scans do not have in it.
+    #[error(
+        "the query goes on with the columns that its checkpoint {folder:?} has, and does not go with them: {error}\nA sample of the topic says other columns now: {difference}. To read a new one, name its type with .schema_hints([(\"name\", DataType::String)]), after the steps that keep a state; to begin anew with the columns of the sample, choose another folder"
+    )]
+    NotItsColumns {
+        /// The checkpoint.
+        folder: PathBuf,
+        /// What the query needs.
+        error: String,
+        /// What the sample says otherwise.
+        difference: String,
     },
     /// It has a format of another version.
     #[error(
@@ -178,7 +191,7 @@ pub(crate) struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Opens or makes a checkpoint of a query whose sources have these columns. With `forgiving`, a state that is damaged gives way to the newest that is whole, and what is
+    /// Opens or makes a checkpoint of a query with these scans. With `forgiving`, a state that is damaged gives way to the newest that is whole, and what is
     /// damaged of the log is told in [`FoundCheckpoint::damage`].
     ///
     /// # Errors
@@ -187,7 +200,7 @@ impl Checkpoint {
         disk: Arc<dyn Disk>,
         folder: &Path,
         identity: &Identity,
-        sources: &[SchemaRef],
+        scans: &[&Scan],
         forgiving: bool,
     ) -> Result<(Checkpoint, FoundCheckpoint), CheckpointError> {
         make_folders(disk.as_ref(), folder).map_err(failed(folder.to_owned()))?;
@@ -198,10 +211,14 @@ impl Checkpoint {
             return Err(damaged(&query, &"it is not there, and the rest of the checkpoint is", Hint::Copy));
         }
         if !query.exists() {
-            columns::keep(disk.as_ref(), folder, sources)?;
+            columns::keep(disk.as_ref(), folder, scans)?;
         }
         let changed = identity.check(disk.as_ref(), folder);
-        let changed = changed.map_err(|error| columns::explained(error, sources))?;
+        let changed = changed.map_err(|error| columns::explained(error, scans))?;
+        if changed.is_none() && !columns::has(folder) {
+            // Of an older version, or damaged: the query is the same, and so are its columns.
+            columns::keep(disk.as_ref(), folder, scans)?;
+        }
         let (states, FoundStates { state, newest }) = StateFiles::open(Arc::clone(&disk), state_folder, forgiving)?;
         let after = state.as_ref().map(|(batch, _)| *batch);
         let (log, behind) = Log::open(Arc::clone(&disk), &log_path, after, newest)?;
@@ -217,8 +234,8 @@ impl Checkpoint {
     ///
     /// # Errors
     /// As for [`Checkpoint::plan`].
-    pub(crate) fn take_over(&self, identity: &Identity, sources: &[SchemaRef]) -> Result<(), CheckpointError> {
-        columns::keep(self.disk.as_ref(), &self.folder, sources)?;
+    pub(crate) fn take_over(&self, identity: &Identity, scans: &[&Scan]) -> Result<(), CheckpointError> {
+        columns::keep(self.disk.as_ref(), &self.folder, scans)?;
         identity.write(self.disk.as_ref(), &self.folder)
     }
 

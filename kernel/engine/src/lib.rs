@@ -58,7 +58,7 @@ mod rows;
 pub use batch::{CollectError, Collected, collect};
 pub use calendar::calendar;
 pub use change::Changes;
-pub use checkpoint::{CheckpointError, Hint};
+pub use checkpoint::{CheckpointError, Hint, ResumedPlan, columns_in_checkpoint, resumed_plan};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use disk::{Disk, DiskFile, LocalDisk, OpenFile, make_folders, replace_file};
 pub use foreach::{ForeachBatch, MemoryTable};

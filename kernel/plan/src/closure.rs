@@ -54,6 +54,14 @@ impl Closure {
         }
     }
 
+    /// The method that it was given to.
+    pub(crate) fn operation(&self) -> &'static str {
+        match &self.0 {
+            FunctionKind::Batches(_) => "map_batches",
+            FunctionKind::Rows(_) => "map_rows",
+        }
+    }
+
     /// In words.
     #[must_use]
     pub fn words(&self) -> Words {

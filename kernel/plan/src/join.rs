@@ -137,6 +137,22 @@ impl Plan {
         pair.equal(how, JoinKind::Equal(how.clone()))
     }
 
+    /// A join of this kind, or the rows that come too late for it.
+    pub(crate) fn join_as(
+        &self,
+        right: &Plan,
+        [left_on, right_on]: [&[Expr]; 2],
+        kind: &JoinKind,
+        late: bool,
+    ) -> Result<Plan, PlanError> {
+        let joined = match kind {
+            JoinKind::Within { within, how } => self.join_stream(right, left_on, right_on, how, within),
+            JoinKind::Asof(on) => self.join_stream_asof(right, left_on, right_on, on),
+            JoinKind::Equal(how) => self.join_changing(right, left_on, right_on, how),
+        }?;
+        if late { joined.late_rows() } else { Ok(joined) }
+    }
+
     /// Gives each row the one of another stream that is nearest in time, as Polars' `join_asof`.
     ///
     /// # Errors

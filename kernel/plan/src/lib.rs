@@ -7,6 +7,8 @@ mod error;
 mod node;
 /// What is read.
 mod scan;
+/// A plan over other columns.
+mod schemas;
 /// Several plans as one.
 mod union;
 

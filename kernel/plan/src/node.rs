@@ -19,6 +19,18 @@ use crate::{PlanError, explain};
 pub struct Plan {
     node: Arc<Node>,
     schema: SchemaRef,
+    of_all: Option<OfAllColumns>,
+}
+
+/// What the last step was said of all columns, where it itself names them: over other columns it names others.
+#[derive(Clone, Debug)]
+pub(crate) enum OfAllColumns {
+    /// All but these are kept.
+    Drop(Vec<PlSmallStr>),
+    /// Some are called otherwise: the names before, and those after.
+    Rename(Vec<PlSmallStr>, Vec<PlSmallStr>),
+    /// A row is the same as another one where all of them are.
+    Unique,
 }
 
 /// One step and what it stands on.
@@ -100,7 +112,15 @@ pub struct Order {
 
 impl Plan {
     pub(crate) fn of(node: Node, schema: SchemaRef) -> Plan {
-        Plan { node: Arc::new(node), schema }
+        Plan { node: Arc::new(node), schema, of_all: None }
+    }
+
+    pub(crate) fn said_of_all(self, of_all: OfAllColumns) -> Plan {
+        Plan { of_all: Some(of_all), ..self }
+    }
+
+    pub(crate) fn of_all(&self) -> Option<&OfAllColumns> {
+        self.of_all.as_ref()
     }
 
     /// The columns of the result.
@@ -205,11 +225,11 @@ impl Plan {
     /// An unknown column, or a frame whose rows change.
     pub fn unique(&self, subset: Option<&[&str]>) -> Result<Plan, PlanError> {
         self.only_appended("unique", "A group of an aggregation is there once; make the rows unique before it.")?;
-        let names = match subset {
-            Some(columns) => self.columns("unique", columns)?,
-            None => self.schema.iter_names().cloned().collect(),
-        };
-        Ok(self.step(Step::Unique(names), self.schema.clone()))
+        let by = |names: Vec<PlSmallStr>| self.step(Step::Unique(names), self.schema.clone());
+        match subset {
+            Some(columns) => Ok(by(self.columns("unique", columns)?)),
+            None => Ok(by(self.schema.iter_names().cloned().collect()).said_of_all(OfAllColumns::Unique)),
+        }
     }
 
     /// Keeps the first `n` rows that come, as Polars' `limit`.
@@ -294,6 +314,6 @@ impl Plan {
     }
 
     pub(crate) fn step(&self, step: Step, schema: SchemaRef) -> Plan {
-        Plan { node: Arc::new(Node::Step { input: self.clone(), step }), schema }
+        Plan::of(Node::Step { input: self.clone(), step }, schema)
     }
 }

@@ -5,6 +5,7 @@ use polars_plan::utils::has_expr;
 
 use crate::closure::Closure;
 use crate::expr::{check_row_wise, schema_after, unknown_column};
+use crate::node::OfAllColumns;
 use crate::{Plan, PlanError, Step};
 
 impl Plan {
@@ -56,7 +57,7 @@ impl Plan {
         let gone = self.columns("drop", columns)?;
         let kept: Vec<Expr> =
             self.schema().iter_names().filter(|name| !gone.contains(name)).cloned().map(col).collect();
-        self.select(&kept)
+        Ok(self.select(&kept)?.said_of_all(OfAllColumns::Drop(gone)))
     }
 
     /// Gives columns other names, as Polars' `rename`.
@@ -76,7 +77,9 @@ impl Plan {
             Some(at) => col(name.clone()).alias(new[at]),
             None => col(name.clone()),
         };
-        self.select(&self.schema().iter_names().map(named).collect::<Vec<_>>())
+        let renamed = self.select(&self.schema().iter_names().map(named).collect::<Vec<_>>())?;
+        let new = new.iter().map(|name| PlSmallStr::from_str(name)).collect();
+        Ok(renamed.said_of_all(OfAllColumns::Rename(existing, new)))
     }
 
     /// Makes a row for each element of these list columns, as Polars' `explode`.
@@ -109,8 +112,13 @@ impl Plan {
         function: impl Fn(DataFrame) -> PolarsResult<DataFrame> + Send + Sync + 'static,
     ) -> Result<Plan, PlanError> {
         self.only_appended("map_batches", "Map the rows before they are aggregated.")?;
-        let closure = Closure::new(function);
-        let refused = |error: PolarsError| PlanError::Polars { operation: "map_batches", detail: error.to_string() };
+        self.mapped(Closure::new(function))
+    }
+
+    /// The rows that a function gives, which is called with no rows to know its columns.
+    pub(crate) fn mapped(&self, closure: Closure) -> Result<Plan, PlanError> {
+        let operation = closure.operation();
+        let refused = |error: PolarsError| PlanError::Polars { operation, detail: error.to_string() };
         let empty = closure.call(DataFrame::empty_with_schema(self.schema())).map_err(refused)?;
         let schema = empty.schema().clone();
         Ok(self.step(Step::MapBatches(closure), schema))

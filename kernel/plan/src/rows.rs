@@ -7,7 +7,7 @@ use polars::prelude::*;
 
 use crate::PlanError;
 use crate::closure::{Closure, result_of, row_in_words};
-use crate::node::{Plan, Step};
+use crate::node::Plan;
 
 impl Plan {
     /// Runs a function of one's own on each row, and adds what it gives as columns called `names`, in the place of those with the same
@@ -24,11 +24,7 @@ impl Plan {
                 hint: "Give a name of its own for each.",
             });
         }
-        let closure = Closure::of_rows(function.named(names));
-        let refused = |error: PolarsError| PlanError::Polars { operation: "map_rows", detail: error.to_string() };
-        let empty = closure.call(DataFrame::empty_with_schema(self.schema())).map_err(refused)?;
-        let schema = empty.schema().clone();
-        Ok(self.step(Step::MapBatches(closure), schema))
+        self.mapped(Closure::of_rows(function.named(names)))
     }
 }
 

@@ -2,7 +2,7 @@
 //! the engine's concern, so that a plan can be looked at, written down, and run by somebody else. A secret is never here: it is
 //! known by a name that the connector resolves.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use polars::prelude::SchemaRef;
 
@@ -23,6 +23,9 @@ pub struct Scan {
     pub format: Option<Format>,
     /// The columns.
     pub schema: SchemaRef,
+    /// The columns whose types a person said, where a sample of the records says the others; `None` where a person says them all.
+    /// Another sample may say others, and a query that goes on from a checkpoint reads those that it had.
+    pub sampled: Option<BTreeSet<String>>,
 }
 
 /// How records become rows.
@@ -39,7 +42,7 @@ impl Scan {
     #[must_use]
     pub fn new(connector: impl Into<String>, schema: SchemaRef) -> Scan {
         let (topics, options) = (Vec::new(), BTreeMap::new());
-        Scan { connector: connector.into(), topics, address: None, options, format: None, schema }
+        Scan { connector: connector.into(), topics, address: None, options, format: None, schema, sampled: None }
     }
 
     /// Reads this topic, too.
@@ -67,6 +70,13 @@ impl Scan {
     #[must_use]
     pub fn format(mut self, name: impl Into<String>) -> Scan {
         self.format = Some(Format { name: name.into(), options: BTreeMap::new() });
+        self
+    }
+
+    /// Has the columns be those of a sample, but for those whose types a person said.
+    #[must_use]
+    pub fn sampled<'a>(mut self, said: impl IntoIterator<Item = &'a str>) -> Scan {
+        self.sampled = Some(said.into_iter().map(str::to_owned).collect());
         self
     }
 

@@ -20,7 +20,8 @@ use steps::PlanText;
 
 pub use expr::{Named, expression};
 pub use identity::{
-    aggregate_identity, canonical, columns, identity, scan_identity, step_identity, strategy_identity, type_identity,
+    aggregate_identity, canonical, columns, identity, read_columns, scan_identity, step_identity, strategy_identity,
+    type_identity,
 };
 
 /// The version of the texts.

@@ -134,7 +134,7 @@ impl Plan {
         let mut plan = self;
         while let Node::Step { input, step } = plan.node() {
             if input.times().drops(step) {
-                found = Some((input, step));
+                found = Some((plan.of_all(), input, step));
             }
             plan = input;
         }
@@ -145,13 +145,14 @@ impl Plan {
             let late = Join { late: true, ..join.as_ref().clone() };
             return Ok(Plan::of(Node::Join(Box::new(late)), plan.schema().clone()));
         }
-        let Some((input, step)) = found else {
+        let Some((of_all, input, step)) = found else {
             return refused(
                 "no step of the frame drops rows that come late",
                 "Ask the frame that comes of windows over the watermark's column, unique or join_stream.",
             );
         };
-        Ok(input.step(Step::LateRows(Box::new(step.clone())), input.schema().clone()))
+        let late = input.step(Step::LateRows(Box::new(step.clone())), input.schema().clone());
+        Ok(of_all.cloned().map_or(late.clone(), |of_all| late.said_of_all(of_all)))
     }
 
     /// What the watermark says of the columns.

@@ -1,8 +1,10 @@
 //! Reads the newest records of a topic, a few from each partition, for the schema to be told from.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use engine::SourceError;
+use polars::prelude::{PlSmallStr, Schema, SchemaExt as _};
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::KafkaError;
 use rdkafka::{Message as _, Offset, TopicPartitionList};
@@ -26,6 +28,29 @@ const REST: Duration = Duration::from_millis(400);
 /// # Errors
 /// A bad address or option, no broker, no such topic, a topic without records, or one whose records are no JSON objects.
 pub fn sample_schema(options: &KafkaOptions) -> Result<Sample, SourceError> {
+    let inference = sampled(options)?;
+    let sample = inference.finish();
+    if sample.schema.is_empty() {
+        return Err(nothing(options, &inference));
+    }
+    Ok(sample)
+}
+
+/// As [`sample_schema`], where columns are known of earlier records: those that the sample does not have are as they were, and are
+/// told beside it. So a topic without records has columns too.
+///
+/// # Errors
+/// A bad address or option, no broker, or no such topic.
+pub fn sample_schema_beside(options: &KafkaOptions, known: &Schema) -> Result<(Sample, Vec<PlSmallStr>), SourceError> {
+    let sample = sampled(options)?.finish();
+    let mut schema = sample.schema.as_ref().clone();
+    let missing: Vec<PlSmallStr> = known.iter_names().filter(|name| !schema.contains(name)).cloned().collect();
+    schema.extend(known.iter_fields().filter(|field| missing.contains(field.name())));
+    Ok((Sample { schema: Arc::new(schema), ..sample }, missing))
+}
+
+/// Looks at a topic's newest records.
+fn sampled(options: &KafkaOptions) -> Result<Inference, SourceError> {
     let consumer = consumer(options)?;
     let partitions = partitions(&consumer, options)?;
     let share = i64::try_from(RECORDS.div_ceil(partitions.len())).unwrap_or(i64::MAX);
@@ -43,12 +68,7 @@ pub fn sample_schema(options: &KafkaOptions) -> Result<Sample, SourceError> {
         list.add_partition_offset(&options.topic, *partition, Offset::Offset(from))
             .map_err(|error| from_kafka(options, &what, &error, &consumer.context().words))?;
     }
-    let inference = read(&consumer, options, &list, records > 0)?;
-    let sample = inference.finish();
-    if sample.schema.is_empty() {
-        return Err(nothing(options, &inference));
-    }
-    Ok(sample)
+    read(&consumer, options, &list, records > 0)
 }
 
 /// Reads until there is enough, the end of every partition was seen, or time is up.

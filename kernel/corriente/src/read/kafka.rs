@@ -18,8 +18,6 @@ const START: &str = "starting offsets";
 const DATA_LOSS: &str = "on data loss";
 /// The option of a scan that says how often the topic is looked at, in nanoseconds.
 const DISCOVERY: &str = "discovery interval ns";
-/// The option of a scan that says that its columns were told from a sample.
-const SAMPLED: &str = "sampled";
 /// The option of a scan that names the settings that are not in it.
 const SETTINGS: &str = "settings";
 
@@ -40,12 +38,12 @@ const TOLD: [&str; 12] = [
     "ssl.endpoint.identification.algorithm",
 ];
 
-/// A topic as a scan.
-pub(super) fn scan(options: &KafkaOptions, schema: SchemaRef) -> Scan {
+/// A topic as a scan; where its columns are those of a sample, a person has said the types of some.
+pub(super) fn scan<'a>(options: &KafkaOptions, schema: SchemaRef, said: impl IntoIterator<Item = &'a str>) -> Scan {
     let KafkaOptions { bootstrap, topic, settings, start, on_data_loss, discovery_interval, sampled } = options;
     let (told, kept): (BTreeMap<_, _>, BTreeMap<_, _>) =
         settings.clone().into_iter().partition(|(name, _)| TOLD.contains(&name.as_str()));
-    let mut scan = Scan::new(NAME, schema).topic(topic).at(bootstrap).option(START, said(*start));
+    let mut scan = Scan::new(NAME, schema).topic(topic).at(bootstrap).option(START, begins(*start));
     if let Some((name, _)) = LOSSES.iter().skip(1).find(|(_, then)| then == on_data_loss) {
         scan = scan.option(DATA_LOSS, *name);
     }
@@ -53,7 +51,7 @@ pub(super) fn scan(options: &KafkaOptions, schema: SchemaRef) -> Scan {
         scan = scan.option(DISCOVERY, interval.as_nanos().to_string());
     }
     if *sampled {
-        scan = scan.option(SAMPLED, "yes");
+        scan = scan.sampled(said);
     }
     if !kept.is_empty() {
         scan = scan.option(SETTINGS, keep(kept));
@@ -90,7 +88,7 @@ fn options(scan: &Scan) -> Result<KafkaOptions, SourceError> {
         return Err(wrong(format!("it has {} topics", scan.topics.len()), "Read one, and unite the frames."));
     };
     let mut settings = BTreeMap::new();
-    let (mut start, mut on_data_loss, mut discovery_interval, mut sampled) = Default::default();
+    let (mut start, mut on_data_loss, mut discovery_interval) = Default::default();
     for (name, value) in &scan.options {
         match name.as_str() {
             START => start = read(value).ok_or_else(|| wrong(format!("it starts at \"{value}\""), WHERE))?,
@@ -103,7 +101,6 @@ fn options(scan: &Scan) -> Result<KafkaOptions, SourceError> {
                     value.parse().map_err(|_| wrong(format!("its {DISCOVERY} are \"{value}\""), NUMBER))?;
                 discovery_interval = Some(Duration::from_nanos(nanoseconds));
             }
-            SAMPLED => sampled = true,
             SETTINGS => settings.extend(kept(value).ok_or_else(|| {
                 let detail = format!("its \"{value}\" are not in this process, for they may be secret");
                 wrong(detail, "Make the frame here, with read_kafka(…).option(…).")
@@ -111,7 +108,7 @@ fn options(scan: &Scan) -> Result<KafkaOptions, SourceError> {
             _ => drop(settings.insert(name.clone(), value.clone())),
         }
     }
-    let bootstrap = scan.address.clone().unwrap_or_default();
+    let (bootstrap, sampled) = (scan.address.clone().unwrap_or_default(), scan.sampled.is_some());
     Ok(KafkaOptions { bootstrap, topic: topic.clone(), settings, start, on_data_loss, discovery_interval, sampled })
 }
 
@@ -124,7 +121,7 @@ const LOSSES: [(&str, OnDataLoss); 3] =
 const THEN: &str = "Write fail, earliest or latest.";
 const NUMBER: &str = "Write a whole number.";
 
-fn said(start: StartingOffsets) -> String {
+fn begins(start: StartingOffsets) -> String {
     match start {
         StartingOffsets::Earliest => "earliest".to_owned(),
         StartingOffsets::Latest => "latest".to_owned(),
@@ -196,7 +193,7 @@ mod tests {
             discovery_interval: Some(Duration::from_millis(1_500)),
             sampled: true,
         };
-        let scan = scan(&told, Arc::new(Schema::default())).format("json");
+        let scan = scan(&told, Arc::new(Schema::default()), ["amount"]).format("json");
         let words = format!("{scan:?} {}", scan.explain());
         assert!(words.contains("SASL_SSL"), "{words}");
         for secret in ["hunter2", "BEGIN", "hidden"] {

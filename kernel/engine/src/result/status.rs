@@ -59,6 +59,8 @@ pub struct Status {
     pub notices: Vec<String>,
     /// What is asked otherwise than before by a query that goes on from a checkpoint, line by line: then (-) and now (+).
     pub changed: Option<String>,
+    /// What a sample says otherwise now than the columns with which the query goes on from its checkpoint.
+    pub columns: Option<String>,
     /// The watermark, in milliseconds since the epoch.
     pub watermark_ms: Option<i64>,
     /// When the newest row included was produced, in milliseconds since the epoch.
@@ -80,7 +82,10 @@ impl Status {
         });
         let lost = self.data_loss.as_ref().map(|lost| format!("records are gone that were not read: {lost}"));
         let held_back = self.held_back.clone();
-        let own = [lost, self.failing.clone(), self.stale.clone(), held_back, ahead];
+        let columns = self.columns.as_ref().map(|difference| {
+            format!("it goes on with the columns that its checkpoint has, where a sample says others now: {difference}")
+        });
+        let own = [lost, self.failing.clone(), self.stale.clone(), held_back, ahead, columns];
         own.into_iter().flatten().chain(self.notices.iter().cloned()).collect()
     }
 }

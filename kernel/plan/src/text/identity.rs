@@ -101,6 +101,16 @@ pub fn columns(schema: &Schema) -> Vec<Value> {
     schema.iter().map(|(name, dtype)| json!([name.as_str(), type_identity(dtype)])).collect()
 }
 
+/// The columns that [`columns`] wrote, if all of their types have a text.
+#[must_use]
+pub fn read_columns(columns: &[Value]) -> Option<Schema> {
+    let field = |column: &Value| {
+        let (name, dtype) = serde_json::from_value::<(String, TypeText)>(column.clone()).ok()?;
+        Some(Field::new(name.into(), dtype.read().ok()?))
+    };
+    columns.iter().map(field).collect()
+}
+
 /// A type.
 #[must_use]
 pub fn type_identity(dtype: &DataType) -> Value {

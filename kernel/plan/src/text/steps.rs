@@ -1,16 +1,16 @@
 //! Plans and their steps in a text: what a plan begins with, and then one step after the other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use polars::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::NoText;
 use super::dtype::FieldText;
 use super::expr::{ExprText, Named};
 use super::join::{AsofText, HowText};
 use super::value::ColumnText;
 use super::window::WindowText;
-use super::{NoText, nothing};
 use crate::aggregate::{Aggregate, Over};
 use crate::join::{Join, JoinKind, Within};
 use crate::node::{Node, Order, Step};
@@ -36,6 +36,9 @@ enum RootText {
         options: BTreeMap<String, String>,
         format: Option<FormatText>,
         columns: Vec<FieldText>,
+        /// The columns that a person said, where a sample says the others.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        sampled: Option<BTreeSet<String>>,
     },
     Union(Vec<PlanText>),
     Join {
@@ -133,7 +136,7 @@ impl PlanText {
     pub(super) fn read(&self, named: Named<'_>) -> Result<Plan, PlanError> {
         let all = |exprs: &[ExprText]| exprs.iter().map(|expr| expr.read(named)).collect::<Result<Vec<_>, _>>();
         let root = match &self.of {
-            RootText::Scan { connector, topics, address, options, format, columns } => {
+            RootText::Scan { connector, topics, address, options, format, columns, sampled } => {
                 let columns = columns.iter().map(FieldText::read).collect::<Result<Schema, _>>()?;
                 let format = format
                     .as_ref()
@@ -145,6 +148,7 @@ impl PlanText {
                     options: options.clone(),
                     format,
                     schema: columns.into(),
+                    sampled: sampled.clone(),
                 })
             }
             RootText::Union(inputs) => {
@@ -152,16 +156,14 @@ impl PlanText {
             }
             RootText::Join { left, right, left_on, right_on, by, late } => {
                 let (left, right) = (left.read(named)?, right.read(named)?);
-                let (left_on, right_on) = (all(left_on)?, all(right_on)?);
-                let joined = match by {
+                let kind = match by {
                     JoinText::Within { left: one, right: other, bound, how } => {
-                        let within = crate::within(one, other, bound);
-                        left.join_stream(&right, &left_on, &right_on, &how.read(), &within)?
+                        JoinKind::Within { within: crate::within(one, other, bound), how: how.read() }
                     }
-                    JoinText::Asof(on) => left.join_stream_asof(&right, &left_on, &right_on, &on.read())?,
-                    JoinText::Equal { how } => left.join_changing(&right, &left_on, &right_on, &how.read())?,
+                    JoinText::Asof(on) => JoinKind::Asof(on.read()),
+                    JoinText::Equal { how } => JoinKind::Equal(how.read()),
                 };
-                if *late { joined.late_rows()? } else { joined }
+                left.join_as(&right, [&all(left_on)?, &all(right_on)?], &kind, *late)?
             }
         };
         self.steps.iter().try_fold(root, |plan, step| step.apply(&plan, named))
@@ -177,7 +179,7 @@ fn no_text(step: &str, no: &NoText) -> PlanError {
 }
 
 fn scan_text(scan: &Scan) -> Result<RootText, NoText> {
-    let Scan { connector, topics, address, options, format, schema } = scan;
+    let Scan { connector, topics, address, options, format, schema, sampled } = scan;
     Ok(RootText::Scan {
         connector: connector.clone(),
         topics: topics.clone(),
@@ -187,6 +189,7 @@ fn scan_text(scan: &Scan) -> Result<RootText, NoText> {
             .as_ref()
             .map(|Format { name, options }| FormatText { name: name.clone(), options: options.clone() }),
         columns: schema.iter().map(|(name, dtype)| FieldText::of(name, dtype)).collect::<Result<_, _>>()?,
+        sampled: sampled.clone(),
     })
 }
 
@@ -281,15 +284,7 @@ impl StepText {
                 (marked, None) => Ok(marked),
             },
             StepText::ProcessingTime { column } => plan.with_processing_time(column),
-            StepText::LateRows(of) => {
-                let of = of.apply(plan, named)?;
-                match of.node() {
-                    Node::Step { step, .. } => {
-                        Ok(plan.step(Step::LateRows(Box::new(step.clone())), plan.schema().clone()))
-                    }
-                    _ => Err(nothing("late rows of no step")),
-                }
-            }
+            StepText::LateRows(of) => of.apply(plan, named)?.late_of_last(),
             StepText::Explode(names) => plan.explode(&refs(names)),
             StepText::Unnest(names) => plan.unnest(&refs(names)),
             StepText::LookUp { frame, left_on, right_on, by } => {

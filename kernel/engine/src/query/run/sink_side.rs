@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use polars::prelude::{DataFrame, SchemaRef};
+use polars::prelude::DataFrame;
 
 use super::{Halt, QueryThread, Reached};
 use crate::change::Changes;
@@ -43,7 +43,7 @@ impl QueryThread {
             Some(folder) => {
                 let disk = Arc::clone(&self.options.disk);
                 let (checkpoint, found) =
-                    Checkpoint::open(disk, &folder, &identity, &self.sources(), use_newest_good_state)?;
+                    Checkpoint::open(disk, &folder, &identity, &self.plan.scans(), use_newest_good_state)?;
                 self.result.set_status(|status| status.changed.clone_from(&found.changed));
                 (Some(checkpoint), Some(found))
             }
@@ -84,14 +84,9 @@ impl QueryThread {
         }
         self.check_sink(out, reached, damage)?;
         match &out.checkpoint {
-            Some(checkpoint) if is_changed => Ok(checkpoint.take_over(&out.identity, &self.sources())?),
+            Some(checkpoint) if is_changed => Ok(checkpoint.take_over(&out.identity, &self.plan.scans())?),
             _ => Ok(()),
         }
-    }
-
-    /// The columns of what is read.
-    fn sources(&self) -> Vec<SchemaRef> {
-        self.plan.scans().into_iter().map(|scan| scan.schema.clone()).collect()
     }
 
     /// Refuses to go on where the sink has batches, or may have, that would be cut otherwise now.
