@@ -7,6 +7,7 @@ mod error;
 mod server;
 mod state;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 pub use error::Error;
@@ -54,6 +55,12 @@ impl Broker {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.0.address()
+    }
+
+    /// How many requests it was sent of each kind since it was started, by Kafka's names for them, as in `Metadata`.
+    #[must_use]
+    pub fn requests(&self) -> BTreeMap<String, u64> {
+        self.0.counts()
     }
 
     /// Stops it; connections are closed.

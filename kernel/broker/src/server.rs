@@ -1,7 +1,9 @@
 //! The sockets: a task a connection, which reads a request, has the state answer it, and writes the reply; requests of
 //! one connection are answered in turn, as Kafka does. The state belongs to the thread `broker state`.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::{Bytes, BytesMut};
@@ -19,9 +21,13 @@ const MAX_REQUEST: usize = 100 << 20;
 /// How often what only time changes is looked at.
 const TICK: Duration = Duration::from_millis(50);
 
+/// How many requests there were of each kind.
+pub(crate) type Counts = Arc<Mutex<BTreeMap<String, u64>>>;
+
 /// A running server.
 pub(crate) struct Server {
     address: SocketAddr,
+    counts: Counts,
     runtime: Option<tokio::runtime::Runtime>,
 }
 
@@ -39,26 +45,32 @@ impl Server {
         let listener = runtime.block_on(TcpListener::bind(&config.listen)).map_err(listening)?;
         let address = listener.local_addr().map_err(listening)?;
         let (asks, asked) = mpsc::channel(256);
+        let counts = Counts::default();
+        let counted = counts.clone();
         let state = State::new(&config, address.port());
         runtime.spawn(own(state, asked));
         runtime.spawn(async move {
             loop {
                 // A connection that fails to come about is the client's to try again.
                 if let Ok((stream, _)) = listener.accept().await {
-                    let asks = asks.clone();
+                    let (asks, counts) = (asks.clone(), counted.clone());
                     tokio::spawn(async move {
-                        if let Err(error) = serve(stream, asks).await {
+                        if let Err(error) = serve(stream, asks, counts).await {
                             eprintln!("broker: {error}");
                         }
                     });
                 }
             }
         });
-        Ok(Server { address, runtime: Some(runtime) })
+        Ok(Server { address, counts, runtime: Some(runtime) })
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    pub(crate) fn counts(&self) -> BTreeMap<String, u64> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -115,7 +127,7 @@ fn answer(state: &mut State, mut ask: Ask, waited_until: Option<i64>, parked: &m
     }
 }
 
-async fn serve(mut stream: TcpStream, asks: mpsc::Sender<Ask>) -> Result<(), Error> {
+async fn serve(mut stream: TcpStream, asks: mpsc::Sender<Ask>, counts: Counts) -> Result<(), Error> {
     // Small replies must not wait for more.
     let _ = stream.set_nodelay(true);
     let host = stream.local_addr().map(|address| address.ip().to_string()).unwrap_or_default();
@@ -129,7 +141,7 @@ async fn serve(mut stream: TcpStream, asks: mpsc::Sender<Ask>) -> Result<(), Err
         if stream.read_exact(&mut bytes).await.is_err() {
             return Ok(());
         }
-        let Some(reply) = respond(bytes.freeze(), &host, &asks).await? else { continue };
+        let Some(reply) = respond(bytes.freeze(), &host, &asks, &counts).await? else { continue };
         if stream.write_all(&reply).await.is_err() {
             return Ok(());
         }
@@ -137,11 +149,17 @@ async fn serve(mut stream: TcpStream, asks: mpsc::Sender<Ask>) -> Result<(), Err
 }
 
 /// The reply to one request, as bytes with their length before them.
-async fn respond(mut bytes: Bytes, host: &str, asks: &mpsc::Sender<Ask>) -> Result<Option<Bytes>, Error> {
+async fn respond(
+    mut bytes: Bytes,
+    host: &str,
+    asks: &mpsc::Sender<Ask>,
+    counts: &Counts,
+) -> Result<Option<Bytes>, Error> {
     let not_kafka = |detail: String| Error::NotKafka { detail };
     let (key, version) = (i16::from_be_bytes([bytes[0], bytes[1]]), i16::from_be_bytes([bytes[2], bytes[3]]));
     let correlation = i32::from_be_bytes([bytes[4], bytes[5], bytes[6], bytes[7]]);
     let api = ApiKey::try_from(key).map_err(|()| not_kafka(format!("request {key} is not known")))?;
+    *counts.lock().unwrap_or_else(PoisonError::into_inner).entry(format!("{api:?}")).or_default() += 1;
     let Some(supported) = versions::supported(api) else { return Err(not_kafka(format!("{api:?} is not served"))) };
     if !supported.contains(&version) {
         if api == ApiKey::ApiVersions {

@@ -155,17 +155,20 @@ struct SharedSource {
     /// The source of its own, while it lags behind.
     own: Option<Box<dyn Source>>,
     discovery_interval: Duration,
+    start_moves: bool,
 }
 
 impl SharedSource {
     fn open(hub: Arc<Hub>, columns: &[PlSmallStr]) -> Result<SharedSource, SourceError> {
         let mut fetch = lock(&hub.fetch);
         let source = hub.source(&mut fetch, columns)?;
-        let (given, discovery_interval) = (source.schema(), source.discovery_interval());
+        let (given, discovery_interval, start_moves) =
+            (source.schema(), source.discovery_interval(), source.start_moves());
         drop(fetch);
         let schema = Arc::new(given.iter_fields().filter(|field| columns.contains(field.name())).collect());
         let reader = lock(&hub.cache).join();
-        Ok(SharedSource { hub, reader, columns: columns.to_vec(), filter: None, schema, own: None, discovery_interval })
+        let (columns, filter, own) = (columns.to_vec(), None, None);
+        Ok(SharedSource { hub, reader, columns, filter, schema, own, discovery_interval, start_moves })
     }
 
     fn wanted(&self) -> Wanted<'_> {
@@ -209,6 +212,10 @@ impl Source for SharedSource {
 
     fn start(&mut self) -> Result<Offsets, SourceError> {
         self.with_shared(|source| source.start())
+    }
+
+    fn start_moves(&self) -> bool {
+        self.start_moves
     }
 
     fn latest(&mut self) -> Result<Offsets, SourceError> {

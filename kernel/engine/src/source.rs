@@ -29,6 +29,11 @@ pub trait Source: Send {
     /// Where a query without a checkpoint begins, in all partitions that there are now.
     fn start(&mut self) -> Result<Offsets, SourceError>;
 
+    /// Whether a query that begins later would begin elsewhere, so that where this one began must be noted.
+    fn start_moves(&self) -> bool {
+        false
+    }
+
     /// The end of the log now, as the log itself says, in all partitions that there are now: what a batch query reads up to.
     fn latest(&mut self) -> Result<Offsets, SourceError>;
 
@@ -43,7 +48,7 @@ pub trait Source: Send {
         for (partition, at) in self.start()?.0 {
             from.0.entry(partition).or_insert(at);
         }
-        Ok(Resumed { from, lost: None })
+        Ok(Resumed { from, ..Resumed::default() })
     }
 
     /// How far can be read at once, beyond `from` by about `max_rows` at the most. Returns as soon as anything lies
@@ -86,6 +91,8 @@ pub trait Source: Send {
 pub struct Resumed {
     /// The position.
     pub from: Offsets,
+    /// The end of the log at that moment, in the same partitions, where the source has asked for it.
+    pub end: Option<Offsets>,
     /// What can no longer be read of what lay before it, with topic, partition and offsets, where the source was told to go on.
     pub lost: Option<String>,
 }

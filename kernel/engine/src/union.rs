@@ -177,16 +177,25 @@ impl Source for UnionSource {
         self.all(|source| source.start())
     }
 
+    fn start_moves(&self) -> bool {
+        self.inputs.iter().any(|input| input.source.start_moves())
+    }
+
     fn latest(&mut self) -> Result<Offsets, SourceError> {
         self.all(|source| source.latest())
     }
 
     fn resume(&mut self, reached: &Offsets) -> Result<Resumed, SourceError> {
-        let mut all = Resumed::default();
+        let mut all = Resumed { end: Some(Offsets::default()), ..Resumed::default() };
         for input in &mut self.inputs {
             let mine = input.narrowed(reached);
             let resumed = input.source.resume(&mine)?;
             all.from.0.extend(input.all_widened(resumed.from));
+            // Where one does not say, all are asked.
+            all.end = all.end.zip(resumed.end).map(|(mut all, end)| {
+                all.0.extend(input.all_widened(end));
+                all
+            });
             all.lost = [all.lost, resumed.lost].into_iter().flatten().reduce(|lost, more| format!("{lost}; {more}"));
         }
         Ok(all)

@@ -170,12 +170,38 @@ fn names(metadata: &Metadata) -> Vec<String> {
     names.filter(|name| !name.starts_with("__")).collect()
 }
 
+/// The topic when it is first asked for. An error names the topics that there are.
+///
+/// # Errors
+/// As for [`partitions`].
+pub(super) fn first_description(consumer: &Consumer, options: &KafkaOptions) -> Result<Description, SourceError> {
+    match describe(consumer, &options.topic, ANSWER) {
+        Ok(found) if !found.partitions.is_empty() => Ok(found),
+        // It may just be made: the older question waits for its leaders, and its errors name the topics.
+        Ok(_)
+        | Err(Code::LeaderNotAvailable | Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::InvalidTopic) => {
+            partitions(consumer, options)?;
+            description(consumer, options)
+        }
+        found => described(consumer, options, found, heard(consumer)),
+    }
+}
+
 /// The topic as it is now, with its id where the broker gives one.
 ///
 /// # Errors
 /// When there is no such topic any more, or the broker does not tell.
 pub(super) fn description(consumer: &Consumer, options: &KafkaOptions) -> Result<Description, SourceError> {
-    match describe(consumer, &options.topic, ANSWER) {
+    described(consumer, options, describe(consumer, &options.topic, ANSWER), &consumer.context().words)
+}
+
+fn described(
+    consumer: &Consumer,
+    options: &KafkaOptions,
+    found: Result<Description, Code>,
+    words: &LastWords,
+) -> Result<Description, SourceError> {
+    match found {
         Ok(found) if !found.partitions.is_empty() => Ok(found),
         // A broker that cannot be asked so, or does not know the leaders yet: the older question waits for them.
         Ok(_) | Err(Code::UnsupportedFeature | Code::LeaderNotAvailable | Code::NotImplemented) => {
@@ -183,7 +209,7 @@ pub(super) fn description(consumer: &Consumer, options: &KafkaOptions) -> Result
         }
         Err(code) => {
             let what = format!("the topic \"{}\" cannot be read", options.topic);
-            Err(from_code(options, &what, code, &consumer.context().words))
+            Err(from_code(options, &what, code, words))
         }
     }
 }

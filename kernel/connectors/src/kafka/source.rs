@@ -12,7 +12,7 @@ use engine::{
 };
 use polars::prelude::SchemaRef;
 
-use super::client::{Ask, Consumer, consumer, description, offsets, partitions};
+use super::client::{Ask, Consumer, consumer, description, first_description, offsets};
 use super::describe::Description;
 use super::fetch::{AT_ONCE, Command, Event, Fetcher, HELD_BYTES, Range, place, undecodable};
 use super::held::{Cut, Held};
@@ -24,6 +24,8 @@ use crate::format::{Format, Json};
 
 /// How long a range that is read again may bring nothing before it is given up.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// A description of the topic that was made for the opening is good for the first look so long.
+const FRESH: Duration = Duration::from_secs(1);
 /// A range of more records is taken for larger than the buffer.
 const LARGE: u64 = 200_000;
 
@@ -37,6 +39,8 @@ pub struct KafkaSource {
     schema: SchemaRef,
     topic_id: Option<TopicId>,
     partitions: Vec<i32>,
+    /// When the topic was described, until that description is used.
+    described: Option<Instant>,
     /// Where the oldest records were when they were last asked for as a query's start.
     oldest: Offsets<i32>,
     consumer: Arc<Consumer>,
@@ -77,9 +81,7 @@ impl KafkaSource {
     /// As [`KafkaSource::open`].
     pub fn with_format(options: KafkaOptions, format: Box<dyn Format>) -> Result<KafkaSource, SourceError> {
         let consumer = Arc::new(consumer(&options)?);
-        // Its errors name the topics that there are.
-        partitions(&consumer, &options)?;
-        let Description { id: topic_id, partitions } = description(&consumer, &options)?;
+        let Description { id: topic_id, partitions } = first_description(&consumer, &options)?;
         let schema = format.schema().clone();
         let (commands, commanded) = channel();
         let (sent, events) = channel();
@@ -102,6 +104,7 @@ impl KafkaSource {
             schema,
             topic_id,
             partitions,
+            described: Some(Instant::now()),
             oldest: Offsets::default(),
             consumer,
             held: BTreeMap::new(),
@@ -117,6 +120,10 @@ impl KafkaSource {
 
     /// Looks how the topic is now; what was fetched of another one is let go.
     fn look(&mut self) -> Result<(), SourceError> {
+        // Who opens a source looks at once how the topic is.
+        if self.described.take().is_some_and(|described| described.elapsed() < FRESH) {
+            return Ok(());
+        }
         let Description { id, partitions } = description(&self.consumer, &self.options)?;
         if id != self.topic_id {
             self.held.clear();
@@ -347,6 +354,10 @@ impl Source for KafkaSource {
         Ok(self.placed(&start))
     }
 
+    fn start_moves(&self) -> bool {
+        self.options.start != StartingOffsets::Earliest
+    }
+
     fn latest(&mut self) -> Result<Offsets, SourceError> {
         self.look()?;
         Ok(self.placed(&self.ask(Ask::Latest)?))
@@ -382,6 +393,7 @@ impl Source for KafkaSource {
         for (partition, low) in &low.0 {
             resumed.from.0.entry(self.place(*partition)).or_insert(*low);
         }
+        resumed.end = Some(self.placed(&high));
         resumed.lost = (!lost.is_empty()).then(|| lost.join("; "));
         Ok(resumed)
     }

@@ -9,6 +9,7 @@ mod idle;
 mod notices;
 mod place;
 mod records;
+mod requests;
 mod shared;
 mod sink;
 mod source;

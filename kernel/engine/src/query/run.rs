@@ -100,6 +100,8 @@ struct Reached {
     unsaved: (usize, Duration),
     /// Whether the pipeline has a batch that is not in the sink yet.
     within: bool,
+    /// Whether no batch of the checkpoint says where the next one begins, and a restart would begin elsewhere.
+    is_unnoted: bool,
 }
 
 impl QueryThread {
@@ -169,17 +171,15 @@ impl QueryThread {
         progress: &mut Option<Reached>,
         mut out: Option<&mut SinkSide>,
     ) -> Halt {
-        if progress.is_none() {
-            match self.begin(source.as_mut(), out.as_deref_mut()) {
-                Ok(begun) => *progress = Some(begun),
-                Err(halt) => return halt,
-            }
+        let goes_on = match progress {
+            Some(reached) => self.resume(source.as_mut(), reached),
+            None => self.begin(source.as_mut(), out.as_deref_mut()).map(|begun| *progress = Some(begun)),
+        };
+        if let Err(halt) = goes_on {
+            return halt;
         }
         let Some(reached) = progress else { return Halt::Stopped };
         reached.pipeline.wake();
-        if let Err(halt) = self.resume(source.as_mut(), reached) {
-            return halt;
-        }
         self.result.set_status(|status| status.state = State::Running);
         loop {
             if self.is_stopped() {
@@ -207,12 +207,20 @@ impl QueryThread {
 
     fn begin(&self, source: &mut dyn Source, out: Option<&mut SinkSide>) -> Result<Reached, Halt> {
         let pipeline = Pipeline::new(&self.plan, &source.lanes(), Mode::Stream, &self.clock)?;
-        let from = source.start().map_err(Halt::Source)?;
         let (batch, again, now) = (0, VecDeque::new(), self.clock.now());
-        let (known, end, unsaved, discovered) = (None, None, (0, now), now);
-        let mut reached = Reached { pipeline, known, from, batch, again, end, discovered, unsaved, within: false };
+        let (known, from, end, unsaved, discovered) = (None, Offsets::default(), None, (0, now), now);
+        let (within, is_unnoted) = (false, false);
+        let mut reached = Reached { pipeline, known, from, batch, again, end, discovered, unsaved, within, is_unnoted };
         if let Some(out) = out {
             self.go_on(out, &mut reached)?;
+        }
+        // What a checkpoint has says where to go on; otherwise the log is asked where it begins.
+        if reached.from.0.is_empty() {
+            reached.from = source.start().map_err(Halt::Source)?;
+            reached.is_unnoted = source.start_moves();
+            self.assign(source, &mut reached, None)?;
+        } else {
+            self.resume(source, &mut reached)?;
         }
         let offsets = reached.from.0.iter().map(|(partition, at)| (partition.clone(), (*at, *at))).collect();
         self.result.set_status(|status| status.offsets = offsets);
@@ -223,17 +231,25 @@ impl QueryThread {
     /// were planned.
     fn resume(&self, source: &mut dyn Source, reached: &mut Reached) -> Result<(), Halt> {
         reached.discovered = self.clock.now();
+        let mut ends = None;
         if reached.again.is_empty() {
-            let Resumed { from, lost } = source.resume(&reached.from).map_err(Halt::Source)?;
-            reached.from = from;
+            let Resumed { from, end, lost } = source.resume(&reached.from).map_err(Halt::Source)?;
+            (reached.from, ends) = (from, end);
             if lost.is_some() {
+                reached.is_unnoted = true;
                 self.result.set_status(|status| status.data_loss = lost);
             }
         }
+        self.assign(source, reached, ends)
+    }
+
+    /// Goes on in the partitions that there are; `ends` is where they end, if that was asked.
+    fn assign(&self, source: &mut dyn Source, reached: &mut Reached, ends: Option<Offsets>) -> Result<(), Halt> {
         reached.pipeline.assign(&reached.from);
         if self.ends() && reached.end.is_none() && reached.again.is_empty() {
+            let ends = ends.map_or_else(|| source.latest(), Ok).map_err(Halt::Source)?;
             // What appears from now on is the next run's.
-            reached.end = Some(source.latest().map_err(Halt::Source)?.only(&reached.from));
+            reached.end = Some(ends.only(&reached.from));
         }
         Ok(())
     }
@@ -248,7 +264,7 @@ impl QueryThread {
         let begun = self.clock.now();
         let (planned, is_new) = match reached.again.front() {
             Some(planned) => (planned.clone(), false),
-            None => match self.choose(source, reached)? {
+            None => match self.choose(source, reached, checkpoint(&mut out).is_some())? {
                 Some(planned) => (planned, true),
                 None => return Ok(None),
             },
@@ -297,7 +313,7 @@ impl QueryThread {
         reached.from = to;
         reached.batch = batch + 1;
         reached.unsaved.0 += progress.input_rows;
-        reached.within = false;
+        (reached.within, reached.is_unnoted) = (false, false);
         if let Some(out) = out {
             self.keep(out, reached, batch, committed)?;
         }
@@ -322,8 +338,9 @@ impl QueryThread {
         matches!(self.options.trigger, Trigger::AvailableNow | Trigger::Once)
     }
 
-    /// The range of a new batch: that of the rows that are there, or none where something has waited for time to go on.
-    fn choose(&self, source: &mut dyn Source, reached: &mut Reached) -> Result<Option<Planned>, Halt> {
+    /// The range of a new batch: that of the rows that are there, or none where something has waited for time to go on, or where the
+    /// batch is what `notes` down the place to go on from.
+    fn choose(&self, source: &mut dyn Source, reached: &mut Reached, notes: bool) -> Result<Option<Planned>, Halt> {
         let is_unasked = self.clock.now().saturating_sub(reached.discovered) >= source.discovery_interval();
         if reached.end.is_none() && (self.ends() || is_unasked) {
             self.resume(source, reached)?;
@@ -351,7 +368,8 @@ impl QueryThread {
             }
             None => {}
         }
-        if to == from && !reached.pipeline.owes_a_row() && !reached.pipeline.is_due(at) {
+        let is_wanted = reached.pipeline.owes_a_row() || reached.pipeline.is_due(at) || (notes && reached.is_unnoted);
+        if to == from && !is_wanted {
             return if is_done { Err(Halt::Done) } else { Ok(None) };
         }
         Ok(Some(Planned { batch: reached.batch, from, to, at: Some(at), ran: None, committed: false }))

@@ -80,6 +80,9 @@ impl QueryThread {
                 reached.pipeline.restore(saved)?;
             }
             reached.again = found.batches.into();
+            if let Some(first) = reached.again.front() {
+                reached.from = first.from.clone();
+            }
             is_changed = found.changed.is_some();
         }
         self.check_sink(out, reached, damage)?;
