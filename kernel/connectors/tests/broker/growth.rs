@@ -4,8 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use connectors::{KafkaOptions, KafkaSource, OnDataLoss, ParquetSink, create_topic};
-use engine::{OpenSource, Options, OutputMode, Query, QueryOutput, Sharing, Source, State, Status, Trigger, collect};
+use connectors::{KafkaOptions, KafkaSource, OnDataLoss, ParquetSink, StartingOffsets, create_topic};
+use engine::{
+    BatchStep, Crash, OpenSource, Options, OutputMode, Query, QueryOutput, Sharing, Source, State, Status, Trigger,
+    collect,
+};
 use plan::Plan;
 use polars::prelude::*;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
@@ -26,13 +29,17 @@ fn sum() -> Plan {
 
 /// The way to a topic, as a frame has it: shared with all others.
 fn way(sharing: &Sharing, topic: &str, on_data_loss: OnDataLoss) -> OpenSource {
-    let discovery_interval = Some(Duration::from_millis(100));
-    let options = KafkaOptions { on_data_loss, discovery_interval, ..options(topic) };
+    way_of(sharing, KafkaOptions { on_data_loss, ..options(topic) })
+}
+
+fn way_of(sharing: &Sharing, options: KafkaOptions) -> OpenSource {
+    let (discovery_interval, topic) = (Some(Duration::from_millis(100)), options.topic.clone());
+    let options = KafkaOptions { discovery_interval, ..options };
     let open: OpenSource = Arc::new(move |columns| {
         let columns = columns.iter().map(ToString::to_string).collect();
         Ok(Box::new(KafkaSource::open(options.clone(), schema(), Some(columns))?) as Box<dyn Source>)
     });
-    sharing.share(topic, schema(), open)
+    sharing.share(&topic, schema(), open)
 }
 
 fn numbers(topic: &str, partition: i32, numbers: &[i64]) {
@@ -68,15 +75,20 @@ fn options_of(trigger: Trigger) -> Options {
     Options { trigger, ..Options::default() }
 }
 
-/// A query of all that is there, into files; gives how it ended, and the sums that it wrote, batch by batch.
-fn run_once(open: &OpenSource, folder: &Path) -> (Status, Vec<i64>) {
-    let output = QueryOutput {
+/// Files, and a checkpoint.
+fn output(folder: &Path) -> QueryOutput {
+    QueryOutput {
         sink: Box::new(ParquetSink::new(folder.join("out"))),
         mode: OutputMode::Complete,
         checkpoint: Some(folder.join("checkpoint")),
         use_newest_good_state: false,
-    };
-    let query = Query::write("test", &sum(), Arc::clone(open), options_of(Trigger::AvailableNow), output).unwrap();
+    }
+}
+
+/// A query of all that is there, into files; gives how it ended, and the sums that it wrote, batch by batch.
+fn run_once(open: &OpenSource, folder: &Path) -> (Status, Vec<i64>) {
+    let options = options_of(Trigger::AvailableNow);
+    let query = Query::write("test", &sum(), Arc::clone(open), options, output(folder)).unwrap();
     assert!(query.await_termination(DEADLINE), "{:?}", query.status());
     let mut files: Vec<_> = std::fs::read_dir(folder.join("out")).unwrap().map(|file| file.unwrap().path()).collect();
     files.sort();
@@ -177,6 +189,44 @@ fn a_checkpoint_of_a_topic_that_was_made_again_is_refused_unless_told_otherwise(
         assert_eq!((&status.state, sums), (&State::Ended, vec![7, 7 + values.iter().sum::<i64>()]));
         assert!(status.notes()[0].contains("records are gone that were not read"), "{:?}", status.notes());
     }
+}
+
+#[test]
+fn a_batch_that_is_to_be_repeated_of_a_topic_that_was_made_again_is_told_as_lost() {
+    for step in [BatchStep::Planned, BatchStep::Ran, BatchStep::Committed] {
+        let (topic, folder) = (topic_of("repeated", &[r#"{"v":1}"#, r#"{"v":2}"#]), tempfile::tempdir().unwrap());
+        let open = |loss| way(&Sharing::default(), &topic, loss);
+        let crash: Crash = Arc::new(move |_, after| after == step);
+        let options = Options { crash: Some(crash), ..options_of(Trigger::AvailableNow) };
+        let query = Query::write("test", &sum(), open(OnDataLoss::Fail), options, output(folder.path())).unwrap();
+        assert!(query.await_termination(DEADLINE) && query.exception().is_some(), "{:?}", query.status());
+        drop(query);
+        make_again(&topic);
+        numbers(&topic, 0, &[100]);
+        let (status, _) = run_once(&open(OnDataLoss::Fail), folder.path());
+        let State::Failed(told) = status.state else { panic!("{step:?}: {status:?}") };
+        assert!(told.contains(&format!("{topic} [0] was read up to offset")), "{step:?}: {told}");
+        let (status, sums) = run_once(&open(OnDataLoss::Earliest), folder.path());
+        assert_eq!((&status.state, sums.last()), (&State::Ended, Some(&100)), "{step:?}: {:?}", status.notes());
+        assert!(status.notes()[0].contains("records are gone that were not read"), "{step:?}: {:?}", status.notes());
+    }
+}
+
+#[test]
+fn a_query_that_begins_with_what_comes_from_now_on_goes_on_there_although_nothing_came() {
+    let (topic, folder) = (topic_of("latest", &[r#"{"v":1}"#]), tempfile::tempdir().unwrap());
+    let open = || way_of(&Sharing::default(), KafkaOptions { start: StartingOffsets::Latest, ..options(&topic) });
+    let (status, sums) = run_once(&open(), folder.path());
+    assert_eq!((status.state, sums.last()), (State::Ended, Some(&0)));
+    numbers(&topic, 0, &[10]);
+    assert_eq!(run_once(&open(), folder.path()).1.last(), Some(&10));
+    // Likewise after a loss.
+    let latest = |loss| way(&Sharing::default(), &topic, loss);
+    make_again(&topic);
+    numbers(&topic, 0, &[100]);
+    assert_eq!(run_once(&latest(OnDataLoss::Latest), folder.path()).1.last(), Some(&10));
+    numbers(&topic, 0, &[1000]);
+    assert_eq!(run_once(&latest(OnDataLoss::Latest), folder.path()).1.last(), Some(&1010));
 }
 
 #[test]

@@ -16,7 +16,7 @@ use crate::checkpoint::{Checkpoint, CheckpointError, Planned};
 use crate::clock::Clock;
 use crate::physical::PhysicalPlan;
 use crate::pipeline::{Mode, Pipeline};
-use crate::position::Offsets;
+use crate::position::{Offsets, TopicPartition};
 use crate::progress::Progress;
 use crate::result::{LiveResult, ResultTable, ResultTooLarge, State};
 use crate::source::{Resumed, Source, SourceBatch, SourceError};
@@ -274,8 +274,19 @@ impl QueryThread {
         }
         let Planned { batch, from, to, at, ran, committed } = planned;
         self.step(batch, BatchStep::Planned)?;
-        let read = if from == to { SourceBatch::default() } else { source.read(&from, &to).map_err(Halt::Source)? };
+        let read = match from == to {
+            true => Ok(SourceBatch::default()),
+            false => source.read(&from, &to),
+        };
+        let read = match read {
+            Err(error) if error.retry && !is_new => self.read_rest(source, [&from, &to], error)?,
+            read => read.map_err(Halt::Source)?,
+        };
         self.step(batch, BatchStep::Read)?;
+        if !is_new {
+            // Those that had appeared when it was planned hold the watermark back, as they did then.
+            reached.pipeline.assign(&from);
+        }
         let facts = BatchFacts::of(&read);
         let behind = facts.rows >= self.options.max_rows / 2;
         reached.within = true;
@@ -331,6 +342,25 @@ impl QueryThread {
             _ if behind || !is_new || reached.end.is_some() => Duration::ZERO,
             _ => self.pace(spent).saturating_sub(spent),
         }))
+    }
+
+    /// What there still is of a range that is to be repeated and cannot be read, where the source is told to go on without what is
+    /// gone. Otherwise the source is away, and the batch waits for it.
+    fn read_rest(
+        &self,
+        source: &mut dyn Source,
+        [from, to]: [&Offsets; 2],
+        error: SourceError,
+    ) -> Result<SourceBatch, Halt> {
+        let Resumed { from: left, lost, .. } = source.resume(from).map_err(Halt::Source)?;
+        if lost.is_none() {
+            return Err(Halt::Source(error));
+        }
+        self.result.set_status(|status| status.data_loss = lost);
+        let is_left = |(at, from): &(&TopicPartition, &i64)| left.0.get(at) == Some(from);
+        let from: Offsets = from.0.iter().filter(is_left).map(|(at, from)| (at.clone(), *from)).collect();
+        let to = to.only(&from);
+        if to.is_beyond(&from) { source.read(&from, &to).map_err(Halt::Source) } else { Ok(SourceBatch::default()) }
     }
 
     /// Whether the query ends by itself, when it has read what was there.

@@ -12,6 +12,7 @@ mod common;
 mod functions;
 mod joined;
 mod late;
+mod life;
 mod windows;
 mod words;
 
@@ -22,7 +23,7 @@ use polars::prelude::*;
 use proptest::prelude::*;
 
 use both::Both;
-use common::cuts::{self, ALL, Cuts, Run, SIDES, open, streamed};
+use common::cuts::{ALL, Cuts, Run, SIDES, lively_cuts, open, streamed};
 use common::frames::union;
 use common::rows::{self, Lines, Row, frame};
 use common::{compare, holds};
@@ -54,10 +55,16 @@ fn case() -> impl Strategy<Value = Case> {
     let delay = prop::option::weighted(0.4, prop_oneof![1..40_000i64, 1..1_000i64]);
     let origin =
         prop_oneof![3 => Just(Origin::One), 3 => Just(Origin::United), 4 => joined::joined().prop_map(Origin::Joined)];
-    (rows::rows(80), words::words(), cuts::cuts(), origin, delay).prop_map(|(mut rows, words, cuts, origin, delay)| {
-        rows.sort_by_key(|row| (row.partition, delay.and(row.time)));
-        Case { rows, words, cuts, origin, delay }
-    })
+    (rows::rows(80), words::words(), lively_cuts(), origin, delay).prop_map(
+        |(mut rows, words, mut cuts, origin, delay)| {
+            rows.sort_by_key(|row| (row.partition, delay.and(row.time)));
+            if delay.is_some() {
+                // The rows of a partition that appears when others are far ahead are late.
+                cuts.appears = [0; 3];
+            }
+            Case { rows, words, cuts, origin, delay }
+        },
+    )
 }
 
 /// A delay that the rows' times are not apart.
@@ -216,6 +223,11 @@ fn with_a_watermark_only_late_rows_are_missing() {
 }
 
 #[test]
+fn whatever_becomes_of_a_topic_each_row_is_in_one_window_or_late_or_told_as_lost() {
+    holds(10, &life::life(), life::Life::check);
+}
+
+#[test]
 fn a_row_that_stops_passing_the_filter_leaves_the_result() {
     let row = |whole: i64| Row {
         partition: 0,
@@ -234,7 +246,7 @@ fn a_row_that_stops_passing_the_filter_leaves_the_result() {
     let plan = plan.filter(col("whole").gt(lit(10))).unwrap();
     let rows = [row(20), row(-15)];
     let height = |rows: &[Row]| {
-        let one_by_one = Cuts { batches: vec![[1, 0, 0]], restarts: Vec::new() };
+        let one_by_one = Cuts { batches: vec![[1, 0, 0]], ..Cuts::default() };
         streamed(&plan, &open(rows, &ALL), &one_by_one, false).unwrap().result.height()
     };
     assert_eq!((height(&rows[..1]), height(&rows)), (1, 0));
