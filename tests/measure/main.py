@@ -21,6 +21,7 @@ BENCHES = {
     "cells": ("cells.py", "the time of a cell, from request to reply, against rustc alone on the same source"),
     "throughput": ("throughput.py", "rows a second of a query, against a hand-written loop over the same topic"),
     "latency": ("latency.py", "newest event to updated result, against a hand-written loop at the same load"),
+    "idle": ("idle.py", "the time on the cores of a query when nothing comes, against a bare consumer that polls"),
     "cost": ("cost.py", "a batch where what is held should not matter, against one where little is held"),
     "display": ("display.py", "frames a second and event to pixel, against the frames the page can draw at all"),
 }

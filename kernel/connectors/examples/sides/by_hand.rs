@@ -141,7 +141,7 @@ fn read(bootstrap: &str, topic: &str, key: Key, partitions: &[Partition]) -> Res
 /// What a partition has.
 #[derive(Clone, Copy)]
 pub(crate) struct Partition {
-    number: i32,
+    pub(crate) number: i32,
     begin: i64,
     end: i64,
 }
