@@ -73,7 +73,8 @@ impl StreamFrame {
     /// it is known which row is nearest (looking forward, as soon as it has passed the tolerance too). One of the two streams must
     /// have a watermark. Of the other stream the newest row of each key is kept, and those that the watermark has not passed;
     /// with [`Asof::tolerance`] keys are forgotten that give nothing any more. A DataFrame, or one that is
-    /// [`refreshed`](plan::refreshed), is looked into at once.
+    /// [`refreshed`](plan::refreshed), is looked into at once. Of several rows of one time and key the last in their log is the
+    /// nearest, as in Polars; of rows that are themselves those of a join or of a function, one that is the same in every run.
     ///
     /// ```no_run
     /// # use corriente::prelude::*;

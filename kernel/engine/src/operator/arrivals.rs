@@ -2,6 +2,7 @@
 
 use crate::physical::{SIDE, SIDE_TIME, TimedJoin};
 use polars::prelude::*;
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::columns::{POSITION, encoded, integers};
 use crate::state::timed_rows::TimedRows;
@@ -46,6 +47,24 @@ impl Arrivals {
             arrivals.sides[usize::from(is_right == Some(true))].push(arrival);
         }
         Ok(arrivals)
+    }
+
+    /// Gives the rows of a side an order where they have none, as those that a join or a person's function made: by a hash of what
+    /// they have in these columns and their time. Which of several of one time comes first is then the same whichever batch brought
+    /// each of them.
+    pub(super) fn order_by_values(&mut self, side: usize, columns: &[PlSmallStr]) -> PolarsResult<()> {
+        let positions = self.rows.column(POSITION).ok().map(|positions| positions.is_not_null());
+        let has_one = |row: IdxSize| positions.as_ref().is_some_and(|has| has.get(row as usize) == Some(true));
+        if self.sides[side].iter().all(|arrival| has_one(arrival.row)) {
+            return Ok(());
+        }
+        let columns: Vec<Column> =
+            columns.iter().map(|name| self.rows.column(name).cloned()).collect::<PolarsResult<_>>()?;
+        let values = encoded(&columns, self.rows.height())?;
+        for arrival in self.sides[side].iter_mut().filter(|arrival| !has_one(arrival.row)) {
+            arrival.order = (xxh3_64(values.get(arrival.row as usize).unwrap_or_default()) >> 1) as i64;
+        }
+        Ok(())
     }
 
     /// Puts the rows of a side with those that are kept; gives each with its number there.

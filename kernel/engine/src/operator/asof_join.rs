@@ -132,7 +132,8 @@ impl AsofJoin {
 impl Operator for AsofJoin {
     /// Gives the rows that nothing can be near to, because they have no time; the others wait.
     fn execute(&mut self, delta: Delta, watermark: Option<i64>) -> PolarsResult<BatchResult> {
-        let arrivals = Arrivals::new(&self.join, never_changing(delta)?, watermark)?;
+        let mut arrivals = Arrivals::new(&self.join, never_changing(delta)?, watermark)?;
+        arrivals.order_by_values(1, &self.join.right)?;
         let (mut alone, mut timeless) = (Vec::new(), 0);
         for (id, arrival) in arrivals.keep(0, &mut self.left)? {
             match arrival.time {

@@ -139,12 +139,12 @@ fn never_changing(delta: Delta) -> PolarsResult<DataFrame> {
     }
 }
 
-/// The rows of two inputs as those of one. Where only one of them has positions, those of the other come first.
+/// The rows of two inputs as those of one. Where only one of them has positions, those of the other are null.
 fn both(mut left: DataFrame, mut right: DataFrame) -> PolarsResult<DataFrame> {
     let has = |rows: &DataFrame| rows.column(POSITION).is_ok();
     if has(&left) != has(&right) {
         let without = if has(&left) { &mut right } else { &mut left };
-        without.with_column(Column::new_scalar(POSITION.into(), 0i64.into(), without.height()))?;
+        without.with_column(Column::full_null(POSITION.into(), without.height(), &DataType::Int64))?;
     }
     left.vstack_mut(&right)?;
     Ok(left)

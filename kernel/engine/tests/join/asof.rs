@@ -1,10 +1,10 @@
 //! The as-of join: with another stream, and with a frame that stands still.
 
-use plan::{Asof, Plan, asof};
+use plan::{Asof, Plan, asof, within};
 use polars::prelude::*;
 use proptest::prelude::*;
 
-use crate::common::frames::{Frame, join_asof};
+use crate::common::frames::{Frame, join_asof, join_stream};
 use crate::log::{Row, assert_same, assert_windows_lose_nothing, bare, cases, cuts, on_time, rows, run, stream, table};
 
 /// What an as-of join is asked for.
@@ -108,6 +108,28 @@ proptest! {
     }
 
     #[test]
+    fn of_rows_that_a_join_made_the_nearest_is_the_same_in_any_cut(
+        left in rows(),
+        right in rows(),
+        others in rows(),
+        question in question(),
+        cuts in cuts(),
+        restarts in prop::collection::vec(0..12usize, 0..3),
+    ) {
+        let [left, right, others] = [left, right, others].map(in_order);
+        let key = [col("key")];
+        let pairs = join_stream(&stream(&right, true), &bare(&others, false), (&key, &key), &JoinType::Inner, &within("time", "time", "200ms"));
+        let (plan, open) = pairs.unwrap();
+        let columns = [col("time").alias("at"), col("key"), col("number").alias("one"), col("number_right").alias("other")];
+        let pairs = (plan.select(&columns).unwrap(), open);
+        let on = Question { right_on: "at", keys: 1, ..question };
+        let frame = join_asof(&stream(&left, false), &pairs, (&key, &key), &on.on()).unwrap();
+        let (ran, at_once) = (run(&frame, &cuts, &restarts), run(&frame, &[], &[]));
+        prop_assert_eq!((ran.late, at_once.late), (0, 0));
+        assert_same(&ran.all, &at_once.all);
+    }
+
+    #[test]
     fn in_a_frame_that_stands_still_each_row_finds_what_polars_finds_and_rows_stay_in_order(
         left in rows(),
         right in rows(),
@@ -123,6 +145,15 @@ proptest! {
         prop_assert!(found.column("number").unwrap().equals(table(&left, false).column("number").unwrap()));
         assert_same(&found, &polars);
     }
+}
+
+/// The same rows in the order of time, so that none is late; with as many of one time.
+fn in_order(mut rows: Vec<Row>) -> Vec<Row> {
+    rows.iter_mut().for_each(|row| row.time = row.time.map(|time| time / 100 * 100));
+    let mut times: Vec<Option<i64>> = rows.iter().map(|row| row.time).collect();
+    times.sort_unstable();
+    rows.iter_mut().zip(times).for_each(|(row, time)| row.time = time);
+    rows
 }
 
 #[test]
