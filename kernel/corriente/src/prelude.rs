@@ -15,6 +15,6 @@ pub use crate::write::StreamWriter;
 pub use connectors::{OnDataLoss, StartingOffsets};
 pub use display::{Chart, area, bar, line, points};
 pub use engine::{OutputMode, Trigger, approx_quantile};
-pub use plan::{Moment, Row, Window, asof, hopping, refreshed, session, tumbling, within};
+pub use plan::{AsofStrategy, Moment, Row, Window, asof, hopping, refreshed, session, tumbling, within};
 // What a thread panics with; the analyzer names it so where a variable is of such a type.
 pub use std::any::Any;

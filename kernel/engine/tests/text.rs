@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use engine::{PhysicalPlan, approx_quantile, explain, fingerprint, named_expression};
-use plan::{Moment, Plan, RowFunction, Scan, StateFunction, asof, hopping, refreshed, session, tumbling, within};
+use plan::{
+    AsofStrategy, Moment, Plan, RowFunction, Scan, StateFunction, asof, hopping, refreshed, session, tumbling, within,
+};
 use polars::prelude::*;
 
 fn source() -> Plan {

@@ -2,8 +2,22 @@
 
 use polars::prelude::*;
 
-use crate::PlanError;
-use crate::join::as_column;
+use crate::expr::check_row_wise;
+use crate::join::{as_column, steps};
+use crate::window::fixed;
+use crate::{PlanError, zones};
+
+/// In which direction the nearest row is looked for; the words are Polars'.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AsofStrategy {
+    /// The newest row that is not after it.
+    #[default]
+    Backward,
+    /// The first row that is not before it.
+    Forward,
+    /// The nearer one of both.
+    Nearest,
+}
 
 /// Which times are compared in an as-of join, and how; the names are those of Polars' `join_asof`.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,40 +71,88 @@ impl Asof {
         [&self.left_on, &self.right_on]
     }
 
+    /// How far away the nearest row may be, at the most, in a unit of time; `None` for any.
+    #[must_use]
+    pub fn tolerance_in(&self, unit: TimeUnit) -> Option<i64> {
+        // It was read before, when the join was said.
+        Some(steps(fixed("join_asof", self.tolerance.as_ref()?).ok()?, unit))
+    }
+
     /// Whether a row of the very same time counts.
     #[must_use]
     pub fn takes_exact_matches(&self) -> bool {
         self.exact
     }
 
-    /// The kind of join that Polars calls this, with the columns that must be equal.
-    pub(crate) fn how(&self, operation: &'static str, left: &[Expr], right: &[Expr]) -> Result<JoinType, PlanError> {
-        let names = |by: &[Expr]| {
-            let name = |expr: &Expr| {
-                as_column(expr).cloned().ok_or_else(|| PlanError::Refused {
-                    operation,
-                    detail: format!("`{expr:?}` is an expression, and rows are matched by columns"),
-                    hint: "Make the column with with_columns() first.",
-                })
-            };
-            by.iter().map(name).collect::<Result<Vec<_>, _>>()
+    /// Refuses keys and times that cannot be compared. As in Polars' own as-of join, keys are columns, and a column is compared
+    /// with one of its own type.
+    ///
+    /// # Errors
+    /// An unknown column, a key that is an expression, or two types.
+    pub(crate) fn check(
+        &self,
+        operation: &'static str,
+        [left, right]: [&SchemaRef; 2],
+        [by_left, by_right]: [&[Expr]; 2],
+    ) -> Result<(), PlanError> {
+        let refused = |detail: String, hint| Err(PlanError::Refused { operation, detail, hint });
+        if by_left.len() != by_right.len() {
+            return refused(
+                format!("{} columns are to be equal to {}", by_left.len(), by_right.len()),
+                "Name the same number on both sides.",
+            );
+        }
+        if let Some(expr) = by_left.iter().chain(by_right).find(|expr| as_column(expr).is_none()) {
+            return refused(
+                format!("`{expr:?}` is an expression, and rows are matched by columns"),
+                "Make the column with with_columns() first.",
+            );
+        }
+        let times = self.times().map(col);
+        check_row_wise(operation, left, by_left)?;
+        check_row_wise(operation, left, &times[..1])?;
+        check_row_wise(operation, right, by_right)?;
+        check_row_wise(operation, right, &times[1..])?;
+        zones::check_equal(operation, (left, by_left), (right, by_right))?;
+        zones::check_equal(operation, (left, &times[..1]), (right, &times[1..]))?;
+        let dtype = |schema: &SchemaRef, expr: &Expr| {
+            as_column(expr).and_then(|name| schema.get(name)).cloned().unwrap_or(DataType::Null)
         };
-        let (left, right) = (names(left)?, names(right)?);
-        let by = |names: Vec<PlSmallStr>| if names.is_empty() { None } else { Some(names) };
-        Ok(JoinType::AsOf(Box::new(AsOfOptions {
-            strategy: self.strategy,
-            tolerance: None,
-            tolerance_str: self.tolerance.as_deref().map(PlSmallStr::from_str),
-            left_by: by(left),
-            right_by: by(right),
-            allow_eq: self.exact,
-            check_sortedness: false,
-        })))
+        for (one, other) in by_left.iter().zip(by_right).chain([(&times[0], &times[1])]) {
+            let (left, right) = (dtype(left, one), dtype(right, other));
+            if left != right {
+                return refused(
+                    format!("`{one:?}` is {left}, and `{other:?}` is {right}"),
+                    "Give them one type with cast(…).",
+                );
+            }
+        }
+        let time = dtype(left, &times[0]);
+        if !time.is_temporal() && (!time.is_integer() || time == DataType::UInt64) {
+            return refused(
+                format!("`{:?}` is {time}, and rows are near to each other by a time or a whole number", times[0]),
+                "Name a column with times, or cast(…) it to one.",
+            );
+        }
+        Ok(())
     }
 
-    /// Polars' own join of two frames that are sorted by their times.
-    pub(crate) fn join(&self, left: LazyFrame, right: LazyFrame, how: &JoinType) -> LazyFrame {
-        left.join(right, [col(&self.left_on)], [col(&self.right_on)], JoinArgs::new(how.clone()))
+    /// The columns of the right that are in the result: all but the keys, and but a time that is called as the left's.
+    pub(crate) fn found(&self, right: &SchemaRef, by_right: &[Expr]) -> Vec<PlSmallStr> {
+        let is_gone = |name: &PlSmallStr| {
+            by_right.iter().any(|expr| as_column(expr) == Some(name))
+                || (self.left_on == self.right_on && name.as_str() == self.right_on)
+        };
+        right.iter_names().filter(|name| !is_gone(name)).cloned().collect()
+    }
+
+    /// Frames without rows, joined: it has the columns of the result.
+    pub(crate) fn columns(&self, left: LazyFrame, right: &SchemaRef, by_right: &[Expr]) -> LazyFrame {
+        let found = self.found(right, by_right);
+        if found.is_empty() {
+            return left;
+        }
+        left.cross_join(DataFrame::empty_with_schema(right).lazy().select([cols(found).as_expr()]), None)
     }
 
     /// In words.

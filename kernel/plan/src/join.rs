@@ -3,7 +3,7 @@
 
 use polars::prelude::*;
 
-use crate::asof::Asof;
+use crate::asof::{Asof, AsofStrategy};
 use crate::expr::{check_row_wise, columns_of, schema_after};
 use crate::node::{Node, Plan, Step};
 use crate::times::Watermark;
@@ -84,7 +84,7 @@ impl Plan {
     ) -> Result<Plan, PlanError> {
         let operation = "join_stream";
         let refused = |detail: String, hint| Err(PlanError::Refused { operation, detail, hint });
-        if matches!(how, JoinType::Cross | JoinType::AsOf(_)) {
+        if matches!(how, JoinType::Cross) {
             return refused(
                 format!("a {how} join is not one of equal keys within a bound of time"),
                 "Use JoinType::Inner, Left, Right, Full, Semi or Anti, or join_asof(…).",
@@ -113,7 +113,7 @@ impl Plan {
     ) -> Result<Plan, PlanError> {
         let operation = "join";
         let refused = |detail: String, hint| Err(PlanError::Refused { operation, detail, hint });
-        if matches!(how, JoinType::Cross | JoinType::AsOf(_)) {
+        if matches!(how, JoinType::Cross) {
             return refused(
                 format!("a {how} join of two streams is not one of equal keys"),
                 "Use JoinType::Inner, Left, Right, Full, Semi or Anti, or join_asof(…).",
@@ -174,12 +174,11 @@ impl Plan {
                 hint: "Say how long with .tolerance(\"5m\").",
             });
         }
-        let how = on.how(operation, by_left, by_right)?;
-        let result = pair.result(|left, right| on.join(left, right, &how))?;
-        let mut gone = by_right.iter().filter_map(as_column).cloned().collect::<Vec<_>>();
-        if on.left_on == on.right_on {
-            gone.push(PlSmallStr::from_str(&on.right_on));
-        }
+        let [left, right] = pair.frames.each_ref().map(Plan::schema);
+        on.check(operation, [left, right], [by_left, by_right])?;
+        let result = schema_after(operation, left, &[], |rows| on.columns(rows, right, by_right))?;
+        let found = on.found(right, by_right);
+        let gone = right.iter_names().filter(|name| !found.contains(name)).cloned().collect();
         pair.joined([Vec::new(), gone], result, JoinKind::Asof(on.clone()))
     }
 }
@@ -211,11 +210,7 @@ impl Join {
         };
         // It was read before, when the join was said.
         let length = fixed(operation, text).ok()?;
-        let steps = match self.unit()? {
-            TimeUnit::Nanoseconds => length.duration_ns(),
-            TimeUnit::Microseconds => length.duration_us(),
-            TimeUnit::Milliseconds => length.duration_ms(),
-        };
+        let steps = steps(length, self.unit()?);
         Some((steps, length.duration_ns()))
     }
 
@@ -288,6 +283,15 @@ impl Join {
         let late = if self.late { "LATE ROWS OF " } else { "" };
         let equal = format!("{:?} = {:?}", self.sides[0].on, self.sides[1].on);
         Words::new(format!("{late}{kind} JOIN OF TWO STREAMS"), [equal, near])
+    }
+}
+
+/// A length of time in a unit.
+pub(crate) fn steps(length: Duration, unit: TimeUnit) -> i64 {
+    match unit {
+        TimeUnit::Nanoseconds => length.duration_ns(),
+        TimeUnit::Microseconds => length.duration_us(),
+        TimeUnit::Milliseconds => length.duration_ms(),
     }
 }
 

@@ -53,7 +53,7 @@ pub mod text;
 mod words;
 
 pub use aggregate::{Aggregate, BOUNDARIES, Over, grouped};
-pub use asof::{Asof, asof};
+pub use asof::{Asof, AsofStrategy, asof};
 pub use closure::{Closure, message as panic_message, panic_is_told, result_of, row_in_words};
 pub use error::PlanError;
 pub use expr::{columns_of, is_row_wise, near_matches, schema_after};

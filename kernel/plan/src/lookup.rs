@@ -27,7 +27,7 @@ pub struct Lookup {
 #[derive(Clone, Debug)]
 enum How {
     Equal(JoinType),
-    Nearest(Asof, JoinType),
+    Nearest(Asof),
 }
 
 impl Plan {
@@ -68,18 +68,18 @@ impl Plan {
     /// The rows with what is found of them.
     pub(crate) fn looked_up(&self, lookup: Lookup) -> Result<Plan, PlanError> {
         let (own, right) = (self.schema(), lookup.right.schema());
-        let (operation, time) = match &lookup.how {
-            How::Equal(_) => ("join", None),
-            How::Nearest(on, _) => ("join_asof", Some([col(&on.left_on), col(&on.right_on)])),
+        let ([left_on, right_on], none) = (lookup.keys(), lookup.right.clear().lazy());
+        let schema = match &lookup.how {
+            How::Equal(how) => {
+                check_row_wise("join", own, left_on)?;
+                zones::check_equal("join", (own, left_on), (right, right_on))?;
+                schema_after("join", own, &[], |rows| rows.join(none, left_on, right_on, JoinArgs::new(how.clone())))?
+            }
+            How::Nearest(on) => {
+                on.check("join_asof", [own, right], [left_on, right_on])?;
+                schema_after("join_asof", own, &[], |rows| on.columns(rows, right, right_on))?
+            }
         };
-        check_row_wise(operation, own, &lookup.left_on)?;
-        zones::check_equal(operation, (own, &lookup.left_on), (right, &lookup.right_on))?;
-        let mut reads = Vec::new();
-        if let Some([left, right_on]) = time {
-            zones::check_equal(operation, (own, std::slice::from_ref(&left)), (right, &[right_on]))?;
-            reads.push(left);
-        }
-        let schema = schema_after(operation, own, &reads, |frame| lookup.polars(frame))?;
         Ok(self.step(Step::Join(Box::new(lookup)), schema))
     }
 }
@@ -109,8 +109,7 @@ impl Lookup {
 
     /// The row of equal keys that is nearest in time.
     pub(crate) fn asof(right: Table, by_left: &[Expr], by_right: &[Expr], on: &Asof) -> Result<Lookup, PlanError> {
-        let how = on.how("join_asof", by_left, by_right)?;
-        Lookup::with("join_asof", right, (by_left, by_right), How::Nearest(on.clone(), how), false)
+        Lookup::with("join_asof", right, (by_left, by_right), How::Nearest(on.clone()), false)
     }
 
     fn with(
@@ -125,7 +124,7 @@ impl Lookup {
             Table::Refreshed(table) => (table.first(operation)?, Some((table.clone(), table.every(operation)?))),
         };
         check_row_wise(operation, right.schema(), on.1)?;
-        if let How::Nearest(on, _) = &how {
+        if let How::Nearest(on) = &how {
             check_row_wise(operation, right.schema(), &[col(&on.right_on)])?;
         }
         let (left_on, right_on) = (on.0.to_vec(), on.1.to_vec());
@@ -141,15 +140,6 @@ impl Lookup {
         Ok(lookup)
     }
 
-    /// What Polars makes of it, for the schema.
-    fn polars(&self, rows: LazyFrame) -> LazyFrame {
-        let none = self.right.clear().lazy();
-        match &self.how {
-            How::Equal(how) => rows.join(none, self.left_on.clone(), self.right_on.clone(), JoinArgs::new(how.clone())),
-            How::Nearest(on, how) => on.join(rows, none, how),
-        }
-    }
-
     /// The frame that is looked into: the one that stands still, or as it was read when the plan was made.
     #[must_use]
     pub fn frame(&self) -> &DataFrame {
@@ -161,18 +151,12 @@ impl Lookup {
         [&self.left_on, &self.right_on]
     }
 
-    /// Whether rows without a key may meet each other.
-    #[must_use]
-    pub fn nulls_meet(&self) -> bool {
-        matches!(self.how, How::Nearest(..))
-    }
-
     /// What of a row it is looked up by.
     #[must_use]
     pub fn reads(&self) -> Vec<Expr> {
         let time = match &self.how {
             How::Equal(_) => None,
-            How::Nearest(on, _) => Some(col(&on.left_on)),
+            How::Nearest(on) => Some(col(&on.left_on)),
         };
         self.left_on.iter().cloned().chain(time).collect()
     }
@@ -194,11 +178,12 @@ impl Lookup {
         Ok(Some(right))
     }
 
-    /// Which kind of join it is.
+    /// Of a join of equal keys, which kind it is.
     #[must_use]
-    pub fn how(&self) -> JoinType {
+    pub fn how(&self) -> Option<&JoinType> {
         match &self.how {
-            How::Equal(how) | How::Nearest(_, how) => how.clone(),
+            How::Equal(how) => Some(how),
+            How::Nearest(_) => None,
         }
     }
 
@@ -207,8 +192,14 @@ impl Lookup {
     pub fn nearest(&self) -> Option<&Asof> {
         match &self.how {
             How::Equal(_) => None,
-            How::Nearest(on, _) => Some(on),
+            How::Nearest(on) => Some(on),
         }
+    }
+
+    /// Of an as-of join, the columns of the frame that are in the result, in their order.
+    #[must_use]
+    pub fn found(&self) -> Vec<PlSmallStr> {
+        self.nearest().map_or_else(Vec::new, |on| on.found(self.right.schema(), &self.right_on))
     }
 
     /// What the frame's columns are called in the frame.
@@ -238,7 +229,7 @@ impl Lookup {
         let (left, right, with) = (&self.left_on, &self.right_on, format!("WITH {rows}"));
         match &self.how {
             How::Equal(how) => Words::new(format!("{how} JOIN"), [format!("{left:?} = {right:?}"), with]),
-            How::Nearest(on, _) => Words::new("ASOF JOIN", [format!("{left:?} = {right:?} {}", on.words()), with]),
+            How::Nearest(on) => Words::new("ASOF JOIN", [format!("{left:?} = {right:?} {}", on.words()), with]),
         }
     }
 

@@ -1,13 +1,14 @@
 //! The as-of join of two streams: each row of the left with the one of the right, of the same keys, that is nearest in time. Which
 //! one that is is known once the watermark has passed all that may come; until then the row waits.
 
-use crate::physical::TimedJoin;
+use plan::AsofStrategy;
 use polars::prelude::*;
 
 use super::arrivals::Arrivals;
 use super::by_time::{ByTime, Queue};
 use super::{BatchResult, Operator, never_changing};
 use crate::change::Delta;
+use crate::physical::TimedJoin;
 use crate::state::StateTables;
 use crate::state::timed_rows::{JoinKey, TimedRow, TimedRows};
 
@@ -36,7 +37,7 @@ pub(super) struct Rule {
 impl Rule {
     /// The nearest of some rows in the order of time, as Polars finds it: of several of one time the last, but looking forward
     /// the first.
-    fn nearest(&self, rows: &[TimedRow], time: i64) -> Option<TimedRow> {
+    pub(super) fn nearest(&self, rows: &[TimedRow], time: i64) -> Option<TimedRow> {
         let before = rows.partition_point(|place| if self.exact { place.time <= time } else { place.time < time });
         let before = before.checked_sub(1).and_then(|at| rows.get(at));
         let first = rows.partition_point(|place| if self.exact { place.time < time } else { place.time <= time });

@@ -2,27 +2,38 @@
 //! can meet: they are found by the hash of their keys, so that a batch costs what it has and not what the frame has. An index
 //! holds hashes alone: rows of one hash with other keys are only rows that Polars does not match.
 
+/// As-of joins with such a frame.
+mod nearest;
+
 use std::hash::BuildHasher as _;
 use std::time::Duration;
 
 use plan::Lookup;
 use polars::prelude::*;
 
+use nearest::NearestIndex;
+
 use super::columns::{encoded, named_keys};
 
 /// A frame this many times as long as the batch is looked into by its index; a shorter one Polars joins as quickly whole.
 const LONGER: usize = 4;
 
-/// The place of a row in its batch, while the batch is sorted.
-const PLACE: &str = "__corriente_place";
-
 /// A frame that rows are looked up in, as it is now.
 pub(crate) struct LookupTable {
     lookup: Lookup,
-    /// As the join wants it.
     frame: DataFrame,
-    /// What is known of the index once it was needed: there is none where the keys' types are compared as no hash can be.
-    index: Option<Option<LookupIndex>>,
+    /// Made when it is first needed.
+    index: Option<Index>,
+}
+
+/// How rows of the frame are found.
+enum Index {
+    /// Those of equal keys.
+    Equal(LookupIndex),
+    /// By Polars alone: the keys' types are compared as no hash can be.
+    Whole,
+    /// The nearest in time.
+    Nearest(NearestIndex),
 }
 
 /// From the hash of a key to the rows that have it.
@@ -30,7 +41,6 @@ struct LookupIndex {
     hasher: PlRandomState,
     /// What the keys are cast to before they are hashed.
     casts: Vec<Option<DataType>>,
-    nulls_meet: bool,
     /// The last row of each hash.
     last: PlHashMap<u64, IdxSize>,
     /// For each row the one before it with its hash; the row itself where there is none.
@@ -38,9 +48,8 @@ struct LookupIndex {
 }
 
 impl LookupTable {
-    pub(super) fn new(lookup: &Lookup) -> PolarsResult<LookupTable> {
-        let frame = prepared(lookup, lookup.frame().clone())?;
-        Ok(LookupTable { lookup: lookup.clone(), frame, index: None })
+    pub(super) fn new(lookup: &Lookup) -> LookupTable {
+        LookupTable { lookup: lookup.clone(), frame: lookup.frame().clone(), index: None }
     }
 
     /// How often it is to be read anew, if it is.
@@ -51,53 +60,41 @@ impl LookupTable {
     /// Reads it anew. Where that fails the one that was there stays.
     pub(crate) fn read_anew(&mut self) -> PolarsResult<()> {
         if let Some(frame) = self.lookup.read()? {
-            self.frame = prepared(&self.lookup, frame)?;
-            self.index = None;
+            (self.frame, self.index) = (frame, None);
         }
         Ok(())
     }
 
     /// Joins rows with it; they stay in the order they came in.
     pub(super) fn join(&mut self, rows: DataFrame) -> PolarsResult<LazyFrame> {
-        let [keys, _] = self.lookup.keys();
-        if self.frame.height() <= rows.height() * LONGER || rows.height() == 0 || keys.is_empty() {
-            return Ok(joined(&self.lookup, rows.lazy(), self.frame.clone()));
+        let ([keys, _], on) = (self.lookup.keys(), self.lookup.nearest());
+        let is_short = self.frame.height() <= rows.height() * LONGER || rows.height() == 0 || keys.is_empty();
+        if on.is_none() && is_short {
+            return Ok(self.equal(rows, self.frame.clone()));
         }
-        let keys = rows.clone().lazy().select(named_keys(keys)).collect()?;
-        let index = match &mut self.index {
-            Some(index) => index,
-            none => none.insert(LookupIndex::new(&self.lookup, &self.frame, keys.dtypes())?),
+        let met = rows.clone().lazy().select(named_keys(keys)).collect()?;
+        let index = match (&mut self.index, on) {
+            (Some(index), _) => index,
+            (none, Some(on)) => none.insert(Index::Nearest(NearestIndex::new(&self.lookup, on, &self.frame)?)),
+            (none, None) => none
+                .insert(LookupIndex::new(&self.lookup, &self.frame, met.dtypes())?.map_or(Index::Whole, Index::Equal)),
         };
-        let frame = match index {
-            Some(index) => index.met_by(keys, &self.frame)?,
-            None => self.frame.clone(),
-        };
-        Ok(joined(&self.lookup, rows.lazy(), frame))
+        match (index, on) {
+            (Index::Nearest(index), Some(on)) => Ok(index.join(&self.lookup, on, rows)?.lazy()),
+            (Index::Equal(index), _) => {
+                let frame = index.met_by(met, &self.frame)?;
+                Ok(self.equal(rows, frame))
+            }
+            _ => Ok(self.equal(rows, self.frame.clone())),
+        }
     }
-}
 
-/// The frame as the join wants it.
-fn prepared(lookup: &Lookup, frame: DataFrame) -> PolarsResult<DataFrame> {
-    let Some(on) = lookup.nearest() else { return Ok(frame) };
-    let ([_, time], sorted) = (on.times(), SortMultipleOptions::default().with_maintain_order(true));
-    frame.lazy().filter(col(time).is_not_null()).sort([time], sorted).collect()
-}
-
-/// The join with a frame, or with some rows of it in its order, among which are all that these rows can meet.
-fn joined(lookup: &Lookup, rows: LazyFrame, frame: DataFrame) -> LazyFrame {
-    let (how, frame) = (lookup.how(), frame.lazy());
-    match lookup.nearest() {
-        None => {
-            let ([left, right], mut options) = (lookup.keys(), JoinArgs::new(how));
-            options.maintain_order = MaintainOrderJoin::LeftRight;
-            rows.join(frame, left, right, options)
-        }
-        Some(on) => {
-            let [left, right] = on.times();
-            let sorted = rows.with_row_index(PLACE, None).sort([left], SortMultipleOptions::default());
-            let joined = sorted.join(frame, [col(left)], [col(right)], JoinArgs::new(how));
-            joined.sort([PLACE], SortMultipleOptions::default()).drop(cols([PLACE]))
-        }
+    /// The join with the frame, or with some rows of it in its order, among which are all that these rows can meet.
+    fn equal(&self, rows: DataFrame, frame: DataFrame) -> LazyFrame {
+        let ([left, right], how) = (self.lookup.keys(), self.lookup.how().cloned().unwrap_or_default());
+        let mut options = JoinArgs::new(how);
+        options.maintain_order = MaintainOrderJoin::LeftRight;
+        rows.lazy().join(frame.lazy(), left, right, options)
     }
 }
 
@@ -108,8 +105,8 @@ impl LookupIndex {
         let keys = frame.clone().lazy().select(named_keys(right_on)).collect()?;
         let types = left.iter().zip(keys.dtypes());
         let Some(casts) = types.map(|(left, right)| cast(left, &right)).collect() else { return Ok(None) };
-        let (hasher, nulls_meet) = (PlRandomState::default(), lookup.nulls_meet());
-        let mut index = LookupIndex { hasher, casts, nulls_meet, last: PlHashMap::default(), before: Vec::new() };
+        let hasher = PlRandomState::default();
+        let mut index = LookupIndex { hasher, casts, last: PlHashMap::default(), before: Vec::new() };
         let hashes = index.hashes(keys)?;
         index.before.reserve_exact(hashes.len());
         for (row, hash) in hashes.into_iter().enumerate() {
@@ -146,7 +143,7 @@ impl LookupIndex {
         let rows = encoded(&keys, height)?;
         let mut hashes: Vec<Option<u64>> =
             rows.iter().map(|row| Some(self.hasher.hash_one(row.unwrap_or_default()))).collect();
-        for key in keys.iter().filter(|key| !self.nulls_meet && key.null_count() > 0) {
+        for key in keys.iter().filter(|key| key.null_count() > 0) {
             let is_null = key.is_null();
             for (hash, is_null) in hashes.iter_mut().zip(is_null.iter()) {
                 *hash = hash.filter(|_| is_null != Some(true));

@@ -29,7 +29,7 @@ impl RowWise {
     pub(crate) fn push(&mut self, step: &Step) -> PolarsResult<()> {
         match step {
             Step::ProcessingTime(column) => self.stamps.push((self.steps.len(), column.clone())),
-            Step::Join(lookup) => self.lookups.push(LookupTable::new(lookup)?),
+            Step::Join(lookup) => self.lookups.push(LookupTable::new(lookup)),
             _ => {}
         }
         self.steps.push(step.clone());

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use plan::{Join, JoinKind, Step, Words};
+use plan::{AsofStrategy, Join, JoinKind, Step, Words};
 use polars::prelude::*;
 
 use super::lower::lower as lowered;

@@ -3,6 +3,7 @@
 // Each program of tests uses a part of it.
 #![allow(clippy::unwrap_used, missing_docs, dead_code)]
 
+pub(crate) mod asof;
 pub(crate) mod compare;
 pub(crate) mod cuts;
 pub(crate) mod disk;

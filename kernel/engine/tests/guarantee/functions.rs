@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use plan::{RowFunction, StateFunction, asof};
+use plan::{AsofStrategy, RowFunction, StateFunction, asof};
 use polars::prelude::*;
 
 use crate::both::{Both, Said, refused};
+use crate::common::asof::ByHand;
 use crate::windows::name;
 
 impl Both {
@@ -95,22 +96,10 @@ impl Both {
         let on = text.iter().fold(asof(time.as_str(), "since").strategy(strategy), |on, text| on.tolerance(text));
         let (left, right): (Vec<Expr>, Vec<Expr>) = by.iter().map(|by| (col(by.clone()), col("name"))).unzip();
         self.plan = refused(self.plan.join_asof(still.clone(), &left, &right, &on))?;
-        let options = AsOfOptions {
-            strategy,
-            tolerance: None,
-            tolerance_str: text.map(Into::into),
-            left_by: by.clone().map(|by| vec![by]),
-            right_by: by.map(|_| vec!["name".into()]),
-            allow_eq: true,
-            check_sortedness: false,
-        };
-        let in_order = SortMultipleOptions::default().with_maintain_order(true);
-        // Polars wants the rows in the order of time, and a stream keeps its own.
-        let rows = self.polars.clone().with_row_index("the row", None).sort([time.as_str()], in_order.clone());
-        let args = JoinArgs::new(JoinType::AsOf(Box::new(options)));
-        let still = still.lazy().sort(["since"], in_order.clone());
-        let joined = rows.join(still, [col(time)], [col("since")], args);
-        self.polars = joined.sort(["the row"], in_order).drop(cols(["the row"]));
+        let by = [by.clone().into_iter().collect(), by.map(|_| "name".into()).into_iter().collect()];
+        let hand = ByHand { times: [time.as_str(), "since"], by, strategy, tolerance, exact: true };
+        let rows = self.polars.clone().collect().map_err(said)?;
+        self.polars = hand.join(&rows, &still).map_err(said)?.lazy();
         Ok(())
     }
 }

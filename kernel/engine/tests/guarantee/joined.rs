@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 
 use engine::OpenSource;
-use plan::{Plan, asof, within};
+use plan::{AsofStrategy, Plan, asof, within};
 use polars::prelude::*;
 use proptest::prelude::*;
 
 use crate::both::{Both, refused};
+use crate::common::asof::ByHand;
 use crate::common::cuts::{SIDES, open};
 use crate::common::frames::{Frame, join_asof, join_changing, join_stream, union};
 use crate::common::rows::{Row, frame};
@@ -207,27 +208,13 @@ impl Joined {
         tolerance: Option<i64>,
         exact: bool,
     ) -> PolarsResult<DataFrame> {
-        let by = self.on().map(|by| {
-            let names: Vec<PlSmallStr> = names(&by).into_iter().collect();
-            if names.is_empty() { None } else { Some(names) }
-        });
-        let [left_by, right_by] = by;
-        let options = AsOfOptions {
-            strategy,
-            tolerance: None,
-            tolerance_str: tolerance.map(|tolerance| format!("{tolerance}ms").into()),
-            left_by,
-            right_by,
-            allow_eq: exact,
-            check_sortedness: false,
-        };
+        let by = self.on().map(|by| names(&by).into_iter().collect());
         let right_time = self.right_time();
         let sorted = |frame: DataFrame, time: &str| {
-            frame.lazy().sort([time], SortMultipleOptions::default().with_maintain_order(true))
+            frame.lazy().sort([time], SortMultipleOptions::default().with_maintain_order(true)).collect()
         };
-        let right = sorted(right, right_time).filter(col(right_time).is_not_null());
-        let args = JoinArgs::new(JoinType::AsOf(Box::new(options)));
-        sorted(left, "event_time").join(right, [col("event_time")], [col(right_time)], args).collect()
+        ByHand { times: ["event_time", right_time], by, strategy, tolerance, exact }
+            .join(&sorted(left, "event_time")?, &sorted(right, right_time)?)
     }
 
     /// The plan and Polars' frame, for more words.

@@ -1,7 +1,8 @@
 //! Random plans as values: a word for each operator. Columns are picked by number among those that go with the word where it
 //! stands, so that a plan stays one when a word in front of it is left out: that is how a case that fails becomes small.
 
-use polars::prelude::{AsofStrategy, ClosedWindow, Label};
+use plan::AsofStrategy;
+use polars::prelude::{ClosedWindow, Label};
 use proptest::prelude::*;
 
 use crate::joined::strategy;

@@ -1,9 +1,10 @@
 //! The as-of join: with another stream, and with a frame that stands still.
 
-use plan::{Asof, Plan, asof, within};
+use plan::{Asof, AsofStrategy, Plan, asof, within};
 use polars::prelude::*;
 use proptest::prelude::*;
 
+use crate::common::asof::ByHand;
 use crate::common::frames::{Frame, join_asof, join_stream};
 use crate::log::{Row, assert_same, assert_windows_lose_nothing, bare, cases, cuts, on_time, rows, run, stream, table};
 
@@ -57,26 +58,14 @@ impl Question {
     }
 
     fn reference(&self, left: &DataFrame, right: &DataFrame) -> DataFrame {
-        let by = |by: &[Expr]| {
-            let name = |expr: &Expr| if let Expr::Column(name) = expr { name.clone() } else { unreachable!() };
-            if by.is_empty() { None } else { Some(by.iter().map(name).collect()) }
-        };
-        let [by_left, by_right] = self.by();
-        let options = AsOfOptions {
-            strategy: self.strategy,
-            tolerance: None,
-            tolerance_str: self.tolerance.map(|tolerance| format!("{tolerance}ms").into()),
-            left_by: by(&by_left),
-            right_by: by(&by_right),
-            allow_eq: self.exact,
-            check_sortedness: false,
-        };
+        let names = |by: &[Expr]| by.iter().map(|by| by.clone().meta().output_name().unwrap()).collect();
         let sorted = |frame: &DataFrame| {
             frame.clone().lazy().sort(["time"], SortMultipleOptions::default().with_maintain_order(true))
         };
-        let right = sorted(right).filter(col("time").is_not_null()).select(self.right());
-        let args = JoinArgs::new(JoinType::AsOf(Box::new(options)));
-        sorted(left).join(right, [col("time")], [col(self.right_on)], args).collect().unwrap()
+        let right = sorted(right).select(self.right()).collect().unwrap();
+        let (times, by) = (["time", self.right_on], self.by().map(|by| names(&by)));
+        let hand = ByHand { times, by, strategy: self.strategy, tolerance: self.tolerance, exact: self.exact };
+        hand.join(&sorted(left).collect().unwrap(), &right).unwrap()
     }
 }
 
@@ -84,7 +73,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn each_row_of_a_stream_gets_the_one_that_polars_finds(
+    fn each_row_of_a_stream_gets_the_one_that_is_found_by_hand(
         left in rows(),
         right in rows(),
         question in question(),
@@ -94,12 +83,12 @@ proptest! {
         let ran = run(&question.joined(&left, &right), &cuts, &restarts);
         let ([left, right], late) = on_time(&left, &right, &cuts);
         prop_assert_eq!(ran.late, late);
-        let polars = question.reference(&table(&left, false), &table(&right, true));
-        assert_same(&ran.all, &polars);
+        let by_hand = question.reference(&table(&left, false), &table(&right, true));
+        assert_same(&ran.all, &by_hand);
         let wait = if question.strategy == AsofStrategy::Backward { 0 } else { question.tolerance.unwrap() };
         let time = col("time").cast(DataType::Int64);
         let passed = ran.watermark.map_or(lit(false), |at| (time.clone() + lit(wait)).lt_eq(lit(at)));
-        assert_same(&ran.streamed, &polars.lazy().filter(time.is_null().or(passed)).collect().unwrap());
+        assert_same(&ran.streamed, &by_hand.lazy().filter(time.is_null().or(passed)).collect().unwrap());
     }
 
     #[test]
@@ -130,7 +119,7 @@ proptest! {
     }
 
     #[test]
-    fn in_a_frame_that_stands_still_each_row_finds_what_polars_finds_and_rows_stay_in_order(
+    fn in_a_frame_that_stands_still_each_row_finds_the_same_and_rows_stay_in_order(
         left in rows(),
         right in rows(),
         question in question(),
@@ -138,12 +127,12 @@ proptest! {
         let [by_left, by_right] = question.by();
         let right = table(&right, true).lazy().select(question.right()).collect().unwrap();
         let back = right.clone().lazy().rename([question.right_on], ["time"], true);
-        let polars = question.reference(&table(&left, false), &back.with_columns([col("place").cast(DataType::Int32)]).collect().unwrap());
+        let by_hand = question.reference(&table(&left, false), &back.with_columns([col("place").cast(DataType::Int32)]).collect().unwrap());
         let (plan, open) = bare(&left, false);
         let plan: Plan = plan.join_asof(right, &by_left, &by_right, &question.on()).unwrap();
         let found = engine::collect(&plan, &open, |_| true).unwrap().frame;
         prop_assert!(found.column("number").unwrap().equals(table(&left, false).column("number").unwrap()));
-        assert_same(&found, &polars);
+        assert_same(&found, &by_hand);
     }
 }
 
@@ -198,10 +187,12 @@ fn what_cannot_be_is_refused() {
     assert!(refused(&key, asof("time", "at")).contains("no column \"at\""));
     assert!(refused(&[col("key") + lit("x")], asof("time", "time")).contains("with_columns"));
     assert!(refused(&[], asof("time", "time")).contains("1 columns are to be equal to 0"));
-    assert!(refused(&[col("place")], asof("time", "time")).contains("dtype"));
+    assert!(refused(&[col("place")], asof("time", "time")).contains("Give them one type with cast("));
     assert!(refused(&key, asof("time", "time").tolerance("1mo")).contains("no fixed length"));
     let plan = &left.0;
     let still = |on: Asof| plan.join_asof(table(&[], true), &key, &key, &on).err().unwrap().to_string();
     assert!(still(asof("number", "number").tolerance("1s")).contains("a datetime is needed"));
     assert!(still(asof("time", "at")).contains("no column \"at\""));
+    assert!(still(asof("key", "key")).contains("rows are near to each other by a time"));
+    assert!(still(asof("time", "number")).contains("Give them one type"));
 }

@@ -4,10 +4,11 @@
 use std::sync::Arc;
 
 use engine::{Clock, ManualClock, Mode, PartitionRows, Pipeline};
-use plan::{Plan, asof};
+use plan::{AsofStrategy, Plan, asof};
 use polars::prelude::*;
 use proptest::prelude::*;
 
+use crate::common::asof::ByHand;
 use crate::common::holds;
 use crate::common::rows::{Row, frame, rows};
 use crate::{Case, cases, same};
@@ -101,7 +102,7 @@ fn a_look_up_is_polars_own_join_with_the_whole_frame() {
 }
 
 #[test]
-fn a_look_up_by_time_is_polars_own_with_the_whole_frame() {
+fn a_look_up_by_time_is_one_by_hand_in_the_whole_frame() {
     holds(10, &looked(), |Looked { case, table: rows, .. }| {
         let time = DataType::Datetime(TimeUnit::Milliseconds, None);
         let at = (col("place").cast(DataType::Int64) * lit(1_700) - lit(20_000)).cast(time).alias("at");
@@ -110,22 +111,11 @@ fn a_look_up_by_time_is_polars_own_with_the_whole_frame() {
         let plan = Plan::source("memory rows", frame(&[]).schema().clone());
         let plan =
             plan.join_asof(table.clone(), &[col("key")], &[col("of")], &on).map_err(|error| error.to_string())?;
-        let options = AsOfOptions {
-            strategy: AsofStrategy::Backward,
-            tolerance: None,
-            tolerance_str: None,
-            left_by: Some(vec!["key".into()]),
-            right_by: Some(vec!["of".into()]),
-            allow_eq: true,
-            check_sortedness: false,
-        };
-        let args = JoinArgs::new(JoinType::AsOf(Box::new(options)));
-        let in_order = SortMultipleOptions::default().with_maintain_order(true);
-        let sorted = table.lazy().sort(["at"], in_order.clone());
         compare(case, &plan, |rows| {
-            let rows = rows.with_row_index("the row", None).sort(["event_time"], in_order.clone());
-            let joined = rows.join(sorted.clone(), [col("event_time")], [col("at")], args.clone());
-            joined.sort(["the row"], in_order.clone()).drop(cols(["the row"]))
+            let by = [vec!["key".into()], vec!["of".into()]];
+            let (times, strategy) = (["event_time", "at"], AsofStrategy::Backward);
+            let hand = ByHand { times, by, strategy, tolerance: None, exact: true };
+            hand.join(&rows.collect().unwrap(), &table).unwrap().lazy()
         })
     });
 }

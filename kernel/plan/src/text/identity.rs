@@ -9,13 +9,13 @@ use super::dtype::TypeText;
 use super::expr::expression;
 use super::join::StrategyText;
 use super::window::{ClosedText, LabelText};
-use crate::Plan;
 use crate::aggregate::Aggregate;
 use crate::join::{Join, JoinKind};
 use crate::lookup::Lookup;
 use crate::node::{Node, Order, Step};
 use crate::scan::{Format, Scan};
 use crate::window::Cut;
+use crate::{AsofStrategy, Plan};
 
 /// What a plan asks.
 #[must_use]
@@ -156,7 +156,7 @@ fn look_up(lookup: &Lookup) -> Value {
         .map(|on| json!([&on.left_on, &on.right_on, StrategyText::of(on.strategy), &on.tolerance, on.exact]));
     json!({
         "look_up": columns(lookup.frame().schema()), "left_on": all(left), "right_on": all(right),
-        "how": lookup.how().to_string(), "nearest": nearest,
+        "how": lookup.how().map_or("ASOF".to_owned(), ToString::to_string), "nearest": nearest,
     })
 }
 

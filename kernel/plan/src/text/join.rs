@@ -1,10 +1,10 @@
 //! Joins in a text: what becomes of rows without a match, and which row is the nearest.
 
-use polars::prelude::{AsofStrategy, JoinType};
+use polars::prelude::JoinType;
 use serde::{Deserialize, Serialize};
 
 use super::NoText;
-use crate::asof::Asof;
+use crate::asof::{Asof, AsofStrategy};
 
 #[derive(Serialize, Deserialize)]
 pub(super) struct AsofText {

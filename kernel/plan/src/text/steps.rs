@@ -247,9 +247,9 @@ impl StepText {
                     frame: columns.map(|c| ColumnText::of(c.as_materialized_series())).collect::<Result<_, _>>()?,
                     left_on: texts(left_on)?,
                     right_on: texts(right_on)?,
-                    by: match lookup.nearest() {
-                        Some(on) => LookUpText::Asof(AsofText::of(on)),
-                        None => LookUpText::Equal(HowText::of(&lookup.how())?),
+                    by: match (lookup.nearest(), lookup.how()) {
+                        (Some(on), _) => LookUpText::Asof(AsofText::of(on)),
+                        (None, how) => LookUpText::Equal(HowText::of(how.unwrap_or(&JoinType::Inner))?),
                     },
                 }
             }
