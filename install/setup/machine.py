@@ -6,9 +6,11 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
-from places import CACHE, TARGET, build_environment
+from places import CACHE, CHECKOUT, PINNED, TARGET, build_environment
 
+# The oldest compiler that does where there is no rustup.
 RUST = (1, 95)
 BUILD_SPACE_GIB = 8
 
@@ -16,8 +18,8 @@ RUSTUP = "curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -
 
 # Need → packages, by the package manager that installs them.
 PACKAGES = {
-    "apt-get": {"compiler": "build-essential", "python": "python3-venv", "curl": "curl"},
-    "dnf": {"compiler": "gcc gcc-c++ make", "python": "python3", "curl": "curl"},
+    "apt-get": {"compiler": "build-essential", "python": "python3-venv", "curl": "curl", "sources": "rust-src"},
+    "dnf": {"compiler": "gcc gcc-c++ make", "python": "python3", "curl": "curl", "sources": "rust-src"},
     "brew": {"python": "python"},
 }
 
@@ -31,16 +33,19 @@ def check():
     needs, facts = set(), []
     path = build_environment()["PATH"]
 
-    rust = rust_version(path)
-    if shutil.which("rustup", path=path) is None:
-        needs.add("rustup")
-        facts.append("rustup, the Rust toolchain's manager, is not installed (the kernel compiles cells with it)")
+    rust, has_rustup = rust_version(path), shutil.which("rustup", path=path) is not None
+    if rust is None and has_rustup:
+        needs.add("toolchain")
+        facts.append(f"rustup has not fetched Rust {PINNED}, with which Corriente and its cells are compiled")
     elif rust is None:
-        needs.add("toolchain")
-        facts.append("rustup has no toolchain installed")
+        needs.add("rustup")
+        facts.append(f"Rust {RUST[0]}.{RUST[1]} is not installed, with which Corriente and its cells are compiled")
     elif rust < RUST:
-        needs.add("toolchain")
+        needs.add("toolchain" if has_rustup else "rustup")
         facts.append(f"Rust is {rust[0]}.{rust[1]}, and {RUST[0]}.{RUST[1]} or newer is needed")
+    elif not has_sources(path) and not (has_rustup and fetch_sources(path)):
+        needs.add("sources")
+        facts.append("the sources of Rust's standard library (rust-src) are missing, from which the kernel knows the types of variables")
 
     absent = [program for program in ("cc", "c++", "make") if not has_program(program, path)]
     if absent:
@@ -56,12 +61,27 @@ def check():
 
 
 def rust_version(path):
-    rustc = shutil.which("rustc", path=path)
-    if rustc is None:
+    """Of the compiler that cargo will use here; None when there is none. Nothing is fetched to find out."""
+    environment = {**build_environment(), "PATH": path, "RUSTUP_AUTO_INSTALL": "0"}
+    if any(shutil.which(program, path=path) is None for program in ("rustc", "cargo")):
         return None
-    answer = subprocess.run([rustc, "--version"], capture_output=True, text=True)
+    answer = subprocess.run(["rustc", "--version"], cwd=CHECKOUT, env=environment, capture_output=True, text=True)
     found = re.match(r"rustc (\d+)\.(\d+)", answer.stdout)
     return (int(found[1]), int(found[2])) if found else None
+
+
+def has_sources(path):
+    environment = {**build_environment(), "PATH": path}
+    answer = subprocess.run(["rustc", "--print", "sysroot"], cwd=CHECKOUT, env=environment, capture_output=True, text=True)
+    return (Path(answer.stdout.strip()) / "lib/rustlib/src/rust/library/core").exists()
+
+
+def fetch_sources(path):
+    """rustup brings them for the compiler that it has brought; some megabytes."""
+    print("Fetching the sources of Rust's standard library by rustup", flush=True)
+    environment = {**build_environment(), "PATH": path}
+    subprocess.run(["rustup", "component", "add", "rust-src"], cwd=CHECKOUT, env=environment)
+    return has_sources(path)
 
 
 def has_program(program, path):
@@ -89,6 +109,8 @@ def cure(needs):
     else:
         manager = "dnf" if shutil.which("dnf") and not shutil.which("apt-get") else "apt-get"
         wanted = {need for need in needs if need in ("compiler", "python")}
+        if "sources" in needs and shutil.which("rustup") is None:
+            wanted.add("sources")
         if "rustup" in needs and shutil.which("curl") is None:
             wanted.add("curl")
         packages = " ".join(PACKAGES[manager][need] for need in sorted(wanted))
@@ -98,9 +120,11 @@ def cure(needs):
         elif packages:
             steps.append(f"{sudo}dnf install -y {packages}")
     if "rustup" in needs:
-        steps.append(RUSTUP)
+        steps.append(f"{RUSTUP} --profile minimal --default-toolchain {PINNED}")
     elif "toolchain" in needs:
-        steps.append("rustup toolchain install stable && rustup default stable")
+        steps.append(f"rustup toolchain install {PINNED} --profile minimal")
+    elif "sources" in needs and shutil.which("rustup"):
+        steps.append("rustup component add rust-src")
     return " && ".join(steps)
 
 

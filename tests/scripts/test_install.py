@@ -1,6 +1,7 @@
 """What install/demo tells a person whose machine lacks something, and what it does with their notebooks."""
 
 import json
+import shutil
 import socket
 import subprocess
 
@@ -9,6 +10,7 @@ import lab
 import machine
 import notebooks
 import pytest
+from places import CHECKOUT, PINNED, build_environment, other_name_of_the_pinned
 
 
 @pytest.fixture
@@ -31,7 +33,7 @@ def mac(monkeypatch):
 def test_debian_gets_one_command(debian):
     command = machine.cure({"rustup", "compiler", "python"})
     assert command.startswith("sudo apt-get update && sudo apt-get install -y build-essential curl python3-venv && curl ")
-    assert "\n" not in command and command.endswith("-y")
+    assert "\n" not in command and command.endswith(f"-y --profile minimal --default-toolchain {PINNED}")
 
 
 def test_fedora_gets_one_command(fedora):
@@ -42,8 +44,23 @@ def test_macos_gets_one_command(mac):
     assert machine.cure({"compiler", "rustup"}).startswith("xcode-select --install && curl ")
 
 
-def test_an_old_toolchain_is_updated_by_rustup(debian):
-    assert machine.cure({"toolchain"}) == "rustup toolchain install stable && rustup default stable"
+def test_the_pinned_toolchain_is_fetched_by_rustup(debian):
+    assert machine.cure({"toolchain"}) == f"rustup toolchain install {PINNED} --profile minimal"
+
+
+def test_the_sources_of_the_library_come_from_where_the_compiler_came(debian, monkeypatch):
+    assert machine.cure({"sources"}) == "sudo apt-get update && sudo apt-get install -y rust-src"
+    monkeypatch.setattr(machine.shutil, "which", lambda program, path=None: f"/usr/bin/{program}")
+    assert machine.cure({"sources"}) == "rustup component add rust-src"
+
+
+def test_missing_sources_are_fetched_by_rustup_or_told(monkeypatch):
+    monkeypatch.setattr(machine, "has_sources", lambda path: False)
+    monkeypatch.setattr(machine, "fetch_sources", lambda path: True)
+    machine.check()
+    monkeypatch.setattr(machine, "fetch_sources", lambda path: False)
+    with pytest.raises(machine.Missing, match="rust-src"):
+        machine.check()
 
 
 def test_everything_missing_is_told_at_once(debian, monkeypatch):
@@ -51,15 +68,53 @@ def test_everything_missing_is_told_at_once(debian, monkeypatch):
     monkeypatch.setattr(machine, "has_venv", lambda: False)
     with pytest.raises(machine.Missing) as told:
         machine.check()
-    for word in ("rustup", "C compiler", "virtual environments", "Install it with"):
+    for word in ("Rust 1.95", "C compiler", "virtual environments", "Install it with"):
         assert word in str(told.value)
 
 
 def test_an_old_rust_is_named(debian, monkeypatch):
     monkeypatch.setattr(machine, "rust_version", lambda path: (1, 70))
+    monkeypatch.setattr(machine, "build_environment", lambda: {"PATH": "/usr/bin"})
     monkeypatch.setattr(machine.shutil, "which", lambda program, path=None: f"/usr/bin/{program}")
     with pytest.raises(machine.Missing, match="Rust is 1.70, and 1.95 or newer"):
         machine.check()
+
+
+def test_a_rust_without_rustup_serves(tmp_path, monkeypatch):
+    sysroot = subprocess.run(["rustc", "--print", "sysroot"], cwd=CHECKOUT, capture_output=True, text=True).stdout.strip()
+    for program in ("cargo", "rustc"):
+        (tmp_path / program).symlink_to(f"{sysroot}/bin/{program}")
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setenv("CARGO_HOME", str(tmp_path / "none"))
+    assert shutil.which("rustup") is None
+    assert machine.rust_version(build_environment()["PATH"]) >= machine.RUST
+    machine.check()
+
+
+def test_an_old_rust_of_the_system_does_not_stand_before_rustups(tmp_path, monkeypatch):
+    for folder in ("system", "cargo/bin"):
+        (tmp_path / folder).mkdir(parents=True)
+    for program in ("system/rustc", "cargo/bin/rustc", "cargo/bin/rustup"):
+        (tmp_path / program).write_text("#!/bin/sh\n")
+        (tmp_path / program).chmod(0o755)
+    monkeypatch.setenv("CARGO_HOME", str(tmp_path / "cargo"))
+    monkeypatch.setenv("PATH", str(tmp_path / "system"))
+    assert shutil.which("rustc", path=build_environment()["PATH"]) == str(tmp_path / "cargo/bin/rustc")
+
+
+@pytest.mark.parametrize(
+    "names, expect",
+    [("stable-x nightly-x", "stable-x"), (f"stable-x {PINNED}-x", None), ("nightly-x", None), ("", None)],
+)
+def test_a_toolchain_that_is_the_pinned_one_under_another_name_is_used(tmp_path, names, expect):
+    (tmp_path / "rustup").write_text(
+        f"""#!/bin/sh
+[ "$1" = toolchain ] && printf '%s (default)\\n' {names} && exit
+[ "$2" = stable-x ] && echo "rustc {PINNED} (1234)"
+"""
+    )
+    (tmp_path / "rustup").chmod(0o755)
+    assert other_name_of_the_pinned(f"{tmp_path}:/usr/bin:/bin") == expect
 
 
 @pytest.fixture
