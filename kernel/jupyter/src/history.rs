@@ -1,66 +1,93 @@
 //! The cells that were run, in this session and before, as `history_request` asks for them: kept in memory, and in a file
 //! that kernels share, a JSON object a line. The sessions, lines and access types are IPython's.
 
-use std::fs::{File, OpenOptions};
-use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::history_file::{Beginning, HistoryFile};
 use crate::secrets::blanked;
 
 /// Cells that are remembered.
-const KEPT: usize = 10_000;
-/// A file that is larger is cut down to those.
-const LARGE: u64 = 8 << 20;
+pub(crate) const KEPT: usize = 10_000;
 
 /// The cells of this session and of those before it.
 #[derive(Debug, Default)]
 pub struct History {
-    file: Option<PathBuf>,
+    file: Option<HistoryFile>,
+    /// 0 until the file has told it.
     session: u64,
     entries: Vec<Entry>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Entry {
-    session: u64,
-    line: u64,
+pub(crate) struct Entry {
+    pub(crate) session: u64,
+    pub(crate) line: u64,
     /// None where a session begins.
     #[serde(skip_serializing_if = "Option::is_none")]
-    code: Option<String>,
+    pub(crate) code: Option<String>,
 }
 
 impl History {
     /// The history in a file, which is made if it is not there, for this user only. One that cannot be used is told on
-    /// standard error, and this session's cells are remembered in memory.
+    /// standard error, and this session's cells are remembered in memory; one that does not answer within a second is used
+    /// once it does.
     #[must_use]
     pub fn in_file(path: &Path) -> History {
-        match begin(path) {
-            Ok((session, entries)) => History { file: Some(path.to_owned()), session, entries },
-            Err(error) => {
-                eprintln!("the history in {} cannot be used: {error}", path.display());
-                History::default()
+        let mut history = History::default();
+        match HistoryFile::open(path) {
+            Ok(file) => {
+                let begun = file.wait();
+                history.file = Some(file);
+                history.begin(begun, path);
             }
+            Err(error) => history.begin(Some(Err(error)), path),
+        }
+        history
+    }
+
+    /// Takes what the file had, if it has answered.
+    fn begin(&mut self, begun: Option<std::io::Result<Beginning>>, path: &Path) {
+        match begun {
+            Some(Ok((session, before))) => {
+                self.session = session;
+                self.entries.iter_mut().for_each(|entry| entry.session = session);
+                self.entries.splice(0..0, before);
+            }
+            Some(Err(error)) => {
+                eprintln!("the history in {} cannot be used: {error}", path.display());
+                self.file = None;
+            }
+            None => {}
+        }
+    }
+
+    /// Takes what the file had where it has answered late.
+    fn catch_up(&mut self) {
+        if self.session == 0
+            && let Some(file) = &self.file
+            && let Some(begun) = file.late()
+        {
+            let path = file.path().to_owned();
+            self.begin(Some(begun), &path);
         }
     }
 
     /// Remembers a cell, less what is secret in it.
     pub(crate) fn add(&mut self, line: u64, code: &str) {
-        let entry = Entry { session: self.session, line, code: Some(blanked(code)) };
-        if let Some(path) = &self.file
-            && let Err(error) = open(path).and_then(|mut file| append(&mut file, &entry))
-        {
-            eprintln!("the history in {} cannot be written any more: {error}", path.display());
+        self.catch_up();
+        let code = blanked(code);
+        if self.file.as_ref().is_some_and(|file| !file.write(line, &code)) {
             self.file = None;
         }
-        self.entries.push(entry);
+        self.entries.push(Entry { session: self.session, line, code: Some(code) });
     }
 
     /// The content of the reply to a `history_request`.
-    pub(crate) fn answer(&self, asked: &Value) -> Value {
+    pub(crate) fn answer(&mut self, asked: &Value) -> Value {
+        self.catch_up();
         let number = |name: &str| asked[name].as_i64();
         let most = number("n").and_then(|n| usize::try_from(n).ok()).unwrap_or(usize::MAX);
         let found: Vec<&Entry> = match asked["hist_access_type"].as_str() {
@@ -106,53 +133,8 @@ impl History {
     }
 }
 
-fn last<T>(mut all: Vec<T>, most: usize) -> Vec<T> {
+pub(crate) fn last<T>(mut all: Vec<T>, most: usize) -> Vec<T> {
     all.split_off(all.len().saturating_sub(most))
-}
-
-/// Claims the next session's number and gives the cells of those before.
-fn begin(path: &Path) -> std::io::Result<(u64, Vec<Entry>)> {
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)?;
-    }
-    let mut file = open(path)?;
-    let mut text = Vec::new();
-    file.read_to_end(&mut text)?;
-    // A line that is none, as after a crash, costs only itself.
-    let read = text.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok());
-    let all: Vec<Entry> = read.collect();
-    let session = all.iter().map(|entry| entry.session).max().unwrap_or(0) + 1;
-    let cells = last(all.into_iter().filter(|entry| entry.code.is_some()).collect(), KEPT);
-    if text.len() as u64 > LARGE {
-        // In place and under the lock, so that another kernel's next line goes into the same file.
-        file.set_len(0)?;
-        cells.iter().try_for_each(|entry| append(&mut file, entry))?;
-    }
-    append(&mut file, &Entry { session, line: 0, code: None })?;
-    Ok((session, cells))
-}
-
-/// Opens and locks the file; the lock goes with it.
-fn open(path: &Path) -> std::io::Result<File> {
-    let file = OpenOptions::new().create(true).read(true).append(true).mode(0o600).open(path)?;
-    file.lock()?;
-    Ok(file)
-}
-
-fn append(file: &mut File, entry: &Entry) -> std::io::Result<()> {
-    let mut line = serde_json::to_vec(entry)?;
-    line.push(b'\n');
-    // Behind a line that a crash cut off a new one begins.
-    let end = file.seek(SeekFrom::End(0))?;
-    let mut before = [b'\n'];
-    if end > 0 {
-        file.seek(SeekFrom::End(-1))?;
-        file.read_exact(&mut before)?;
-    }
-    if before != [b'\n'] {
-        line.insert(0, b'\n');
-    }
-    file.write_all(&line)
 }
 
 /// Whether a pattern, in which `*` is any text and `?` any character, fits the whole text.
@@ -186,6 +168,8 @@ fn fits(pattern: &str, text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use std::io::Write as _;
+
     use super::*;
 
     fn history() -> History {
@@ -248,19 +232,59 @@ mod tests {
     #[test]
     fn a_file_is_shared_by_sessions_and_survives_a_broken_line() {
         let path = std::env::temp_dir().join(format!("history-{}", uuid::Uuid::new_v4())).join("cells.jsonl");
-        let mut first = History::in_file(&path);
-        first.add(1, "let one = 1;");
-        let mut second = History::in_file(&path);
+        let (mut first, mut second) = (History::in_file(&path), History::in_file(&path));
         assert_eq!((first.session, second.session), (1, 2));
-        std::fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(b"{\"session\": 2, \"li").unwrap();
+        let cut = |text: &[u8]| std::fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(text).unwrap();
+        cut(b"{\"session\": 2, \"li");
         second.add(1, "two\nlines");
-        first.add(2, "three");
-        let third = History::in_file(&path);
+        // A thread writes; it has written when the history is gone.
+        drop(second);
+        first.add(1, "three");
+        drop(first);
+        let mut third = History::in_file(&path);
         let asked = json!({"hist_access_type": "tail"});
-        assert_eq!(
-            third.answer(&asked)["history"],
-            json!([[1, 1, "let one = 1;"], [2, 1, "two\nlines"], [1, 2, "three"]])
-        );
+        assert_eq!(third.answer(&asked)["history"], json!([[2, 1, "two\nlines"], [1, 1, "three"]]));
         std::fs::remove_dir_all(path.parent().unwrap()).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_is_locked_keeps_nobody_waiting_and_is_used_once_it_is_free() {
+        let folder = std::env::temp_dir().join(format!("history-{}", uuid::Uuid::new_v4()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("cells.jsonl");
+        std::fs::write(&path, "{\"session\":4,\"line\":1,\"code\":\"before\"}\n").unwrap();
+        let held = std::fs::File::open(&path).unwrap();
+        held.lock().unwrap();
+        let began = std::time::Instant::now();
+        let mut history = History::in_file(&path);
+        history.add(1, "meanwhile");
+        assert!(began.elapsed() < std::time::Duration::from_secs(10));
+        let asked = json!({"hist_access_type": "tail"});
+        assert_eq!(history.answer(&asked)["history"], json!([[0, 1, "meanwhile"]]));
+        drop(held);
+        while history.session == 0 {
+            assert!(began.elapsed() < std::time::Duration::from_secs(30), "the file is not read");
+            history.catch_up();
+            std::thread::yield_now();
+        }
+        assert_eq!(history.answer(&asked)["history"], json!([[4, 1, "before"], [5, 1, "meanwhile"]]));
+        drop(history);
+        assert!(
+            std::fs::read_to_string(&path).unwrap().ends_with("{\"session\":5,\"line\":1,\"code\":\"meanwhile\"}\n")
+        );
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn what_is_no_file_is_no_history() {
+        let folder = std::env::temp_dir().join(format!("history-{}", uuid::Uuid::new_v4()));
+        std::fs::create_dir_all(&folder).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(folder.join("pipe")).status().unwrap().success());
+        for path in [folder.join("pipe"), folder.clone()] {
+            let mut history = History::in_file(&path);
+            history.add(1, "a");
+            assert_eq!(history.answer(&json!({}))["history"], json!([[0, 1, "a"]]));
+        }
+        std::fs::remove_dir_all(folder).unwrap();
     }
 }

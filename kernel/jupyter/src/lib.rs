@@ -9,6 +9,7 @@ mod comms;
 mod connection;
 mod error;
 mod history;
+mod history_file;
 mod inbox;
 mod input;
 mod iopub;
