@@ -1,17 +1,21 @@
 //! The connection file: where to listen, and the key that signs every message.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
 use crate::JupyterError;
 
+const IPC: &str = "ipc";
+/// The bytes that a socket's name may have, with the zero at its end.
+const SOCKET_NAME: usize = if cfg!(target_os = "linux") { 108 } else { 104 };
+
 /// What a connection file says.
 #[derive(Clone, Deserialize)]
 pub struct Connection {
-    /// The address to listen on.
+    /// The address to listen on; for `ipc` the beginning of the sockets' paths.
     pub ip: String,
-    /// Only `tcp` is served.
+    /// `tcp`, or `ipc` for sockets that are files.
     pub transport: String,
     /// Shell requests.
     pub shell_port: u16,
@@ -42,8 +46,15 @@ impl Connection {
 
     fn parse(text: &str) -> Result<Connection, String> {
         let connection: Connection = serde_json::from_str(text).map_err(|error| error.to_string())?;
-        if connection.transport != "tcp" {
-            return Err(format!("its transport is \"{}\", and only \"tcp\" is served", connection.transport));
+        if !["tcp", IPC].contains(&connection.transport.as_str()) {
+            return Err(format!("its transport is \"{}\", and \"tcp\" and \"ipc\" are served", connection.transport));
+        }
+        if let Some(longest) = connection.socket(u16::MAX).filter(|path| path.as_os_str().len() >= SOCKET_NAME) {
+            return Err(format!(
+                "the path of a socket, {}, has more than {} bytes. Set JUPYTER_RUNTIME_DIR to a folder with a shorter name",
+                longest.display(),
+                SOCKET_NAME - 1
+            ));
         }
         if !connection.key.is_empty() && connection.signature_scheme != "hmac-sha256" {
             return Err(format!(
@@ -54,8 +65,16 @@ impl Connection {
         Ok(connection)
     }
 
+    /// The socket of a port where sockets are files.
+    pub(crate) fn socket(&self, port: u16) -> Option<PathBuf> {
+        (self.transport == IPC).then(|| PathBuf::from(format!("{}-{port}", self.ip)))
+    }
+
     /// Where a port listens.
     pub(crate) fn endpoint(&self, port: u16) -> String {
+        if let Some(path) = self.socket(port) {
+            return format!("ipc://{}", path.display());
+        }
         match self.ip.as_str() {
             // As ZeroMQ writes "any".
             "*" | "" => format!("tcp://0.0.0.0:{port}"),
@@ -86,8 +105,13 @@ mod tests {
     }
 
     #[test]
-    fn only_tcp_is_served() {
-        assert!(Connection::parse(&file("ipc", "/tmp/x", "k", "hmac-sha256")).unwrap_err().contains("only \"tcp\""));
+    fn tcp_and_ipc_are_served() {
+        let refused =
+            |transport: &str, ip: &str| Connection::parse(&file(transport, ip, "k", "hmac-sha256")).unwrap_err();
+        assert!(refused("inproc", "x").contains("\"tcp\" and \"ipc\""));
+        assert!(refused("ipc", &format!("/{}", "x".repeat(110))).contains("JUPYTER_RUNTIME_DIR"));
+        let ipc = Connection::parse(&file("ipc", "/run/kernel-ipc", "k", "hmac-sha256")).unwrap();
+        assert_eq!(ipc.endpoint(7), "ipc:///run/kernel-ipc-7");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::cell::Publisher;
 use crate::history::History;
 use crate::kernel::run_on;
 use crate::language::Language;
-use crate::zmq::ZeroMq;
+use crate::zmq::{ZeroMq, remove_sockets};
 use crate::{Connection, JupyterError};
 
 /// By which a Jupyter server says that it is the parent.
@@ -44,6 +44,9 @@ pub fn run<L: Language>(
     // The last replies are with tasks of ZeroMQ, which end once they have written them.
     runtime.block_on(async { drop(tokio::time::timeout(FAREWELL, all_tasks_ended()).await) });
     runtime.shutdown_background();
+    if served.is_ok() {
+        remove_sockets(connection);
+    }
     served
 }
 

@@ -1,6 +1,8 @@
 //! The sockets, on ZeroMQ: a task each, which ends when the kernel's ends of the wires are gone. The only file that knows
 //! the crate.
 
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::path::Path;
 use std::time::Duration;
 
 use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver, UnboundedSender, channel, unbounded_channel};
@@ -18,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// And how long as soon as it is known not to.
 const NO_PATIENCE: Duration = Duration::from_millis(1);
 
-/// ZeroMQ over TCP.
+/// ZeroMQ, over TCP or over sockets that are files.
 pub(crate) struct ZeroMq;
 
 impl Transport for ZeroMq {
@@ -41,9 +43,38 @@ impl Transport for ZeroMq {
 async fn bind<S: Socket>(connection: &Connection, port: u16) -> Result<S, JupyterError> {
     let endpoint = connection.endpoint(port);
     let mut socket = S::new();
-    match socket.bind(&endpoint).await {
-        Ok(_) => Ok(socket),
-        Err(error) => Err(JupyterError::Bind { endpoint, detail: error.to_string() }),
+    let file = connection.socket(port);
+    if let Some(file) = &file {
+        remove_abandoned(file);
+    }
+    let failed = |detail: String| JupyterError::Bind { endpoint: endpoint.clone(), detail };
+    socket.bind(&endpoint).await.map_err(|error| failed(error.to_string()))?;
+    if let Some(file) = &file {
+        // What is signed can be read by who can connect: nobody else.
+        let private = std::fs::Permissions::from_mode(0o600);
+        std::fs::set_permissions(file, private).map_err(|error| failed(error.to_string()))?;
+    }
+    Ok(socket)
+}
+
+/// Removes the socket that a kernel with this connection file has left, when it was killed; one that is listened to stays,
+/// and so does a file that is none.
+fn remove_abandoned(file: &Path) {
+    let is_socket = std::fs::symlink_metadata(file).is_ok_and(|found| found.file_type().is_socket());
+    if is_socket && std::os::unix::net::UnixStream::connect(file).is_err() {
+        // What cannot be removed cannot be bound either, and that is told.
+        let _ = std::fs::remove_file(file);
+    }
+}
+
+/// Removes the sockets of a kernel that ends.
+pub(crate) fn remove_sockets(connection: &Connection) {
+    let Connection { shell_port, control_port, stdin_port, iopub_port, hb_port, .. } = connection;
+    for port in [shell_port, control_port, stdin_port, iopub_port, hb_port] {
+        if let Some(file) = connection.socket(*port) {
+            // A server removes them too.
+            let _ = std::fs::remove_file(file);
+        }
     }
 }
 
