@@ -33,15 +33,10 @@ enum Command {
         #[arg(trailing_var_arg = true, hide = true)]
         rest: Vec<String>,
     },
-    /// Install the kernel and the JupyterLab extension
-    Install {
-        /// Where: a virtual environment or another prefix
-        #[arg(long, conflicts_with = "user")]
-        prefix: Option<PathBuf>,
-        /// For this user (the default)
-        #[arg(long)]
-        user: bool,
-    },
+    /// Install the kernel and the JupyterLab extension into the Jupyter that is there
+    Install(commands::install::Install),
+    /// Remove what was installed
+    Uninstall(commands::install::Uninstall),
     /// Run the embedded broker: Kafka's protocol on this machine, in memory
     Broker {
         /// Where to listen; port 0 for any
@@ -86,7 +81,8 @@ fn main() -> ExitCode {
     evaluator::runtime_hook();
     let done = match Arguments::parse().command {
         Command::Kernel { file, .. } => commands::kernel::run(&file),
-        Command::Install { prefix, .. } => commands::install::run(prefix),
+        Command::Install(wanted) => commands::install::install(&wanted),
+        Command::Uninstall(wanted) => commands::install::uninstall(&wanted),
         Command::Broker { listen, memory } => commands::broker::run(listen, memory),
         Command::Produce(Produce::Bank { bootstrap, topic, rate, count, seed }) => {
             commands::produce::bank(commands::produce::Wanted { bootstrap, topic, rate, count, seed })

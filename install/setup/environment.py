@@ -82,7 +82,8 @@ def install_kernel(folder):
     settings = folder / "etc" / "jupyter" / "labconfig" / "page_config.json"
     settings.parent.mkdir(parents=True, exist_ok=True)
     settings.write_text(json.dumps(PAGE, indent=2))
-    call_quietly([COMMAND, "install", "--prefix", folder])
+    # Both are in the cache folder and go together, so there is no need of a copy.
+    call_quietly([COMMAND, "install", "--in-place", "--prefix", folder])
 
 
 def call_quietly(command):

@@ -8,12 +8,15 @@ fn main() {
     let rustc = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned());
     let sysroot = PathBuf::from(answer(&rustc, &["--print", "sysroot"]));
     let version = answer(&rustc, &["--version"]);
-    println!("cargo:rustc-env=CORRIENTE_RUSTC={}", sysroot.join("bin/rustc").display());
+    println!("cargo:rustc-env=CORRIENTE_SYSROOT={}", sysroot.display());
     println!("cargo:rustc-env=CORRIENTE_RUSTC_VERSION={version}");
-    println!("cargo:rustc-env=CORRIENTE_RUSTC_LIBRARIES={}", answer(&rustc, &["--print", "target-libdir"]));
+    println!("cargo:rustc-env=CORRIENTE_TARGET={}", std::env::var("TARGET").unwrap_or_default());
     println!("cargo:rustc-env=CORRIENTE_CARGO={}", std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()));
-    println!("cargo:rerun-if-env-changed=RUSTC");
+    for variable in ["RUSTC", "RUSTUP_TOOLCHAIN"] {
+        println!("cargo:rerun-if-env-changed={variable}");
+    }
     println!("cargo:rerun-if-changed=build.rs");
+    println!("cargo:rerun-if-changed=../../rust-toolchain.toml");
 }
 
 /// What a command prints, or nothing: the version is checked again when the kernel starts, with a message.

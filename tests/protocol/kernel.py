@@ -75,8 +75,10 @@ class Said:
 class Kernel:
     """A running kernel and the client that talks to it."""
 
-    def __init__(self, folder=None):
-        self.manager = KernelManager(kernel_name="corriente")
+    def __init__(self, folder=None, name="corriente", before=(), **connection):
+        """`before` are words in front of the command that the kernelspec names; `connection` is what the connection file says."""
+        self.manager = KernelManager(kernel_name=name, **connection)
+        self.manager.kernel_spec.argv[:0] = [str(word) for word in before]
         self.manager.start_kernel(cwd=folder)
         self.client = self.manager.client()
         self.client.start_channels()

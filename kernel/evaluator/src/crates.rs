@@ -7,9 +7,12 @@ use std::path::{Path, PathBuf};
 use crate::beside::made_once;
 use crate::toolchain::Toolchain;
 
-/// The folder; cargo's own where none can be made.
+/// The folder; cargo's own where none can be made, and an installation's, which has nothing else.
 pub(crate) fn of(toolchain: &Toolchain) -> PathBuf {
     let built = toolchain.library.join("deps");
+    if toolchain.is_installed() {
+        return built;
+    }
     let made = std::fs::metadata(toolchain.dylib()).and_then(|library| {
         let key = format!("{}-{}-{}", library.mtime(), library.mtime_nsec(), library.size());
         made_once(&toolchain.library, "cells-crates-", &key, |folder| link_crates(&built, folder))
@@ -20,7 +23,9 @@ pub(crate) fn of(toolchain: &Toolchain) -> PathBuf {
 fn link_crates(built: &Path, folder: &Path) -> std::io::Result<()> {
     for entry in std::fs::read_dir(built)? {
         let path = entry?.path();
-        if let (Some("rlib" | "so"), Some(name)) = (path.extension().and_then(|e| e.to_str()), path.file_name()) {
+        if let (Some("rlib" | std::env::consts::DLL_EXTENSION), Some(name)) =
+            (path.extension().and_then(|e| e.to_str()), path.file_name())
+        {
             symlink(&path, folder.join(name))?;
         }
     }

@@ -39,6 +39,14 @@ pub enum EvaluatorError {
         /// The version that is there.
         found: String,
     },
+    /// No folder can be made for the session.
+    #[error(
+        "no folder can be made for the session: {detail}. Make room there, or set TMPDIR to another folder, and start the kernel again"
+    )]
+    NoFolder {
+        /// Where, and what the operating system said.
+        detail: String,
+    },
     /// A socket in the folder would have too long a name.
     #[error(
         "the temporary folder has too long a name: {path}. Sockets are in it, and their names end at {most} bytes. Set TMPDIR to a folder with a shorter name and start the kernel again"

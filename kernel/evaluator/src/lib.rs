@@ -9,7 +9,9 @@ mod commands;
 mod complete;
 mod crates;
 mod diagnostics;
+mod distribution;
 mod error;
+mod file_system;
 mod hints;
 mod place;
 mod process;
@@ -35,14 +37,16 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 pub use complete::{Completion, Match};
+pub use distribution::{Distribution, DistributionError};
 pub use error::EvaluatorError;
+pub use file_system::free_space;
 use link::{Bundle, Channel, Framed, ToCell, ToKernel};
 pub use place::{Place, env};
 use process::CellProcess;
 use session::{Execution, Wish};
 pub use source::{Completeness, is_complete};
 pub use stand_in::answer_as_tool;
-pub use toolchain::Toolchain;
+pub use toolchain::{INSTALLED, Toolchain};
 
 /// Must be the first thing `main` calls: in the processes that evcxr and its analyzer start from this binary it never
 /// returns.

@@ -1,20 +1,17 @@
 //! A session's own folder, with the tools that evcxr and its analyzer are to find instead of cargo and rustup, and the
 //! environment that makes them. All of it goes when the session ends.
 
-#[cfg(target_os = "linux")]
-use std::ffi::CString;
 use std::fs::{File, Permissions};
 use std::io::Write as _;
-#[cfg(target_os = "linux")]
-use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
 use crate::EvaluatorError;
 use crate::crates;
+use crate::file_system::forbids_programs;
 use crate::stand_in::BOUND;
 use crate::sysroot;
-use crate::toolchain::Toolchain;
+use crate::toolchain::{RUSTC, Toolchain};
 
 /// The environment variables of a session, set by [`Place::prepare`] and read by the stand-in tools.
 pub mod env {
@@ -46,6 +43,8 @@ pub struct Place {
     folder: tempfile::TempDir,
     /// Held, never read.
     _lock: File,
+    /// Held too: an upgrade leaves the installation that this session is of.
+    _installation: Option<File>,
 }
 
 impl Place {
@@ -57,34 +56,37 @@ impl Place {
     /// # Errors
     /// When the folder cannot be made.
     pub unsafe fn prepare(toolchain: &Toolchain) -> Result<Place, EvaluatorError> {
-        let failed = EvaluatorError::machine("make its folder");
         remove_abandoned(&std::env::temp_dir());
         let folder = tempfile::Builder::new()
             .prefix(PREFIX)
             .permissions(Permissions::from_mode(0o700))
             .tempdir()
-            .map_err(&failed)?;
+            .map_err(no_folder)?;
         is_fit(folder.path())?;
         // Under its name only when it is locked, so that no kernel that starts now takes the folder for an abandoned one.
         let unnamed = folder.path().join("lock.new");
-        let mut lock = File::create_new(&unnamed).map_err(&failed)?;
-        lock.write_all(OURS.as_bytes()).map_err(&failed)?;
-        lock.lock().and_then(|()| std::fs::rename(&unnamed, folder.path().join(LOCK))).map_err(&failed)?;
-        let place = Place { folder, _lock: lock };
-        let executable = std::env::current_exe().map_err(&failed)?;
+        let mut lock = File::create_new(&unnamed).map_err(no_folder)?;
+        lock.write_all(OURS.as_bytes()).map_err(no_folder)?;
+        lock.lock().and_then(|()| std::fs::rename(&unnamed, folder.path().join(LOCK))).map_err(no_folder)?;
+        let place = Place { folder, _lock: lock, _installation: toolchain.hold() };
+        let executable = std::env::current_exe().map_err(no_folder)?;
         let user_path = std::env::var("PATH").unwrap_or_default();
         let user_home = user_cargo_home();
         for folder in [place.bin(), place.cells(), place.cargo_home().join("bin"), place.path().join("config")] {
-            std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(&failed)?;
+            std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(no_folder)?;
         }
         let tools = [place.bin().join("cargo"), place.bin().join("rustup"), place.cargo_home().join("bin/cargo")];
         for tool in tools.into_iter().chain([place.path().join(BOUND)]) {
-            symlink(&executable, tool).map_err(&failed)?;
+            symlink(&executable, tool).map_err(no_folder)?;
+        }
+        // The analyzer asks the compiler for its settings, and finds it as it finds cargo; a machine may have another, or none.
+        for folder in [place.bin(), place.cargo_home().join("bin")] {
+            symlink(RUSTC.as_str(), folder.join("rustc")).map_err(no_folder)?;
         }
         // The analyzer reads crates' sources where cargo says they are, so only what cargo itself looks up is shared.
         for shared in ["registry", "git", "config.toml", "credentials.toml"] {
             if user_home.join(shared).exists() {
-                symlink(user_home.join(shared), place.cargo_home().join(shared)).map_err(&failed)?;
+                symlink(user_home.join(shared), place.cargo_home().join(shared)).map_err(no_folder)?;
             }
         }
         let set = |name: &str, value: &Path| {
@@ -101,13 +103,22 @@ impl Place {
         set("EVCXR_TMPDIR", &place.cells());
         // A person's evcxr start-up files are not for this kernel. The level is said here, because the analyzer loads everything
         // anew when it changes.
-        std::fs::write(place.path().join("config/evcxr.toml"), "[evcxr]\nopt_level = \"0\"\n").map_err(&failed)?;
+        std::fs::write(place.path().join("config/evcxr.toml"), "[evcxr]\nopt_level = \"0\"\n").map_err(no_folder)?;
         set("EVCXR_CONFIG_DIR", &place.path().join("config"));
         if let Some(library) = sysroot::prepare(toolchain) {
             // The analyzer's own name for it.
             set("RUST_SRC_PATH", &library);
         }
         Ok(place)
+    }
+
+    /// Whether a session can be below a temporary folder.
+    ///
+    /// # Errors
+    /// When nothing can be made there, its name is too long, or nothing in it can be executed.
+    pub fn check(temporary: &Path) -> Result<(), EvaluatorError> {
+        let probe = tempfile::Builder::new().prefix(PREFIX).tempdir_in(temporary);
+        is_fit(probe.map_err(no_folder)?.path())
     }
 
     /// The folder.
@@ -142,6 +153,11 @@ impl Place {
     }
 }
 
+/// The operating system's reason, with the path where it tells one.
+fn no_folder(error: std::io::Error) -> EvaluatorError {
+    EvaluatorError::NoFolder { detail: error.to_string() }
+}
+
 /// Whether a session can be in a folder: sockets have short names, and cells are programs.
 fn is_fit(folder: &Path) -> Result<(), EvaluatorError> {
     let longest = folder.join(PROGRESS);
@@ -149,23 +165,6 @@ fn is_fit(folder: &Path) -> Result<(), EvaluatorError> {
         return Err(EvaluatorError::LongFolder { path: folder.to_owned(), most: SOCKET_NAME - 1 });
     }
     if forbids_programs(folder) { Err(EvaluatorError::NoPrograms { path: folder.to_owned() }) } else { Ok(()) }
-}
-
-/// Whether the file system of a folder lets nothing in it be executed.
-#[cfg(target_os = "linux")]
-fn forbids_programs(folder: &Path) -> bool {
-    let Ok(name) = CString::new(folder.as_os_str().as_bytes()) else { return false };
-    // SAFETY: all zero is a value of the structure, which the call fills in or leaves; the name ends with a zero.
-    let (asked, found) = unsafe {
-        let mut found: libc::statvfs = std::mem::zeroed();
-        (libc::statvfs(name.as_ptr(), &raw mut found), found)
-    };
-    asked == 0 && found.f_flag & libc::ST_NOEXEC != 0
-}
-
-#[cfg(not(target_os = "linux"))]
-fn forbids_programs(_folder: &Path) -> bool {
-    false
 }
 
 /// Removes the folders of this user's kernels that were killed: nobody holds their locks.

@@ -11,9 +11,9 @@ use link::{Bundle, Channel};
 use crate::complete::Completion;
 use crate::process::{CellProcess, interrupted_early};
 use crate::stand_in::Waiting;
-use crate::toolchain::Toolchain;
+use crate::toolchain::{LIBRARY_PATH, Toolchain};
 use crate::variables::Gone;
-use crate::{EvaluatorError, Event, Outcome, Place};
+use crate::{EvaluatorError, Event, Outcome, Place, file_system};
 
 /// What the session is asked.
 pub(crate) enum Wish {
@@ -73,7 +73,7 @@ pub(crate) fn spawn(
             Ok(executable) => std::process::Command::new(executable),
             Err(error) => return events(Event::Ready(Err(EvaluatorError::machine("find its own binary")(error)))),
         };
-        command.env("LD_LIBRARY_PATH", toolchain.library_path()).env(link::ENV, socket);
+        command.env(LIBRARY_PATH, toolchain.library_path()).env(link::ENV, socket);
         for (name, from) in [("PATH", crate::env::USER_PATH), ("CARGO_HOME", crate::env::USER_CARGO_HOME)] {
             if let Some(value) = std::env::var_os(from) {
                 command.env(name, value);
@@ -191,7 +191,7 @@ impl Session {
         }
         // It cannot fail, and what it says is of no interest.
         let _ = self.context.execute(&format!(":build_env {CELL}={id}"));
-        let outcome = self.run(number, &code);
+        let outcome = file_system::explained(self.run(number, &code), &self.libraries);
         self.learn(&code);
         let values = if outcome == Outcome::Ok { self.evaluate(number, expressions) } else { Vec::new() };
         self.remove_libraries();

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::beside::made_once;
 use crate::signatures::without_bodies;
-use crate::toolchain::{RUSTC, RUSTC_VERSION, Toolchain};
+use crate::toolchain::{RUSTC_VERSION, SYSROOT, Toolchain};
 
 /// Where the instructions are, and the vectors that are made of them; the files that `core` and `std` take in are left empty.
 const INSTRUCTIONS: [&str; 2] = ["portable-simd", "stdarch"];
@@ -18,16 +18,21 @@ const TAKEN_IN: [&str; 3] = [
 ];
 /// What is read for every session.
 const READ: [&str; 3] = ["core", "alloc", "std"];
+/// What the folder's name begins with, beside the library.
+const PREFIX: &str = "cells-std-";
 /// Counts the ways in which the sources are made lean.
 const FORM: u32 = 1;
 
 /// The place of the sources; `None` where the compiler has none, or none can be made.
 pub(crate) fn prepare(toolchain: &Toolchain) -> Option<PathBuf> {
-    let library = Path::new(RUSTC).ancestors().nth(2)?.join("lib/rustlib/src/rust/library");
+    let library = SYSROOT.join("lib/rustlib/src/rust/library");
     let whole = TAKEN_IN.iter().all(|file| library.join(file).exists());
     let version: String = RUSTC_VERSION.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '.').collect();
+    let key = format!("{FORM}-{version}");
     let make = |folder: &Path| lean(&library, folder);
-    whole.then(|| made_once(&toolchain.library, "cells-std-", &format!("{FORM}-{version}"), make).ok())?
+    // An installation was given the sources as they are made here, and not the whole.
+    let there = || Some(toolchain.library.join(format!("{PREFIX}{key}"))).filter(|folder| folder.exists());
+    if whole { made_once(&toolchain.library, PREFIX, &key, make).ok() } else { there() }
 }
 
 fn lean(library: &Path, folder: &Path) -> std::io::Result<()> {

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::{Cell, real};
 use crate::place::PROGRESS;
 use crate::progress;
-use crate::toolchain::{CARGO, RUSTC};
+use crate::toolchain::CARGO;
 
 /// The dependencies in a cell's manifest.
 pub(super) fn of(settings: &toml::Table) -> toml::Table {
@@ -52,8 +52,8 @@ pub(super) fn build(cell: &Cell, settings: &toml::Table) -> Result<Vec<String>, 
     if let Some(built) = built.filter(|_| same && !in_folders) {
         return Ok(built.arguments);
     }
-    let mut cargo = real(CARGO);
-    cargo.current_dir(&folder).env("RUSTC", RUSTC).env_remove("RUSTFLAGS").env_remove("RUSTC_WRAPPER");
+    let mut cargo = real(&CARGO);
+    cargo.current_dir(&folder).env_remove("RUSTFLAGS").env_remove("RUSTC_WRAPPER");
     cargo.env("CARGO_TARGET_DIR", folder.join("target")).env_remove("CARGO_BUILD_BUILD_DIR");
     // A crate that is only looked at again is no news.
     let socket = cell.folder.with_file_name(PROGRESS);

@@ -7,7 +7,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::toolchain::RUSTC_LIBRARIES;
+use crate::toolchain::{LIBRARIES, SYSROOT};
 
 /// The linker's name.
 const LINKER: &str = "rust-lld";
@@ -21,7 +21,7 @@ const WHOLE: (u32, u32) = (2, 34);
 /// The compiler's arguments for a cell without crates of its own; `None` where the C compiler is to link it. `session` is the
 /// folder of the session, which keeps what is written.
 pub(super) fn arguments(session: &Path) -> Option<Vec<String>> {
-    direct(session, Path::new(RUSTC_LIBRARIES))
+    direct(session, &SYSROOT.join(LIBRARIES))
 }
 
 /// Whether the compiler says that the linker failed: a cell may name a library of the system with `#[link]`, and only the C

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::{Cell, dependencies, real, say};
+use crate::distribution;
 use crate::place::env;
-use crate::toolchain::{CARGO, WORKSPACE};
+use crate::toolchain::{CARGO, TARGET, WORKSPACE};
 
 /// The crates kept of our own workspace's graph.
 const KEPT: &[&str] = &[
@@ -73,7 +74,14 @@ pub(super) fn run(cell: &Cell) -> Result<i32, String> {
 /// What the real cargo says of our own workspace, less what is not kept. It is noted beside the library, for it is the same for
 /// every session until the workspace's lock file changes, and to ask takes longer than a cell.
 fn ours() -> Result<Value, String> {
-    let folder = std::env::var_os(env::LIBRARY).map(PathBuf::from).unwrap_or_default();
+    of_library(&std::env::var_os(env::LIBRARY).map(PathBuf::from).unwrap_or_default())
+}
+
+/// The same of the library in a folder.
+pub(crate) fn of_library(folder: &Path) -> Result<Value, String> {
+    if let Some(installed) = distribution::metadata(folder) {
+        return installed;
+    }
     let (note, key) = (folder.join("cells-metadata.json"), key());
     let noted = std::fs::read(&note).ok().and_then(|text| serde_json::from_slice::<Value>(&text).ok());
     if let Some(noted) = noted.filter(|noted| !key.is_null() && noted["key"] == key) {
@@ -119,10 +127,11 @@ fn key() -> Value {
 
 /// What the real cargo says of a folder's crate.
 fn ask(folder: &Path, offline: bool) -> Result<Value, String> {
-    let mut cargo = real(CARGO);
+    let mut cargo = real(&CARGO);
     cargo
         .current_dir(folder)
-        .args(["metadata", "--format-version", "1"])
+        // Of other systems' crates nothing is there, and nothing is to be fetched.
+        .args(["metadata", "--format-version", "1", "--filter-platform", TARGET])
         .env_remove("RUSTC_WRAPPER")
         .env_remove("RUSTFLAGS");
     if offline {

@@ -13,6 +13,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+pub(crate) use metadata::of_library as metadata_of_library;
 pub(crate) use waiting::{BOUND, Waiting};
 
 use crate::place::env;
@@ -47,7 +48,7 @@ fn rustup(arguments: &[OsString]) -> i32 {
             0
         }
         ["which", "rustc"] => {
-            say(RUSTC);
+            say(&RUSTC);
             0
         }
         _ => pass_on("rustup", arguments),
@@ -72,7 +73,7 @@ fn cargo(session: &Path, arguments: &[OsString]) -> i32 {
         "build" => build::run(session, &cell, build::Emit::Library),
         "check" => build::run(session, &cell, build::Emit::Metadata),
         "metadata" if cell.is_described_by(&manifest) => metadata::run(&cell),
-        _ => return pass_on(CARGO, arguments),
+        _ => return pass_on(&CARGO, arguments),
     };
     done.unwrap_or_else(|message| {
         complain(&message);
@@ -127,6 +128,8 @@ fn manifest_of(arguments: &[OsString]) -> PathBuf {
 /// The real tool, in the user's own environment.
 fn real(tool: &str) -> Command {
     let mut command = Command::new(tool);
+    // A machine may have another compiler, or none.
+    command.env("RUSTC", RUSTC.as_str());
     for (name, from) in [("PATH", env::USER_PATH), ("CARGO_HOME", env::USER_CARGO_HOME)] {
         if let Some(value) = std::env::var_os(from) {
             command.env(name, value);
