@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use evaluator::{Evaluator, EvaluatorError, Place, Toolchain};
+use evaluator::{Evaluator, EvaluatorError, Execution, Place, Toolchain};
 use jupyter::{
     Cell, CommEvent, Completeness, Completion, CompletionAnswer, Cursor, ExecuteRequest, InspectionAnswer, Language,
     LanguageInfo, Outcome, Publisher,
@@ -59,7 +59,8 @@ impl Language for Bridge {
             Ok(evaluator) => {
                 let paged = request.code.trim() == ":help";
                 self.pages.begin(self.next, request.execution_count, cell, paged);
-                evaluator.execute(self.next, request.execution_count, request.code, request.user_expressions);
+                let ExecuteRequest { code, execution_count: number, cell_id: cell, user_expressions, .. } = request;
+                evaluator.execute(Execution { id: self.next, number, cell, code, expressions: user_expressions });
             }
             Err(error) => {
                 let text = error.to_string();

@@ -73,7 +73,7 @@ impl Pages {
         match framed.frame {
             ToKernel::CommMessage { id, data } => self.publisher.comm_message(&id, data, framed.buffers),
             ToKernel::CommClose { id, data } => self.publisher.comm_close(&id, data),
-            ToKernel::Result { bundle } => self.result(bundle),
+            ToKernel::Result { bundle, display_id } => self.result(bundle, display_id),
             ToKernel::ClearOutput { wait } => self.with_cell(|cell| cell.clear_output(wait)),
             ToKernel::Ask { id, prompt, password } => self.ask(id, &prompt, password),
             ToKernel::Display { bundle, display_id: Some(id), update: true } => {
@@ -103,12 +103,16 @@ impl Pages {
         open.iter().for_each(|id| self.publisher.comm_close(id, reason.clone()));
     }
 
-    fn result(&self, bundle: link::Bundle) {
+    fn result(&self, bundle: link::Bundle, display_id: Option<String>) {
         if let Some(running) = &*self.cell() {
             if running.paged {
                 running.cell.page(shown(bundle.clone()));
             }
-            running.cell.result(shown(bundle));
+            // JupyterLab updates displays, and no results.
+            match display_id {
+                Some(id) => running.cell.display(shown(bundle), Some(id)),
+                None => running.cell.result(shown(bundle)),
+            }
         }
     }
 

@@ -10,16 +10,11 @@ import papermill
 import pytest
 from jupyter_client import BlockingKernelClient
 from nbclient import NotebookClient
+from runners import notebook
 
 CELLS = ["let amounts = vec![3, 4];", 'println!("{} payments", amounts.len());', "amounts.iter().sum::<i32>()"]
 TOUR = sorted((Path(__file__).resolve().parents[2] / "notebooks").glob("*.ipynb"))
 JUPYTER = [sys.executable, "-m", "jupyter"]
-
-
-def notebook(*cells):
-    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-    book.metadata.kernelspec = {"name": "corriente", "display_name": "Rust (Corriente)", "language": "rust"}
-    return book
 
 
 def outputs(book):

@@ -6,6 +6,7 @@ pub use crate::cell::{Show, clear_output, html, input, latex, markdown, password
 pub use crate::demo;
 pub use crate::display;
 pub use crate::frame::{StreamFrame, StreamGroupBy};
+pub use crate::parameters::param;
 pub use crate::read::{KafkaReader, read_kafka};
 pub use crate::shown::StreamChart;
 pub use crate::sql::{register, sql};

@@ -10,7 +10,8 @@ use polars::prelude::DataFrame;
 use serde_json::Value;
 
 use crate::StreamFrame;
-use crate::cell::{self, CommEvent, Show};
+use crate::cell::{self, CellEvent, CommEvent, Show};
+use crate::parameters;
 use crate::streaming::queries;
 
 impl StreamFrame {
@@ -47,7 +48,7 @@ impl Show for StreamChart {
             Ok(result) => result,
             Err(error) => cell::fail("QueryError", &error.to_string()),
         };
-        match views().add_chart(result, self.chart.clone()) {
+        match views().add_chart(result, self.chart.clone(), parameters::known()) {
             Ok(shown) => bundle(shown),
             Err(error) => cell::fail("ChartError", &error.to_string()),
         }
@@ -75,12 +76,17 @@ fn start(frame: &StreamFrame) -> std::io::Result<LiveResult> {
 
 /// A result as a live table.
 pub(crate) fn live_table(result: LiveResult) -> Bundle {
-    bundle(views().add_table(result))
+    bundle(views().add_table(result, parameters::known()))
 }
 
-/// Lets the pages' comms reach the views. From the start of the process, so that a page of an earlier one is told that its
-/// view is gone.
+/// Lets the pages' comms reach the views, and has the views hear of the cells. From the start of the process, so that a page of
+/// an earlier one is told that its view is gone.
 pub(crate) fn listen() {
+    cell::set_cell_handler(|event| match event {
+        CellEvent::Began { run, cell } => views().cell_began(run, cell),
+        CellEvent::Ending => views().cell_ends(|| !cell::interrupted()),
+        CellEvent::Over => views().cell_over(),
+    });
     cell::set_comm_handler(|event| match event {
         CommEvent::Open { id, data, .. } => views().open(&id, &data),
         CommEvent::Message { id, data, buffers } => views().message(&id, data, buffers),
@@ -103,6 +109,10 @@ impl Port for LinkPort {
 
     fn close(&self, comm_id: &str, data: Value) {
         cell::close_comm(comm_id, data);
+    }
+
+    fn update(&self, view: &str, output: display::Bundle) {
+        cell::update_display(bundle(output), view.to_owned());
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use engine::{LiveResult, Progress, Query, State, Status};
+use engine::{LiveResult, Offsets, Progress, Query, State, Status};
 use link::Bundle;
 use polars::prelude::*;
 
@@ -280,6 +280,8 @@ impl Queries {
         let status = |status: &mut Status| {
             status.name = "streams".to_owned();
             status.state = State::Running;
+            // It reads no log.
+            status.log_ends = Some(Offsets::default());
         };
         result.set_status(status);
         let kept = result.clone();

@@ -32,6 +32,11 @@ impl Bundle {
         Bundle { data, metadata: Map::new() }
     }
 
+    /// How large it is, in bytes of JSON.
+    pub(crate) fn bytes(&self) -> usize {
+        serde_json::to_string(self).map_or(0, |text| text.len())
+    }
+
     /// Adds what the labextension draws.
     pub(crate) fn with_live(mut self, live: Value) -> Bundle {
         self.data.insert(LIVE_MIME.to_owned(), live);

@@ -1,7 +1,9 @@
 //! Live views: results that a page looks at while they change. This file keeps who is who; each attached page has a
 //! session with a thread of its own. How messages reach a page is the [`Port`]'s business.
 
+mod outputs;
 pub mod protocol;
+mod saved;
 mod session;
 mod view;
 
@@ -17,6 +19,7 @@ use serde_json::{Value, json};
 
 use crate::bundle::Bundle;
 use crate::chart::{Chart, ChartError};
+use outputs::{Outputs, Stand};
 use protocol::{Opening, VERSION};
 use session::{Ending, Event, Session};
 use view::{Kind, View};
@@ -34,6 +37,8 @@ pub trait Port: Send + Sync {
     fn send(&self, comm_id: &str, data: Value, buffers: Vec<Vec<u8>>);
     /// Closes a comm.
     fn close(&self, comm_id: &str, data: Value);
+    /// Puts an output in the place of the one that a view has in the notebook, wherever that is; while a cell runs.
+    fn update(&self, view: &str, output: Bundle);
 }
 
 /// All live views of this process. Cloning gives another handle.
@@ -44,6 +49,13 @@ struct Shared {
     port: Arc<dyn Port>,
     patience: Duration,
     registry: Mutex<Registry>,
+    outputs: Arc<Outputs>,
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.outputs.close();
+    }
 }
 
 #[derive(Default)]
@@ -62,14 +74,14 @@ impl Views {
     }
 
     fn with_patience(port: Arc<dyn Port>, patience: Duration) -> Views {
-        Views(Arc::new(Shared { port, patience, registry: Mutex::default() }))
+        Views(Arc::new(Shared { port, patience, registry: Mutex::default(), outputs: Arc::default() }))
     }
 
-    /// A live table of a result, as a cell's output. Waits a moment for the first rows, so that a notebook that is run
-    /// without a page, or saved at once, shows data too.
+    /// A live table of a result, as a cell's output. Waits a moment for the first rows, so that a client that takes no
+    /// updates shows data too. `parameters` are the notebook's that were read before; they go into the provenance.
     #[must_use]
-    pub fn add_table(&self, result: LiveResult) -> Bundle {
-        let bundle = self.add(View::new(result, Kind::Table));
+    pub fn add_table(&self, result: LiveResult, parameters: Value) -> Bundle {
+        let bundle = self.add(View::new(result, Kind::Table, parameters));
         bundle.unwrap_or_else(|error| Bundle::of(error.to_string(), crate::html::message(&error.to_string(), "")))
     }
 
@@ -77,9 +89,25 @@ impl Views {
     ///
     /// # Errors
     /// When the chart does not fit the result's columns.
-    pub fn add_chart(&self, result: LiveResult, chart: Chart) -> Result<Bundle, ChartError> {
+    pub fn add_chart(&self, result: LiveResult, chart: Chart, parameters: Value) -> Result<Bundle, ChartError> {
         chart.check(&result.schema())?;
-        self.add(View::new(result, Kind::Chart(chart)))
+        self.add(View::new(result, Kind::Chart(chart), parameters))
+    }
+
+    /// A cell, or a part of it, begins; `cell` is the notebook's, the same when it is run again.
+    pub fn cell_began(&self, run: u64, cell: Option<&str>) {
+        self.0.outputs.began(run, cell);
+    }
+
+    /// A cell is at its end, on its own thread. Where no page holds what it has shown, waits a moment, while `wanted`, until
+    /// that has the data that there was, and brings the notebook's outputs up to date.
+    pub fn cell_ends(&self, wanted: impl Fn() -> bool) {
+        self.0.outputs.end(self.0.port.as_ref(), &wanted);
+    }
+
+    /// Nothing that is sent from now on is a cell's.
+    pub fn cell_over(&self) {
+        self.0.outputs.over();
     }
 
     /// A page has opened a comm on [`protocol::TARGET`].
@@ -104,6 +132,7 @@ impl Views {
         let (sender, events) = channel();
         registry.sessions.insert(comm_id.to_owned(), sender.clone());
         drop(registry);
+        self.0.outputs.taken(&view);
         let session = Session::new(view, comm_id.to_owned(), Arc::clone(&self.0.port));
         let shared = Arc::downgrade(&self.0);
         let (comm, patience) = (comm_id.to_owned(), self.0.patience);
@@ -134,14 +163,21 @@ impl Views {
     }
 
     fn add(&self, view: View) -> Result<Bundle, ChartError> {
-        view.await_rows();
-        let bundle = view.bundle(None)?;
+        self.0.outputs.await_rows(&view);
+        let (status, bundle) = view.snapshot(None)?;
+        let view = Arc::new(view);
         let mut registry = self.registry();
         registry.order.push_back(view.id.clone());
-        registry.views.insert(view.id.clone(), Arc::new(view));
+        registry.views.insert(view.id.clone(), Arc::clone(&view));
         while registry.views.len() > MAX_VIEWS {
             let Some(oldest) = registry.order.pop_front() else { break };
             registry.views.remove(&oldest);
+        }
+        drop(registry);
+        if self.0.outputs.shown(&view, Stand::of(&status)) {
+            let (outputs, port) = (Arc::clone(&self.0.outputs), Arc::clone(&self.0.port));
+            // Without a thread they are brought up to date at the ends of cells alone.
+            drop(thread::Builder::new().name("live-outputs".to_owned()).spawn(move || outputs.keep(port.as_ref())));
         }
         Ok(bundle)
     }

@@ -223,6 +223,15 @@ impl LiveResult {
         self.view().cache.now().0.tail(rows)
     }
 
+    /// The newest `rows` rows, oldest first, and the status that holds for just these: what is kept of a result says where its
+    /// rows come from.
+    #[must_use]
+    pub fn tail_with_status(&self, rows: usize) -> (Status, DataFrame) {
+        let mut view = self.view();
+        view.settle();
+        (view.status.clone(), view.cache.now().0.tail(rows))
+    }
+
     /// All rows held, in the order of the plan where it has one; others oldest first.
     #[must_use]
     pub fn frame(&self) -> DataFrame {

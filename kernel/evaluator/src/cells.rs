@@ -51,7 +51,7 @@ impl Session {
         self.run_code(number, &split.code, since)
     }
 
-    fn run_code(&mut self, number: u64, code: &str, since: Option<Instant>) -> Outcome {
+    pub(crate) fn run_code(&mut self, number: u64, code: &str, since: Option<Instant>) -> Outcome {
         let mut locals: Vec<String> = Vec::new();
         let mut prepared = source::prepare(code, &locals);
         match &prepared.main {
@@ -127,7 +127,19 @@ impl Session {
                 locals.join(", ")
             ));
         }
-        outcome
+        if outcome == Outcome::Ok { self.settle_parameters(number) } else { outcome }
+    }
+
+    /// papermill puts the parameters that it gives behind the cell that is tagged `parameters`: a variable that was made there
+    /// takes the value that was given under its name, as one of its own type.
+    fn settle_parameters(&mut self, number: u64) -> Outcome {
+        let injected = self.process.take_injected();
+        let there = self.variables();
+        let variable = |name: &String| there.iter().find(|there| there.strip_prefix("r#").unwrap_or(there) == name);
+        let takes =
+            |name| variable(name).map(|there| format!("let mut {there} = corriente::param({name:?}, {there})?;\n"));
+        let code: String = injected.iter().filter_map(takes).collect();
+        if code.is_empty() { Outcome::Ok } else { self.run_code(number, &code, None) }
     }
 
     /// A crate that the cell names as its own and that no `:dep` has asked for: evcxr would fetch it.
@@ -218,7 +230,7 @@ impl Session {
     }
 
     pub(crate) fn show(&self, bundle: Bundle) {
-        (self.events)(Event::FromCell(Framed::from(ToKernel::Result { bundle })));
+        (self.events)(Event::FromCell(Framed::from(ToKernel::Result { bundle, display_id: None })));
     }
 
     /// Evaluates what a request wants to know after its cell.

@@ -13,7 +13,7 @@ use crate::{Outcome, diagnostics};
 pub(crate) const TIME: &str = ":time";
 
 /// Name, what stands behind it, and what it does.
-const COMMANDS: [(&str, &str, &str); 12] = [
+const COMMANDS: [(&str, &str, &str); 13] = [
     (":dep", "NAME [= VERSION, { path = \"…\" } or { git = \"…\" }]", "add a crate; cargo fetches and builds it"),
     (":show_deps", "", "list the crates that were added"),
     (":opt", "[0, 1, 2 or 3]", "optimise the cells that follow; without a number, between 0 and 2"),
@@ -23,6 +23,7 @@ const COMMANDS: [(&str, &str, &str); 12] = [
     (":doc", "NAME", "show the documentation of what has the name"),
     (":explain", "", "explain the last compile error at length"),
     (TIME, "[CODE]", "run the rest of the cell and tell how long it was compiled and run"),
+    (":param", "[NAME = VALUE]", "give a parameter of the notebook a value, which `param` reads; alone, list them"),
     (":clear", "", "forget everything: variables, functions, types, crates"),
     (":restart", "", "end the cell process: variables go, functions and types stay"),
     (":help", "", "this list"),

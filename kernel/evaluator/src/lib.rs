@@ -43,7 +43,8 @@ pub use file_system::free_space;
 use link::{Bundle, Channel, Framed, ToCell, ToKernel};
 pub use place::{Place, env};
 use process::CellProcess;
-use session::{Execution, Wish};
+pub use session::Execution;
+use session::Wish;
 pub use source::{Completeness, is_complete};
 pub use stand_in::answer_as_tool;
 pub use toolchain::{INSTALLED, Toolchain};
@@ -152,11 +153,10 @@ impl Evaluator {
         Ok(Evaluator { wishes, process, ended })
     }
 
-    /// Runs a cell after those that were sent before; [`Event::Finished`] tells its end. `id` is its own, `number` what the
-    /// page calls it; `expressions` are evaluated after it, by name.
-    pub fn execute(&self, id: u64, number: u64, code: String, expressions: Vec<(String, String)>) {
-        self.process.turns.sent(id);
-        self.wish(Wish::Execute(Execution { id, number, code, expressions }));
+    /// Runs a cell after those that were sent before; [`Event::Finished`] tells its end.
+    pub fn execute(&self, cell: Execution) {
+        self.process.turns.sent(cell.id);
+        self.wish(Wish::Execute(cell));
     }
 
     /// What could stand at a position, which is counted in characters. While a cell is compiled or runs the answer comes

@@ -1,6 +1,7 @@
 //! The kernel's side of the cell process: its link, its death, and interrupts. A thread `link` waits for each new process
 //! and a thread `link process` hears it; the session's thread waits here for barriers.
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::Read as _;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -10,7 +11,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use link::{Bundle, Channel, Framed, LinkError, Listener, ToCell, ToKernel};
+use link::{Bundle, Channel, Framed, Giver, LinkError, Listener, Parameter, ToCell, ToKernel};
 
 use crate::complete::Known;
 use crate::session::{Wish, error};
@@ -48,6 +49,12 @@ pub(crate) struct CellProcess {
     kept: Mutex<Option<Vec<Bundle>>>,
     /// Variables whose types were defined anew.
     retyped: Mutex<Vec<String>>,
+    /// The run of a cell that the session is at, and the notebook's cell.
+    at: Mutex<(u64, Option<String>)>,
+    /// What every process is told of.
+    parameters: Mutex<BTreeMap<(String, Giver), Parameter>>,
+    /// Those that a program has given just now.
+    injected: Mutex<Vec<String>>,
     reports: (Mutex<Sender<Report>>, Mutex<Receiver<Report>>),
 }
 
@@ -106,6 +113,9 @@ impl CellProcess {
             known: Mutex::default(),
             kept: Mutex::default(),
             retyped: Mutex::default(),
+            at: Mutex::default(),
+            parameters: Mutex::default(),
+            injected: Mutex::default(),
             reports: (Mutex::new(report), Mutex::new(reported)),
         });
         let accepting = Arc::clone(&process);
@@ -173,7 +183,11 @@ impl CellProcess {
         }
     }
 
-    fn joins(&self, sender: link::Sender<ToCell>) -> u64 {
+    fn joins(&self, mut sender: link::Sender<ToCell>) -> u64 {
+        for parameter in lock(&self.parameters).values() {
+            // A process that is gone already is noticed by the thread that hears it.
+            let _ = sender.send(&ToCell::Parameter(parameter.clone()).into());
+        }
         let mut link = lock(&self.link);
         link.number += 1;
         (link.sender, link.process) = (Some(sender), None);
@@ -222,7 +236,8 @@ impl CellProcess {
             }
             ToKernel::EarlyReturn { message } => self.report(Report::EarlyReturn(message)),
             ToKernel::Returned => self.report(Report::Returned),
-            ToKernel::Result { bundle } => self.result(bundle),
+            ToKernel::Result { bundle, display_id } => self.result(bundle, display_id),
+            ToKernel::Parameter(parameter) => self.remember(parameter),
             ToKernel::Names { columns, topics } => lock(&self.known).offer(columns, topics),
             ToKernel::Retyped { name } => lock(&self.retyped).push(name),
             ToKernel::Completed => self.report(Report::Completed),
@@ -247,7 +262,8 @@ impl CellProcess {
     pub(crate) fn begin(&self) {
         while lock(&self.reports.1).try_recv().is_ok() {}
         self.turns.compiles();
-        self.send(&ToCell::CellStarted.into());
+        let (run, cell) = lock(&self.at).clone();
+        self.send(&ToCell::CellStarted { run, cell }.into());
     }
 
     /// Waits until all that the cell put out has been passed on, and gives what was reported of it.
@@ -286,10 +302,44 @@ impl CellProcess {
         false
     }
 
-    fn result(&self, bundle: Bundle) {
+    /// The session begins with a run of a cell.
+    pub(crate) fn is_at(&self, run: u64, cell: Option<String>) {
+        *lock(&self.at) = (run, cell);
+    }
+
+    /// Gives a parameter of the notebook a value: in this process, once it is back from the barrier, and in those that follow.
+    pub(crate) fn give(&self, parameter: Parameter) {
+        self.send(&ToCell::Parameter(parameter.clone()).into());
+        self.remember(parameter);
+        self.end();
+    }
+
+    /// Whether a program that runs the notebook has given a parameter.
+    pub(crate) fn is_injected(&self, name: &str) -> bool {
+        lock(&self.parameters).contains_key(&(name.to_owned(), Giver::Injected))
+    }
+
+    fn remember(&self, parameter: Parameter) {
+        if parameter.giver == Giver::Injected {
+            lock(&self.injected).push(parameter.name.clone());
+        }
+        lock(&self.parameters).insert((parameter.name.clone(), parameter.giver), parameter);
+    }
+
+    /// The parameters that a program has given since this was last asked.
+    pub(crate) fn take_injected(&self) -> Vec<String> {
+        std::mem::take(&mut *lock(&self.injected))
+    }
+
+    pub(crate) fn forget_parameters(&self) {
+        lock(&self.parameters).clear();
+        self.send(&ToCell::ForgetParameters.into());
+    }
+
+    fn result(&self, bundle: Bundle, display_id: Option<String>) {
         match lock(&self.kept).as_mut() {
             Some(kept) => kept.push(bundle),
-            None => (self.events)(Event::FromCell(Framed::from(ToKernel::Result { bundle }))),
+            None => (self.events)(Event::FromCell(Framed::from(ToKernel::Result { bundle, display_id }))),
         }
     }
 

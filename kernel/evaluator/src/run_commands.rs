@@ -2,7 +2,7 @@
 //! at most. Part of the session's thread.
 
 use evcxr::Error;
-use link::Bundle;
+use link::{Bundle, Giver, Parameter};
 use serde_json::{Map, Value};
 
 use crate::commands::{self, Call};
@@ -35,6 +35,11 @@ impl Session {
         match call.name.as_str() {
             ":help" => self.show(commands::help()),
             ":vars" => self.show(self.list_variables()),
+            ":param" if arguments.is_empty() => return self.run_code(0, "corriente::parameters()", None),
+            ":param" => match parameter(arguments) {
+                Ok(parameter) => self.give(parameter),
+                Err(fact) => return refused(text, call, fact, "as in `:param threshold = 70`"),
+            },
             ":clear" => return self.clear(),
             ":restart" => return self.restart(),
             ":type" | ":t" => match self.types().into_iter().find(|(name, _)| name == arguments) {
@@ -54,6 +59,13 @@ impl Session {
             _ => {}
         }
         Outcome::Ok
+    }
+
+    fn give(&mut self, parameter: Parameter) {
+        if self.process.is_injected(&parameter.name) {
+            self.say(&format!("note: papermill has given `{}` a value, and that one is believed\n", parameter.name));
+        }
+        self.process.give(parameter);
     }
 
     fn add_crates(&mut self, text: &str, calls: &[Call]) -> Outcome {
@@ -106,6 +118,21 @@ impl Session {
     }
 }
 
+/// What a line `:param` gives. A value in quotation marks is read as JSON reads a text; any other is what stands there.
+fn parameter(arguments: &str) -> Result<Parameter, &'static str> {
+    let (name, value) = arguments.split_once('=').ok_or("the value is missing")?;
+    let (name, value) = (name.trim(), value.trim());
+    let text = if value.starts_with('"') {
+        serde_json::from_str(value).map_err(|_| "the value begins with a quotation mark and is no text")?
+    } else {
+        value.to_owned()
+    };
+    if name.is_empty() {
+        return Err("the name is missing");
+    }
+    Ok(Parameter { name: name.to_owned(), text, json: false, giver: Giver::Command })
+}
+
 fn refused(text: &str, call: &Call, fact: &str, hint: &str) -> Outcome {
     diagnostics::refused(text, fact, Some(call.place.clone()), &[hint.to_owned()])
 }
@@ -118,4 +145,22 @@ fn written(plain: String, html: Option<String>) -> Bundle {
 
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_parameter_is_a_name_and_a_text() {
+        let given = |line| parameter(line).map(|parameter| (parameter.name, parameter.text));
+        let both = |name: &str, text: &str| Ok((name.to_owned(), text.to_owned()));
+        assert_eq!(given("threshold = 70"), both("threshold", "70"));
+        assert_eq!(given("a b=x = y"), both("a b", "x = y"));
+        assert_eq!(given(r#"text = " \"); panic!() //\u00e9""#), both("text", " \"); panic!() //é"));
+        assert_eq!(given("empty ="), both("empty", ""));
+        assert_eq!(given("threshold"), Err("the value is missing"));
+        assert_eq!(given("= 7"), Err("the name is missing"));
+        assert_eq!(given("text = \"open"), Err("the value begins with a quotation mark and is no text"));
+    }
 }

@@ -34,14 +34,17 @@ pub(crate) enum Wish {
 }
 
 /// A cell to run.
-pub(crate) struct Execution {
+pub struct Execution {
     /// Unique.
-    pub(crate) id: u64,
+    pub id: u64,
     /// What the page calls it.
-    pub(crate) number: u64,
-    pub(crate) code: String,
+    pub number: u64,
+    /// The notebook's cell, where the page says it: the same when it is run again.
+    pub cell: Option<String>,
+    /// Its text.
+    pub code: String,
     /// To be evaluated after it, by name.
-    pub(crate) expressions: Vec<(String, String)>,
+    pub expressions: Vec<(String, String)>,
 }
 
 /// What every process runs first: it joins the link. The `?` makes evcxr expect one in later cells, so that they compile
@@ -183,12 +186,13 @@ impl Session {
     }
 
     fn execute(&mut self, cell: Execution) {
-        let Execution { id, number, code, expressions } = cell;
+        let Execution { id, number, cell, code, expressions } = cell;
         self.look_after();
         // One that was interrupted meanwhile has been answered.
         if !self.process.turns.begin(id) {
             return;
         }
+        self.process.is_at(id, cell);
         // It cannot fail, and what it says is of no interest.
         let _ = self.context.execute(&format!(":build_env {CELL}={id}"));
         let outcome = file_system::explained(self.run(number, &code), &self.libraries);
@@ -228,6 +232,7 @@ impl Session {
         let cleared = self.context.execute(":clear").and_then(|_| self.context.execute(&format!("{PRELUDE}{INIT}")));
         self.process.hold(self.context.process_handle());
         self.process.known().clear();
+        self.process.forget_parameters();
         self.gone.clear();
         match cleared {
             Ok(_) => {

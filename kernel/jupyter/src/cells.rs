@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use serde_json::{Map, json};
+use serde_json::{Map, Value, json};
 
 use crate::answers::{Answers, Request};
 use crate::cell::{Cell, Extras};
@@ -73,12 +73,12 @@ impl Cells {
             history.add(count, &code);
         }
         let user_expressions = expressions(&request);
+        // JupyterLab, Notebook and VS Code say it; it is not of the protocol.
+        let cell_id = request.message.metadata.get("cellId").and_then(Value::as_str).map(str::to_owned);
         let cell = Cell::new(Arc::clone(&request.parent), count, silent, Arc::clone(&answers.outbox), events.clone());
         self.running = Some(Running { request, count, stop_on_error, started: now() });
-        language.start_execute(
-            ExecuteRequest { code, silent, store_history, execution_count: count, user_expressions },
-            cell,
-        );
+        let request = ExecuteRequest { code, silent, store_history, execution_count: count, cell_id, user_expressions };
+        language.start_execute(request, cell);
     }
 
     /// Answers the cell that ran; whether those behind it are to be aborted. A cell that finishes twice has finished.

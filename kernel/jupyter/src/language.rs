@@ -51,6 +51,8 @@ pub struct ExecuteRequest {
     pub store_history: bool,
     /// Its number.
     pub execution_count: u64,
+    /// The notebook's cell, where the page says it: the same when it is run again.
+    pub cell_id: Option<String>,
     /// Expressions to be evaluated after a cell that succeeds, by name; answered by [`Cell::expression`].
     pub user_expressions: Vec<(String, String)>,
 }

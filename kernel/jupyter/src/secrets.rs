@@ -5,12 +5,29 @@
 const SECRET: [&str; 5] = ["password", "passwd", "secret", "token", "key"];
 /// Words that have one of these in them and say nothing secret.
 const HARMLESS: [&str; 3] = ["keyboard", "keyword", "monkey"];
+/// What a line begins with that gives a parameter of the notebook, without quotation marks.
+const PARAMETER: &str = ":param ";
 /// What stands in their place.
 const BLANK: &str = "…";
 
 /// The text with every literal blanked that follows a secret name: `("sasl.password", "…")`, `let api_key = "…"`,
 /// `token: "…"`, `password("…")` is a question and stays.
 pub(crate) fn blanked(code: &str) -> String {
+    let lines: Vec<String> = code.split_inclusive('\n').map(without_parameter).collect();
+    literals_blanked(&lines.concat())
+}
+
+/// A line that gives a secret parameter, without its value: `:param api_token = …`.
+fn without_parameter(line: &str) -> String {
+    let given = line.trim_start().strip_prefix(PARAMETER).and_then(|given| given.split_once('='));
+    let Some((name, _)) = given.filter(|(name, value)| says_secret(name.trim()) && !value.trim().is_empty()) else {
+        return line.to_owned();
+    };
+    let end = if line.ends_with('\n') { "\n" } else { "" };
+    format!("{PARAMETER}{}= {BLANK}{end}", name.trim_start())
+}
+
+fn literals_blanked(code: &str) -> String {
     let (mut text, mut from) = (String::with_capacity(code.len()), 0);
     let mut named = false;
     for (begins, ends) in literals(code) {
@@ -110,6 +127,8 @@ mod tests {
             (r##"let api_key = r#"a"b"#;"##, r##"let api_key = r#"…"#;"##),
             (r#"let token: &str = "x"; let b = "y";"#, r#"let token: &str = "…"; let b = "y";"#),
             (r#"Login { user: "u", password: "p" }"#, r#"Login { user: "u", password: "…" }"#),
+            (":param api_token = abc\nlet a = 1;", ":param api_token = …\nlet a = 1;"),
+            (r#"corriente::inject("db_password", "p");"#, r#"corriente::inject("db_password", "…");"#),
             (r#"[("client.secret", "s"), ("group.id", "g")]"#, r#"[("client.secret", "…"), ("group.id", "g")]"#),
         ] {
             assert_eq!(blanked(code), expect);
@@ -121,6 +140,7 @@ mod tests {
         for code in [
             r#"frame.write_kafka(b, "alerts").key("category")"#,
             r#"let pin = password("Your password: ")?; println!("the key is {pin}");"#,
+            ":param threshold = 70",
             r#"col("token_count").alias("n")"#,
             "let x = 'a'; // \"password\", \"x\"",
             r#"let open = "never closed"#,

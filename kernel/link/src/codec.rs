@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use crate::{Framed, LinkError};
 
 /// The version that both sides must speak.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 /// Bytes a frame may have in all.
 pub const MAX_FRAME: u64 = 256 << 20;
 /// Buffers a frame may have.

@@ -38,6 +38,9 @@ pub enum ToKernel {
     Result {
         /// How it looks.
         bundle: Bundle,
+        /// The name under which it can be updated, where it can.
+        #[serde(default)]
+        display_id: Option<String>,
     },
     /// An output beside the result.
     Display {
@@ -107,6 +110,8 @@ pub enum ToKernel {
         /// Whether what is typed is hidden.
         password: bool,
     },
+    /// A parameter of the notebook has a value, which outlives the process.
+    Parameter(Parameter),
     /// A variable is lost, because its type was defined anew.
     Retyped {
         /// The variable.
@@ -128,6 +133,30 @@ pub enum ToKernel {
     },
 }
 
+/// A parameter of a notebook, as somebody has given it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parameter {
+    /// What it is called.
+    pub name: String,
+    /// Its value in writing.
+    pub text: String,
+    /// Whether the text is JSON; otherwise it is the value as a person writes it.
+    #[serde(default)]
+    pub json: bool,
+    /// Who has given it.
+    pub giver: Giver,
+}
+
+/// Who gives a parameter; of two the later one here is believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Giver {
+    /// A line `:param` in a cell.
+    Command,
+    /// A cell that a program has put into the notebook, as papermill does.
+    Injected,
+}
+
 /// What becomes of a question to the person in front of the page.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -144,8 +173,18 @@ pub enum Input {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ToCell {
-    /// A cell is about to be compiled and run; an interrupt from before does not count any more.
-    CellStarted,
+    /// A cell, or a part of it, is about to be compiled and run; an interrupt from before does not count any more.
+    CellStarted {
+        /// Which run of a cell it is.
+        run: u64,
+        /// The notebook's cell, where the page says it: the same when it is run again.
+        #[serde(default)]
+        cell: Option<String>,
+    },
+    /// A parameter of the notebook has a value.
+    Parameter(Parameter),
+    /// No parameter has one any more.
+    ForgetParameters,
     /// Everything that waits in the cell is to give up.
     Interrupt,
     /// Answered by [`ToKernel::BarrierReached`] once all output so far is on its way.

@@ -7,7 +7,7 @@ mod frame;
 mod socket;
 
 pub use codec::{MAX_FRAME, VERSION, read_frame, write_frame};
-pub use frame::{Bundle, Channel, Framed, Input, ToCell, ToKernel};
+pub use frame::{Bundle, Channel, Framed, Giver, Input, Parameter, ToCell, ToKernel};
 pub use socket::{ENV, Listener, Receiver, Sender, connect, pipe, stopped};
 
 /// Why the link cannot go on.

@@ -9,7 +9,9 @@ use std::time::Duration;
 use link::{Framed, LinkError, ToCell, ToKernel};
 use serde_json::Value;
 
+use super::course::{self, CellEvent};
 use super::{ask, failure, output, wait};
+use crate::parameters;
 
 /// Set by an interrupt, cleared when the next cell begins.
 pub(super) static INTERRUPTED: AtomicBool = AtomicBool::new(false);
@@ -120,14 +122,22 @@ pub(super) fn sleep(time: Duration) -> bool {
 fn hear(framed: Framed<ToCell>) {
     let buffers = framed.buffers;
     match framed.frame {
-        ToCell::CellStarted => INTERRUPTED.store(false, Ordering::SeqCst),
+        ToCell::CellStarted { run, cell } => {
+            INTERRUPTED.store(false, Ordering::SeqCst);
+            course::tell(CellEvent::Began { run, cell: cell.as_deref() });
+        }
         ToCell::Interrupt => {
             INTERRUPTED.store(true, Ordering::SeqCst);
             drop(lock(&WAKE.0));
             WAKE.1.notify_all();
             wait::interrupted();
         }
-        ToCell::Barrier { number } => output::barrier(number),
+        ToCell::Barrier { number } => {
+            course::tell(CellEvent::Over);
+            output::barrier(number);
+        }
+        ToCell::Parameter(parameter) => parameters::take(parameter),
+        ToCell::ForgetParameters => parameters::forget(),
         ToCell::Answer { id, input } => ask::answer(id, input),
         ToCell::CommOpen { id, target, data } => comm(CommEvent::Open { id, target, data, buffers }),
         ToCell::CommMessage { id, data } => comm(CommEvent::Message { id, data, buffers }),

@@ -3,6 +3,7 @@
 
 mod ask;
 mod client;
+mod course;
 mod failure;
 mod frames;
 mod join;
@@ -18,11 +19,12 @@ mod wait;
 
 use std::sync::atomic::Ordering;
 
-use link::{Bundle, Framed, ToKernel};
+use link::{Bundle, Framed, Parameter, ToKernel};
 use serde_json::Value;
 
 pub use ask::{InputError, input, password};
 pub use client::CommEvent;
+pub use course::CellEvent;
 pub use failure::fail;
 #[doc(hidden)]
 pub use join::{
@@ -32,6 +34,7 @@ pub use print::printed;
 pub use rich::{Rich, html, latex, markdown, png, svg};
 #[doc(hidden)]
 pub use select::Turn;
+pub(crate) use show::plain;
 pub use show::{Show, Shown, via};
 pub use wait::{Pause, block_on, sleep};
 
@@ -54,28 +57,39 @@ pub fn offer_names(columns: Vec<String>, topics: Vec<String>) {
     client::send(ToKernel::Names { columns, topics }.into());
 }
 
-/// Shows an output beside the cell's result; `display_id` is the name under which it can be updated.
+/// Shows an output beside the cell's result. A live view can be updated.
 #[track_caller]
-pub fn display(bundle: Bundle, display_id: Option<String>) {
+pub fn display(bundle: Bundle) {
     wait::check();
     output::drain();
+    let display_id = display_id(&bundle);
     client::send(ToKernel::Display { bundle, display_id, update: false }.into());
 }
 
-/// Puts an output in the place of those shown under `display_id`.
-#[track_caller]
+/// Puts an output in the place of those shown under `display_id`, whoever showed them. From any thread, and also for a cell
+/// that was asked to end: it adds nothing to the page.
 pub fn update_display(bundle: Bundle, display_id: String) {
-    wait::check();
-    output::drain();
     client::send(ToKernel::Display { bundle, display_id: Some(display_id), update: true }.into());
 }
 
-/// Shows the cell's result; an empty bundle is nothing to show.
+/// Shows the cell's result; an empty bundle is nothing to show. A live view can be updated.
 pub fn result(bundle: Bundle) {
     if !bundle.data.is_empty() {
         output::drain();
-        client::send(ToKernel::Result { bundle }.into());
+        let display_id = display_id(&bundle);
+        client::send(ToKernel::Result { bundle, display_id }.into());
     }
+}
+
+/// The name under which an output can be updated, if it is a live view: the view's.
+#[must_use]
+pub fn display_id(bundle: &Bundle) -> Option<String> {
+    bundle.data.get(display::LIVE_MIME)?["view"].as_str().map(str::to_owned)
+}
+
+/// Gives a parameter of the notebook a value, in every process to come too.
+pub(crate) fn keep_parameter(parameter: Parameter) {
+    client::send(ToKernel::Parameter(parameter).into());
 }
 
 /// Takes the running cell's outputs away; with `wait`, when its next one comes, so that nothing flickers.
@@ -97,6 +111,11 @@ pub fn close_comm(id: &str, data: Value) {
 /// Has `handler` take the page's comm messages, on the link's thread; those that came before wait for it.
 pub fn set_comm_handler(handler: impl Fn(CommEvent) + Send + Sync + 'static) {
     client::set_comm_handler(Box::new(handler));
+}
+
+/// Has `handler` hear of each cell's course: of its beginning and its being over on the link's thread, of its end on its own.
+pub fn set_cell_handler(handler: impl Fn(CellEvent<'_>) + Send + Sync + 'static) {
+    course::set_handler(Box::new(handler));
 }
 
 /// Whether the running cell was asked to end.

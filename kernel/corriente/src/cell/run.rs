@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 
 use link::ToKernel;
 
+use super::course::{self, CellEvent};
 use super::{client, failure, output, store, wait};
 
 /// Written when a panic ended a cell.
@@ -44,6 +45,7 @@ pub fn guarded(statements: Box<dyn FnOnce() + '_>) -> Result<(), ()> {
     client::send(ToKernel::Started.into());
     let done = catch_unwind(AssertUnwindSafe(statements));
     output::flush();
+    course::tell(CellEvent::Ending);
     match done {
         Ok(()) => {
             if !TOLD.get() {

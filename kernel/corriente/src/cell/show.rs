@@ -84,7 +84,7 @@ pub mod via {
 }
 
 /// Text alone.
-fn plain(text: String) -> Bundle {
+pub(crate) fn plain(text: String) -> Bundle {
     let data = [("text/plain".to_owned(), Value::String(text))].into_iter().collect();
     Bundle { data, metadata: serde_json::Map::new() }
 }
@@ -124,7 +124,7 @@ macro_rules! show {
 #[macro_export]
 macro_rules! display {
     ($value:expr) => {
-        $crate::cell::display($crate::bundle_of!($value), None)
+        $crate::cell::display($crate::bundle_of!($value))
     };
 }
 

@@ -38,6 +38,9 @@
 //! kernel; the page said nothing for a minute and may open it again; the kernel cannot serve it.
 //!
 //! ## The output
+//! It is a display whose `display_id` is the view's id. As long as no page has opened the view, the kernel updates it by that id
+//! while cells run; a page that has drawn the view need not draw it again for that. From then on it is the page that stores.
+//!
 //! The MIME type `application/vnd.corriente.live+json` carries `{"version": 1, "view", "kind": "table" | "chart", "name",
 //! "snapshot": {"taken_ms", "status", "table": {"columns", "rows": [[text | null]], "total"}, "picture": {"width",
 //! "height", "light", "dark", "alt"}}}`, of `table` and `picture` the one that fits; pictures are PNG in Base64.

@@ -4,31 +4,29 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use engine::{LiveResult, Page, State, Status};
+use polars::prelude::DataFrame;
 use serde_json::{Value, json};
 
 use super::protocol::{self, ChartPort, TablePort, VERSION};
+use super::saved::{self, Saved};
 use crate::bundle::Bundle;
 use crate::chart::{Chart, ChartError, Colours, DEFAULT_SIZE, Picture, XKind};
 use crate::numbers::{grouped, now_ms, stamp};
 use crate::table::counted;
 use crate::{cells, html};
 
-/// Rows that an output keeps of a table.
-const ROWS_SAVED: usize = 20;
-/// Width and height of a picture that an output keeps, at most.
-const MOST_SAVED: (u32, u32) = (1_200, 600);
 /// Newest rows a chart draws.
 const ROWS_DRAWN: usize = 100_000;
-/// How long a cell waits for the first rows, so that a notebook run without a page shows data too.
-const FIRST_ROWS: Duration = Duration::from_millis(1_500);
+/// How long a row may be on its way to a log that was read to its end.
+const NEXT_ROWS: Duration = Duration::from_millis(300);
 
 pub(super) struct View {
     pub(super) id: String,
     pub(super) result: LiveResult,
     pub(super) kind: Kind,
+    /// The notebook's parameters that were read before it was shown, for who wants to see it come out again.
+    parameters: Value,
     colours: Mutex<Colours>,
 }
 
@@ -45,21 +43,24 @@ pub(super) struct Frame {
 }
 
 impl View {
-    pub(super) fn new(result: LiveResult, kind: Kind) -> View {
-        View { id: uuid::Uuid::new_v4().to_string(), result, kind, colours: Mutex::default() }
+    pub(super) fn new(result: LiveResult, kind: Kind, parameters: Value) -> View {
+        View { id: uuid::Uuid::new_v4().to_string(), result, kind, parameters, colours: Mutex::default() }
     }
 
-    /// Waits for the first rows, but not for long.
-    pub(super) fn await_rows(&self) {
+    /// Waits for the first rows, `most` at the most; gives the time that it took.
+    pub(super) fn await_rows(&self, most: Duration) -> Duration {
         self.result.touch();
-        let deadline = Instant::now() + FIRST_ROWS;
-        let mut status = self.result.status();
-        while status.rows == 0 && matches!(status.state, State::Starting | State::Running | State::Suspended) {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return;
+        let begun = Instant::now();
+        loop {
+            let status = self.result.status();
+            let may_come = matches!(status.state, State::Starting | State::Running | State::Suspended);
+            // Where all is read there is nothing to wait for but what comes just now.
+            let most = if status.is_caught_up() { most.min(NEXT_ROWS) } else { most };
+            let left = most.saturating_sub(begun.elapsed());
+            if status.rows > 0 || !may_come || left.is_zero() {
+                return begun.elapsed();
             }
-            status = self.result.wait(status.version, left);
+            let _changed = self.result.wait(status.version, left.min(NEXT_ROWS));
         }
     }
 
@@ -91,7 +92,8 @@ impl View {
 
     /// The chart for so many pixels.
     pub(super) fn drawing(&self, chart: &Chart, port: &ChartPort) -> Result<Frame, String> {
-        let picture = self.picture(chart, port.width).map_err(|error| error.to_string())?;
+        let (status, rows) = self.result.tail_with_status(ROWS_DRAWN);
+        let picture = self.picture(chart, &status, &rows, port.width).map_err(|error| error.to_string())?;
         let drawing = picture.svg((port.width, port.height)).map_err(|error| error.to_string())?;
         let kind = match picture.kind {
             XKind::Time => "time",
@@ -124,61 +126,43 @@ impl View {
     /// The whole output as it is now: what the labextension shows without a kernel, and what everything else shows. A
     /// picture has the size that it has on the screen.
     pub(super) fn bundle(&self, size: Option<(u32, u32)>) -> Result<Bundle, ChartError> {
-        let status = self.result.status();
+        Ok(self.snapshot(size)?.1)
+    }
+
+    /// The whole output, and the status that holds for its rows.
+    pub(super) fn snapshot(&self, size: Option<(u32, u32)>) -> Result<(Status, Bundle), ChartError> {
+        let rows = if matches!(self.kind, Kind::Table) { saved::ROWS } else { ROWS_DRAWN };
+        let (status, rows) = self.result.tail_with_status(rows);
         let taken_ms = now_ms();
         let foot = foot(&status, taken_ms);
-        let (part, text, html) = match &self.kind {
-            Kind::Table => self.saved_table(&foot)?,
-            Kind::Chart(chart) => self.saved_picture(chart, size.unwrap_or(DEFAULT_SIZE), &foot)?,
+        let Saved { form, text, html } = match &self.kind {
+            Kind::Table => saved::table(rows, status.rows, &foot),
+            Kind::Chart(chart) => {
+                let picture = |width| self.picture(chart, &status, &rows, width);
+                saved::picture(picture, size.unwrap_or(DEFAULT_SIZE), &foot)?
+            }
         };
-        let (name, saved) = part;
+        let (text, html) = match &status.state {
+            State::Failed(why) => (format!("{why}\n{text}"), html::message(why, "") + &html),
+            _ => (text, html),
+        };
+        let mut snapshot = json!({"taken_ms": taken_ms, "status": protocol::status(&status)});
+        snapshot[if matches!(self.kind, Kind::Table) { "table" } else { "picture" }] = form;
         let live = json!({
             "version": VERSION,
             "view": self.id,
             "kind": self.kind.name(),
             "name": status.name,
-            "snapshot": {"taken_ms": taken_ms, "status": protocol::status(&status), name: saved},
+            "snapshot": snapshot,
         });
-        let html = match &status.state {
-            State::Failed(why) => html::message(why, "") + &html,
-            _ => html,
-        };
-        Ok(Bundle::of(text, html).with_live(live).with_provenance(&status, taken_ms))
+        let mut bundle = Bundle::of(text, html).with_live(live).with_provenance(&status, taken_ms);
+        bundle.metadata["corriente"]["parameters"] = self.parameters.clone();
+        Ok((status, bundle))
     }
 
-    fn saved_table(&self, foot: &str) -> Result<((&'static str, Value), String, String), ChartError> {
-        let (total, frame) = self.result.page(&Page { len: ROWS_SAVED, ..Page::default() })?;
-        let columns = cells::texts(&frame);
-        let rows: Vec<Vec<&Option<String>>> =
-            (0..frame.height()).map(|row| columns.iter().map(|column| &column.cells[row]).collect()).collect();
-        let saved = json!({
-            "columns": columns.iter().map(protocol::column).collect::<Vec<_>>(),
-            "rows": rows,
-            "total": total,
-        });
-        Ok((("table", saved), format!("{frame}\n{foot}"), html::table(&columns, None, foot)))
-    }
-
-    fn saved_picture(
-        &self,
-        chart: &Chart,
-        size: (u32, u32),
-        foot: &str,
-    ) -> Result<((&'static str, Value), String, String), ChartError> {
-        let size = (size.0.min(MOST_SAVED.0), size.1.min(MOST_SAVED.1));
-        let picture = self.picture(chart, size.0)?;
-        let light = STANDARD.encode(picture.png_light(size)?);
-        let dark = STANDARD.encode(picture.png_dark(size)?);
-        let alt = alt(&picture);
-        let html = html::picture(&light, size, &alt, foot);
-        let saved = json!({"width": size.0, "height": size.1, "light": light, "dark": dark, "alt": alt});
-        Ok((("picture", saved), format!("{alt}\n{foot}"), html))
-    }
-
-    fn picture(&self, chart: &Chart, width: u32) -> Result<Picture, ChartError> {
-        let watermark = self.result.status().watermark_ms;
+    fn picture(&self, chart: &Chart, status: &Status, rows: &DataFrame, width: u32) -> Result<Picture, ChartError> {
         let mut colours = self.colours.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(chart.picture(&self.result.tail(ROWS_DRAWN), watermark, &mut colours)?.thinned(width))
+        Ok(chart.picture(rows, status.watermark_ms, &mut colours)?.thinned(width))
     }
 }
 
@@ -189,13 +173,6 @@ impl Kind {
             Kind::Chart(_) => "chart",
         }
     }
-}
-
-/// What a picture shows, in words.
-fn alt(picture: &Picture) -> String {
-    let by = picture.by.as_ref().map(|by| format!(" by {by}")).unwrap_or_default();
-    let what = picture.title.clone().unwrap_or_else(|| format!("{} over {}{by}", picture.y_name, picture.x_name));
-    format!("Chart: {what}, {}", counted(picture.series.len(), "series").replace("seriess", "series"))
 }
 
 /// The line below a saved output.

@@ -211,6 +211,7 @@ impl QueryThread {
         let (known, from, end, unsaved, discovered) = (None, Offsets::default(), None, (0, now), now);
         let (within, is_unnoted) = (false, false);
         let mut reached = Reached { pipeline, known, from, batch, again, end, discovered, unsaved, within, is_unnoted };
+        let is_view = out.is_none();
         if let Some(out) = out {
             self.go_on(out, &mut reached)?;
         }
@@ -222,8 +223,10 @@ impl QueryThread {
         } else {
             self.resume(source, &mut reached)?;
         }
+        // A view tells its reader by it whether all is there that was there; a sink asks for itself.
+        let ends = if is_view { Some(source.latest().map_err(Halt::Source)?.only(&reached.from)) } else { None };
         let offsets = reached.from.0.iter().map(|(partition, at)| (partition.clone(), (*at, *at))).collect();
-        self.result.set_status(|status| status.offsets = offsets);
+        self.result.set_status(|status| (status.offsets, status.log_ends) = (offsets, ends));
         Ok(reached)
     }
 

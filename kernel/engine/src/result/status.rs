@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::position::TopicPartition;
+use crate::position::{Offsets, TopicPartition};
 
 /// What a query does now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -71,9 +71,21 @@ pub struct Status {
     pub topic: Option<String>,
     /// For each partition, the first offset read and the one after the last.
     pub offsets: BTreeMap<TopicPartition, (i64, i64)>,
+    /// For each partition, where the log ended when the query began; nothing before that is known.
+    pub log_ends: Option<Offsets>,
 }
 
 impl Status {
+    /// Whether all is read that was there when the query began, or nothing more is going to be.
+    #[must_use]
+    pub fn is_caught_up(&self) -> bool {
+        let is_read = |ends: &Offsets| {
+            let read = |(at, end): (&TopicPartition, &i64)| self.offsets.get(at).is_none_or(|(_, read)| read >= end);
+            ends.0.iter().all(read)
+        };
+        matches!(self.state, State::Ended | State::Failed(_)) || self.log_ends.as_ref().is_some_and(is_read)
+    }
+
     /// What a reader must know of the numbers: what they lack, and what they wait for.
     #[must_use]
     pub fn notes(&self) -> Vec<String> {
@@ -87,5 +99,23 @@ impl Status {
         });
         let own = [lost, self.failing.clone(), self.stale.clone(), held_back, ahead, columns];
         own.into_iter().flatten().chain(self.notices.iter().cloned()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_has_caught_up_when_it_is_where_the_log_ended() {
+        let at = |partition| TopicPartition::new("t", partition);
+        let mut status = Status { offsets: [(at(0), (3, 7)), (at(1), (0, 2))].into(), ..Status::default() };
+        assert!(!status.is_caught_up(), "nobody has said where the log ends");
+        status.log_ends = Some(Offsets::from_iter([(at(0), 7), (at(1), 5)]));
+        assert!(!status.is_caught_up());
+        status.offsets.insert(at(1), (0, 5));
+        assert!(status.is_caught_up());
+        let failed = Status { state: State::Failed("gone".to_owned()), ..Status::default() };
+        assert!(failed.is_caught_up());
     }
 }
