@@ -88,7 +88,7 @@ def front():
 
 
 def protocol():
-    return kernel_tests("protocol", minutes=20)
+    return kernel_tests("protocol", minutes=40)
 
 
 def kafka():

@@ -110,8 +110,9 @@ fn quiet(query: &Query, lasts: Duration) -> Result<f64, Failure> {
         Ok(())
     };
     look_for(WARM_UP)?;
-    if query.status().rows_read < ROWS {
-        return Err(format!("it has not read what there is: {:?}", query.status()).into());
+    let status = query.status();
+    if status.rows_read + status.dead_letters < ROWS {
+        return Err(format!("it has not read what there is: {status:?}").into());
     }
     percent_of(lasts, || look_for(lasts))
 }

@@ -1,14 +1,13 @@
 //! A plan made ready to run: operators with their state, in the order in which they run. A pipeline is a function of its state
 //! and a batch; it reads no source, writes no sink and tells no time.
 
-use plan::Step;
 use polars::prelude::*;
 
 use crate::change::{Changes, Delta};
 use crate::operator::columns::POSITION;
 use crate::operator::stateless::RowWise;
 use crate::operator::watermark::WatermarkTracker;
-use crate::operator::{BatchResult, Operator};
+use crate::operator::{BatchResult, LookupTable, Operator};
 use crate::position::Offsets;
 use crate::refresh::Refresh;
 use crate::source::{LeftOut, PartitionRows};

@@ -36,18 +36,12 @@ const ALL: usize = 1 << 48;
 const TOGETHER: usize = 1_000;
 
 impl TopK {
-    /// `k` is how many of the rows are shown, `None` for all; `schema` is that of the rows. Those that stood at the ranks are given
-    /// beside those that stand there now where they are `retracted`.
-    pub(crate) fn new(
-        by: &[Expr],
-        options: &SortMultipleOptions,
-        k: Option<usize>,
-        schema: &SchemaRef,
-        retracted: bool,
-    ) -> TopK {
-        let k = k.map_or(ALL, |k| k.min(ALL));
+    /// `schema` is that of the rows. Those that stood at the ranks are given beside those that stand there now where they are
+    /// `retracted`.
+    pub(crate) fn new(order: &Order, schema: &SchemaRef, retracted: bool) -> TopK {
+        let k = order.k.map_or(ALL, |k| k.min(ALL));
         TopK {
-            keys: SortKeys::new(by, options),
+            keys: SortKeys::new(&order.by, &order.options),
             k,
             rows: RowTable::new(schema),
             first: First::new(k),
@@ -212,7 +206,8 @@ mod tests {
         };
         // More than are always given together, too.
         for (k, ids) in [(1, 4), (3, 9), (1_500, 2_500)] {
-            let mut sorted = TopK::new(&[col("v")], &SortMultipleOptions::default(), Some(k), &schema, true);
+            let order = Order { by: vec![col("v")], options: SortMultipleOptions::default(), k: Some(k) };
+            let mut sorted = TopK::new(&order, &schema, true);
             let mut twin: BTreeMap<u64, i64> = BTreeMap::new();
             for _ in 0..200 {
                 let mut changes = Changes::default();

@@ -53,6 +53,7 @@ impl BeforeImages {
                 state.store(READ, Ordering::Release);
             }
             image => {
+                debug_assert!(image >= FIRST_IMAGE, "a row of a snapshot is read twice");
                 let images = self.images.lock().unwrap_or_else(PoisonError::into_inner);
                 let first = image.saturating_sub(FIRST_IMAGE) as usize * self.stride;
                 to.copy_from_slice(&images[first..first + self.stride]);
