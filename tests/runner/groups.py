@@ -23,9 +23,9 @@ CARGO_TEST = ["cargo", "test", "--release", "--workspace", "--locked"]
 VICTIM = ["cargo", "build", "--release", "--workspace", "--locked", "--example", "exactly_once"]
 
 # What the nightly group does more of: the random cases of each program of properties, the events of a long run, the kills of a
-# query.
+# query, the edits of a cell.
 PROPERTIES = ("aggregates", "guarantee", "idle", "join", "late", "optimized", "pushdown", "shared", "twins", "windows")
-CASES, EVENTS, KILLS = "10000", "100000000", "200"
+CASES, EVENTS, KILLS, EDITS = "10000", "100000000", "200", "200"
 
 # A program, what it is for, and the packages that bring it.
 NODE = ("node", "Node.js runs the tests of the front end's JavaScript", "nodejs")
@@ -108,6 +108,7 @@ def nightly():
     total = counts.of_cargo(output, code)
     code, output = run([*CARGO_TEST, "--test", "memory"], minutes=60, keep_output=True, CORRIENTE_EVENTS=EVENTS)
     total += counts.of_cargo(output, code)
+    total += kernel_tests("protocol/test_leaves_nothing.py", minutes=60, CORRIENTE_EDITS=EDITS)
     return total + on_kafka(lambda **place: python_tests("kafka", minutes=120, CORRIENTE_KILLS=KILLS, **place))
 
 

@@ -32,6 +32,8 @@ use crate::read::connectors;
 #[derive(Clone)]
 pub struct StreamFrame {
     pub(crate) plan: Plan,
+    /// Shared with its copies: there for as long as the notebook has one.
+    pub(crate) there: Arc<()>,
 }
 
 impl StreamFrame {
@@ -46,7 +48,7 @@ impl StreamFrame {
 
     pub(crate) fn new(plan: Plan) -> StreamFrame {
         offer(&plan);
-        StreamFrame { plan }
+        StreamFrame { plan, there: Arc::new(()) }
     }
 
     /// The way to the rows that the frame begins with.

@@ -1,7 +1,7 @@
 //! What a cell's last expression shows: a frame as a live table, a chart as a live chart, a DataFrame as a table. Showing
 //! a frame starts a query; the views in a page look at its result.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 
 use display::{Chart, Port, Views};
 use engine::{LiveResult, Options, Query};
@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::StreamFrame;
 use crate::cell::{self, CellEvent, CommEvent, Show};
 use crate::parameters;
-use crate::streaming::queries;
+use crate::streaming::{StreamingQuery, queries};
 
 impl StreamFrame {
     /// The frame as a live chart, as in `spend.chart(line("event_time", "total").by("category"))`.
@@ -36,7 +36,7 @@ pub struct StreamChart {
 impl Show for StreamFrame {
     fn show(&self) -> Bundle {
         match start(self) {
-            Ok(result) => live_table(result),
+            Ok((result, hold)) => live_table(result, hold),
             Err(error) => cell::fail("QueryError", &error.to_string()),
         }
     }
@@ -44,11 +44,11 @@ impl Show for StreamFrame {
 
 impl Show for StreamChart {
     fn show(&self) -> Bundle {
-        let result = match start(&self.frame) {
-            Ok(result) => result,
+        let (result, hold) = match start(&self.frame) {
+            Ok(started) => started,
             Err(error) => cell::fail("QueryError", &error.to_string()),
         };
-        match views().add_chart(result, self.chart.clone(), parameters::known()) {
+        match views().add_chart(result, self.chart.clone(), hold.into(), parameters::known()) {
             Ok(shown) => bundle(shown),
             Err(error) => cell::fail("ChartError", &error.to_string()),
         }
@@ -61,22 +61,62 @@ impl Show for DataFrame {
     }
 }
 
-/// The result of a frame: of a query that runs already, or of one that is started, and kept for as long as the process lives;
-/// unwatched, it rests.
-fn start(frame: &StreamFrame) -> std::io::Result<LiveResult> {
+/// The result of a frame: of a query that runs already, or of one that is started, and ends with the last view of it; unwatched,
+/// it rests.
+fn start(frame: &StreamFrame) -> std::io::Result<(LiveResult, Hold)> {
     let name = frame.plan.title();
-    if let Some(result) = queries().view(&name, frame) {
-        return Ok(result);
+    let hold = |query| Hold { query: Some(query), frame: Arc::downgrade(&frame.there) };
+    if let Some((result, query)) = queries().view(&name, frame) {
+        return Ok((result, hold(query)));
     }
     let query = Query::start(&name, &frame.plan, frame.open(), Options::default())?;
     let result = query.result().clone();
-    queries().add(&name, query);
-    Ok(result)
+    Ok((result, hold(queries().show(&name, query))))
 }
 
 /// A result as a live table.
-pub(crate) fn live_table(result: LiveResult) -> Bundle {
-    bundle(views().add_table(result, parameters::known()))
+pub(crate) fn live_table(result: LiveResult, hold: Hold) -> Bundle {
+    bundle(views().add_table(result, hold.into(), parameters::known()))
+}
+
+/// What a view needs to go on.
+pub(crate) struct Hold {
+    query: Option<StreamingQuery>,
+    /// The frame that was shown, as long as the notebook has it.
+    frame: Weak<()>,
+}
+
+impl Hold {
+    /// A result that nobody has to make.
+    pub(crate) fn nothing() -> Hold {
+        Hold { query: None, frame: always() }
+    }
+
+    /// A query that `streams()` has too.
+    pub(crate) fn query(query: StreamingQuery) -> Hold {
+        Hold { query: Some(query), frame: always() }
+    }
+}
+
+/// There for as long as the process is.
+fn always() -> Weak<()> {
+    static ALWAYS: OnceLock<Arc<()>> = OnceLock::new();
+    Arc::downgrade(ALWAYS.get_or_init(Arc::default))
+}
+
+impl From<Hold> for display::Hold {
+    fn from(hold: Hold) -> display::Hold {
+        let frame = hold.frame.clone();
+        display::Hold { by: Box::new(hold), frame }
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        let Some(query) = self.query.take() else { return };
+        // The last one ends the query, which waits for its batch; whoever drops it has no time for that. Without a thread it has.
+        drop(std::thread::Builder::new().name("query ends".to_owned()).spawn(move || drop(query)));
+    }
 }
 
 /// Lets the pages' comms reach the views, and has the views hear of the cells. From the start of the process, so that a page of

@@ -1,7 +1,7 @@
 //! The queries of this process: a handle to each, and the table of them all.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use engine::{LiveResult, Offsets, Progress, Query, State, Status};
@@ -10,7 +10,7 @@ use polars::prelude::*;
 
 use crate::StreamFrame;
 use crate::cell::{self, Show};
-use crate::shown;
+use crate::shown::{self, Hold};
 
 /// How often the table of queries is drawn anew while somebody looks.
 const REFRESH: Duration = Duration::from_millis(250);
@@ -107,7 +107,8 @@ impl StreamingQuery {
 
 impl Show for StreamingQuery {
     fn show(&self) -> Bundle {
-        shown::live_table(self.query().result().clone())
+        let result = self.query().result().clone();
+        shown::live_table(result, Hold::query(self.clone()))
     }
 }
 
@@ -236,7 +237,7 @@ impl fmt::Debug for Streams {
 impl Show for Streams {
     fn show(&self) -> Bundle {
         match queries().table() {
-            Ok(result) => shown::live_table(result),
+            Ok(result) => shown::live_table(result, Hold::nothing()),
             Err(error) => cell::fail("QueryError", &error.to_string()),
         }
     }
@@ -244,7 +245,7 @@ impl Show for Streams {
 
 /// The queries of this process.
 pub(crate) struct Queries {
-    all: Mutex<Vec<StreamingQuery>>,
+    all: Mutex<Vec<Listed>>,
     table: Mutex<Option<LiveResult>>,
 }
 
@@ -253,21 +254,65 @@ pub(crate) fn queries() -> &'static Queries {
     QUERIES.get_or_init(|| Queries { all: Mutex::default(), table: Mutex::default() })
 }
 
+/// A query, and what it lives by.
+enum Listed {
+    /// It was started, and runs until it is stopped.
+    Started(StreamingQuery),
+    /// It is there to be looked at, and ends with its views.
+    Shown { name: String, query: Weak<Mutex<Query>> },
+}
+
+impl Listed {
+    fn query(&self) -> Option<StreamingQuery> {
+        match self {
+            Listed::Started(query) => Some(query.clone()),
+            Listed::Shown { name, query } => Some(StreamingQuery { name: name.clone(), query: query.upgrade()? }),
+        }
+    }
+
+    /// Why it still runs.
+    fn reason(&self) -> String {
+        match self {
+            Listed::Started(_) => "started: until it is stopped".to_owned(),
+            Listed::Shown { query, .. } => match query.strong_count() {
+                1 => "1 view of it, or a variable".to_owned(),
+                several => format!("{several} views of it, or variables"),
+            },
+        }
+    }
+}
+
 impl Queries {
-    /// Keeps a query for as long as the process lives.
+    /// Keeps a query that was started for as long as the process lives.
     pub(crate) fn add(&self, name: &str, query: Query) -> StreamingQuery {
         let query = StreamingQuery { name: name.to_owned(), query: Arc::new(Mutex::new(query)) };
-        self.all.lock().unwrap_or_else(PoisonError::into_inner).push(query.clone());
+        self.listed().push(Listed::Started(query.clone()));
         query
     }
 
-    /// The result of a frame that a running query has, or has the rows for.
-    pub(crate) fn view(&self, name: &str, frame: &StreamFrame) -> Option<LiveResult> {
-        self.list().iter().find_map(|query| query.query().view(name, &frame.plan))
+    /// Lists a query that lives as long as what is given back.
+    pub(crate) fn show(&self, name: &str, query: Query) -> StreamingQuery {
+        let query = StreamingQuery { name: name.to_owned(), query: Arc::new(Mutex::new(query)) };
+        self.listed().push(Listed::Shown { name: name.to_owned(), query: Arc::downgrade(&query.query) });
+        query
+    }
+
+    /// The result of a frame that a running query has, or has the rows for, and the query.
+    pub(crate) fn view(&self, name: &str, frame: &StreamFrame) -> Option<(LiveResult, StreamingQuery)> {
+        self.list().into_iter().find_map(|query| {
+            let result = query.query().view(name, &frame.plan)?;
+            Some((result, query))
+        })
     }
 
     fn list(&self) -> Vec<StreamingQuery> {
-        self.all.lock().unwrap_or_else(PoisonError::into_inner).iter().rev().cloned().collect()
+        let mut all = self.listed();
+        all.retain(|listed| !matches!(listed, Listed::Shown { query, .. } if query.strong_count() == 0));
+        all.iter().rev().filter_map(Listed::query).collect()
+    }
+
+    fn listed(&self) -> MutexGuard<'_, Vec<Listed>> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The table of all queries, which a thread keeps up to date while somebody looks.
@@ -299,11 +344,13 @@ impl Queries {
     }
 
     fn rows(&self) -> DataFrame {
-        let all: Vec<(String, Status, Option<Progress>)> = {
-            let mut list = self.list();
-            list.reverse();
-            list.iter().map(|query| (query.name.clone(), query.status().0, query.last_progress())).collect()
+        let listed: Vec<(String, StreamingQuery)> = {
+            let all = self.listed();
+            all.iter().filter_map(|listed| Some((listed.reason(), listed.query()?))).collect()
         };
+        // Not while the list is locked: a query answers when it has made its batch.
+        let all: Vec<(String, Status, Option<Progress>)> =
+            listed.iter().map(|(_, query)| (query.name.clone(), query.status().0, query.last_progress())).collect();
         let of = |get: &dyn Fn(&Status) -> u64| all.iter().map(|(_, status, _)| get(status)).collect::<Vec<u64>>();
         let batches = all.iter().map(|(_, _, last)| last.as_ref().map(|last| last.batch)).collect::<Vec<_>>();
         let took = |last: &Option<Progress>| last.as_ref().map(|last| last.duration.as_secs_f64() * 1e3);
@@ -321,6 +368,7 @@ impl Queries {
             Series::new("batch_ms".into(), all.iter().map(|(_, _, last)| took(last)).collect::<Vec<_>>()),
             Series::new("rows_per_second".into(), all.iter().map(|(_, _, last)| speed(last)).collect::<Vec<_>>()),
             Series::new("watermark".into(), watermark),
+            Series::new("kept_by".into(), listed.iter().map(|(reason, _)| reason.as_str()).collect::<Vec<_>>()),
         ];
         let height = all.len();
         let columns = columns.into_iter().map(Column::from).collect();

@@ -16,5 +16,5 @@ mod table;
 pub use bundle::{Bundle, HTML_MIME, LIVE_MIME, TEXT_MIME};
 pub use chart::{Chart, ChartError, area, bar, line, points};
 pub use graph::{GraphNode, graph_bundle, graph_svg};
-pub use live::{Port, Views};
+pub use live::{Hold, Port, Views};
 pub use table::table_bundle;

@@ -7,6 +7,7 @@ mod saved;
 mod session;
 mod view;
 
+use std::any::Any;
 use std::collections::{HashMap, VecDeque};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -26,6 +27,9 @@ use view::{Kind, View};
 
 /// Views that can be attached to. With more, those that no page has looked at for longest are forgotten.
 const MAX_VIEWS: usize = 200;
+/// Views that no page has opened and that the notebook cannot show again, which go on all the same.
+const NEWEST: usize = 2;
+const EARLIER: &str = "This view is of an earlier run. Run the cell again.";
 /// A page that says nothing for so long is let go; it opens its comm again when it is back.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -58,12 +62,32 @@ impl Drop for Shared {
     }
 }
 
+/// What keeps a view's result going: a query ends with the last view of it.
+pub struct Hold {
+    /// Dropped with the view.
+    pub by: Box<dyn Any + Send + Sync>,
+    /// There for as long as the notebook can show the same again.
+    pub frame: Weak<()>,
+}
+
 #[derive(Default)]
 struct Registry {
-    views: HashMap<String, Arc<View>>,
+    views: HashMap<String, Known>,
     /// The least recently attached first.
     order: VecDeque<String>,
-    sessions: HashMap<String, Sender<Event>>,
+    sessions: HashMap<String, (String, Sender<Event>)>,
+    /// The run of a cell that is going on, or was last, and the notebook's cell.
+    run: u64,
+    cell: Option<String>,
+}
+
+/// A view that can be attached to.
+struct Known {
+    view: Arc<View>,
+    /// The notebook's cell that has shown it.
+    cell: Option<String>,
+    /// Whether a page has ever attached to it.
+    opened: bool,
 }
 
 impl Views {
@@ -80,8 +104,8 @@ impl Views {
     /// A live table of a result, as a cell's output. Waits a moment for the first rows, so that a client that takes no
     /// updates shows data too. `parameters` are the notebook's that were read before; they go into the provenance.
     #[must_use]
-    pub fn add_table(&self, result: LiveResult, parameters: Value) -> Bundle {
-        let bundle = self.add(View::new(result, Kind::Table, parameters));
+    pub fn add_table(&self, result: LiveResult, hold: Hold, parameters: Value) -> Bundle {
+        let bundle = self.add(View::new(result, Kind::Table, hold, parameters));
         bundle.unwrap_or_else(|error| Bundle::of(error.to_string(), crate::html::message(&error.to_string(), "")))
     }
 
@@ -89,14 +113,23 @@ impl Views {
     ///
     /// # Errors
     /// When the chart does not fit the result's columns.
-    pub fn add_chart(&self, result: LiveResult, chart: Chart, parameters: Value) -> Result<Bundle, ChartError> {
+    pub fn add_chart(
+        &self,
+        result: LiveResult,
+        chart: Chart,
+        hold: Hold,
+        parameters: Value,
+    ) -> Result<Bundle, ChartError> {
         chart.check(&result.schema())?;
-        self.add(View::new(result, Kind::Chart(chart), parameters))
+        self.add(View::new(result, Kind::Chart(chart), hold, parameters))
     }
 
     /// A cell, or a part of it, begins; `cell` is the notebook's, the same when it is run again.
     pub fn cell_began(&self, run: u64, cell: Option<&str>) {
         self.0.outputs.began(run, cell);
+        let gone = self.registry().began(run, cell);
+        // Whoever still looks at one is told that it is of an earlier run.
+        gone.iter().for_each(|view| self.0.outputs.taken(view));
     }
 
     /// A cell is at its end, on its own thread. Where no page holds what it has shown, waits a moment, while `wanted`, until
@@ -123,14 +156,16 @@ impl Views {
             );
         }
         let mut registry = self.registry();
-        let Some(view) = registry.views.get(&opening.view).cloned() else {
+        let Some(known) = registry.views.get_mut(&opening.view) else {
             drop(registry);
-            return refuse("unknown", "This view is of an earlier run. Run the cell again.");
+            return refuse("unknown", EARLIER);
         };
+        known.opened = true;
+        let view = Arc::clone(&known.view);
         registry.order.retain(|id| *id != opening.view);
-        registry.order.push_back(opening.view);
+        registry.order.push_back(opening.view.clone());
         let (sender, events) = channel();
-        registry.sessions.insert(comm_id.to_owned(), sender.clone());
+        registry.sessions.insert(comm_id.to_owned(), (opening.view, sender.clone()));
         drop(registry);
         self.0.outputs.taken(&view);
         let session = Session::new(view, comm_id.to_owned(), Arc::clone(&self.0.port));
@@ -149,7 +184,7 @@ impl Views {
     /// A page has said something on a comm.
     pub fn message(&self, comm_id: &str, data: Value, _buffers: Vec<Vec<u8>>) {
         let session = self.registry().sessions.get(comm_id).cloned();
-        let heard = session.is_some_and(|session| session.send(Event::Message(data)).is_ok());
+        let heard = session.is_some_and(|(_, session)| session.send(Event::Message(data)).is_ok());
         if !heard {
             self.0.port.close(comm_id, json!({"reason": "quiet", "text": "the view was let go"}));
         }
@@ -157,7 +192,7 @@ impl Views {
 
     /// A comm is gone.
     pub fn closed(&self, comm_id: &str) {
-        if let Some(session) = self.registry().sessions.remove(comm_id) {
+        if let Some((_, session)) = self.registry().sessions.remove(comm_id) {
             let _gone_already = session.send(Event::Closed);
         }
     }
@@ -168,7 +203,8 @@ impl Views {
         let view = Arc::new(view);
         let mut registry = self.registry();
         registry.order.push_back(view.id.clone());
-        registry.views.insert(view.id.clone(), Arc::clone(&view));
+        let known = Known { view: Arc::clone(&view), cell: registry.cell.clone(), opened: false };
+        registry.views.insert(view.id.clone(), known);
         while registry.views.len() > MAX_VIEWS {
             let Some(oldest) = registry.order.pop_front() else { break };
             registry.views.remove(&oldest);
@@ -187,12 +223,43 @@ impl Views {
     }
 }
 
+impl Registry {
+    /// Another run of a cell begins; gives the views that nobody needs any more. Those are what an earlier run of the same cell
+    /// has shown; and where the page does not say which cell it is, as other clients do not, what no page has ever opened and
+    /// the notebook cannot show again, but for the newest.
+    fn began(&mut self, run: u64, cell: Option<&str>) -> Vec<Arc<View>> {
+        if self.run == run {
+            return Vec::new();
+        }
+        (self.run, self.cell) = (run, cell.map(str::to_owned));
+        let again = |known: &Known| cell.is_some() && known.cell.as_deref() == cell;
+        let loose = |known: &Known| known.cell.is_none() && !known.opened && known.view.hold.frame.strong_count() == 0;
+        let newest: Vec<&String> =
+            self.order.iter().rev().filter(|id| self.views.get(*id).is_some_and(loose)).take(NEWEST).collect();
+        let gone: Vec<String> = self
+            .order
+            .iter()
+            .filter(|id| self.views.get(*id).is_some_and(|known| again(known) || loose(known) && !newest.contains(id)))
+            .cloned()
+            .collect();
+        self.order.retain(|id| !gone.contains(id));
+        let views: Vec<Arc<View>> =
+            gone.iter().filter_map(|id| self.views.remove(id)).map(|known| known.view).collect();
+        for (view, session) in self.sessions.values().filter(|(view, _)| gone.contains(view)) {
+            // One that has ended meanwhile has ended.
+            let _ = (view, session.send(Event::Replaced));
+        }
+        views
+    }
+}
+
 /// A session's thread has come to its end.
 fn end(shared: &Weak<Shared>, comm_id: &str, ending: std::io::Result<Ending>) {
     let Some(shared) = shared.upgrade() else { return };
     shared.registry.lock().unwrap_or_else(PoisonError::into_inner).sessions.remove(comm_id);
     match ending {
         Ok(Ending::Closed) => {}
+        Ok(Ending::Replaced) => shared.port.close(comm_id, json!({"reason": "unknown", "text": EARLIER})),
         Ok(Ending::Quiet) => shared.port.close(comm_id, json!({"reason": "quiet", "text": "the page was quiet"})),
         Err(error) => shared.port.close(comm_id, json!({"reason": "failed", "text": error.to_string()})),
     }

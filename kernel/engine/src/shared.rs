@@ -234,7 +234,8 @@ impl Source for SharedSource {
             match place {
                 CachePlace::Within(to) => return Ok(to),
                 CachePlace::Apart => return self.alone(from, max_rows, wait),
-                CachePlace::AtHead => {}
+                // The way there is not needed any more, whether or not anything comes.
+                CachePlace::AtHead => self.own = None,
             }
             let left = deadline.saturating_duration_since(Instant::now());
             let hub = Arc::clone(&self.hub);

@@ -40,6 +40,8 @@ pub(super) enum Event {
     Changed,
     /// The comm is closed.
     Closed,
+    /// The cell that has shown the view runs again.
+    Replaced,
 }
 
 /// How a session ended.
@@ -48,6 +50,8 @@ pub(super) enum Ending {
     Closed,
     /// The page has said nothing for long.
     Quiet,
+    /// The notebook does not have the view any more.
+    Replaced,
 }
 
 pub(super) struct Session {
@@ -127,6 +131,7 @@ impl Session {
                     self.watching = false;
                     self.tell();
                 }
+                Ok(Event::Replaced) => return Ok(Ending::Replaced),
                 Ok(Event::Closed) | Err(RecvTimeoutError::Disconnected) => return Ok(Ending::Closed),
                 Err(RecvTimeoutError::Timeout) if heard.elapsed() >= patience => return Ok(Ending::Quiet),
                 Err(RecvTimeoutError::Timeout) => {}

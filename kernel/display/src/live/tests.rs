@@ -1,6 +1,7 @@
 //! Live views against a port that is a list. Every wait has a deadline and says what did arrive.
 #![allow(clippy::unwrap_used)]
 
+mod holds;
 mod outputs;
 
 use std::collections::HashSet;
@@ -72,6 +73,11 @@ impl List {
     }
 }
 
+/// Of a result that nobody has to make.
+fn hold() -> Hold {
+    Hold { by: Box::new(()), frame: Weak::new() }
+}
+
 fn rows(count: i64) -> DataFrame {
     df!["id" => (0..count).collect::<Vec<_>>(), "name" => (0..count).map(|i| format!("n{i}")).collect::<Vec<_>>()]
         .unwrap()
@@ -81,7 +87,7 @@ fn setup(frame: DataFrame) -> (Arc<List>, Views, LiveResult, String) {
     let list = Arc::new(List::default());
     let views = Views::new(list.clone());
     let result = LiveResult::fixed(frame);
-    let bundle = views.add_table(result.clone(), Value::Null);
+    let bundle = views.add_table(result.clone(), hold(), Value::Null);
     let id = bundle.data[LIVE_MIME]["view"].as_str().unwrap().to_owned();
     (list, views, result, id)
 }
@@ -109,7 +115,7 @@ fn unpack(buffer: &[u8], rows: usize) -> Vec<Option<String>> {
 #[test]
 fn an_output_carries_three_types_and_where_it_comes_from() {
     let views = Views::new(Arc::new(List::default()));
-    let bundle = views.add_table(LiveResult::fixed(rows(50)), json!({"threshold": "70"}));
+    let bundle = views.add_table(LiveResult::fixed(rows(50)), hold(), json!({"threshold": "70"}));
     let live = &bundle.data[LIVE_MIME];
     assert_eq!((&live["version"], &live["kind"]), (&json!(1), &json!("table")));
     assert_eq!(live["snapshot"]["table"]["rows"].as_array().unwrap().len(), 20);
@@ -264,7 +270,7 @@ fn a_reloaded_page_attaches_again_by_the_views_id() {
 fn a_quiet_page_is_let_go_and_may_come_back() {
     let list = Arc::new(List::default());
     let views = Views::with_patience(list.clone(), Duration::from_millis(100));
-    let bundle = views.add_table(LiveResult::fixed(rows(3)), Value::Null);
+    let bundle = views.add_table(LiveResult::fixed(rows(3)), hold(), Value::Null);
     let opening = json!({"version": 1, "view": bundle.data[LIVE_MIME]["view"]});
     views.open("c", &opening);
     assert_eq!(list.expect("close", |_| true).0["closed"]["reason"], "quiet");
@@ -308,7 +314,7 @@ fn a_chart_frame_has_the_picture_and_the_points_behind_it() {
     let list = Arc::new(List::default());
     let views = Views::new(list.clone());
     let frame = df!["x" => [1i64, 2, 1, 2], "k" => ["a", "a", "b", "b"], "y" => [1.0, 2.0, 3.0, 4.0]].unwrap();
-    let bundle = views.add_chart(LiveResult::fixed(frame), line("x", "y").by("k"), Value::Null).unwrap();
+    let bundle = views.add_chart(LiveResult::fixed(frame), line("x", "y").by("k"), hold(), Value::Null).unwrap();
     let saved = &bundle.data[LIVE_MIME]["snapshot"]["picture"];
     assert!(
         saved["light"].as_str().unwrap().starts_with("iVBOR") && saved["dark"].as_str().unwrap().starts_with("iVBOR")
@@ -327,7 +333,7 @@ fn a_chart_frame_has_the_picture_and_the_points_behind_it() {
 #[test]
 fn a_chart_of_a_column_that_is_not_there_is_an_error() {
     let views = Views::new(Arc::new(List::default()));
-    let error = views.add_chart(LiveResult::fixed(rows(1)), line("id", "nmae"), Value::Null).unwrap_err();
+    let error = views.add_chart(LiveResult::fixed(rows(1)), line("id", "nmae"), hold(), Value::Null).unwrap_err();
     assert!(error.to_string().contains("Did you mean \"name\"?"), "{error}");
 }
 
@@ -348,7 +354,7 @@ fn views_have_ids_no_one_guesses_and_the_oldest_is_forgotten() {
     let (list, views, _result, first) = setup(rows(1));
     let ids: HashSet<String> = (0..MAX_VIEWS)
         .map(|_| {
-            views.add_table(LiveResult::fixed(rows(1)), Value::Null).data[LIVE_MIME]["view"]
+            views.add_table(LiveResult::fixed(rows(1)), hold(), Value::Null).data[LIVE_MIME]["view"]
                 .as_str()
                 .unwrap()
                 .to_owned()

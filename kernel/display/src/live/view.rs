@@ -8,6 +8,7 @@ use engine::{LiveResult, Page, State, Status};
 use polars::prelude::DataFrame;
 use serde_json::{Value, json};
 
+use super::Hold;
 use super::protocol::{self, ChartPort, TablePort, VERSION};
 use super::saved::{self, Saved};
 use crate::bundle::Bundle;
@@ -25,6 +26,7 @@ pub(super) struct View {
     pub(super) id: String,
     pub(super) result: LiveResult,
     pub(super) kind: Kind,
+    pub(super) hold: Hold,
     /// The notebook's parameters that were read before it was shown, for who wants to see it come out again.
     parameters: Value,
     colours: Mutex<Colours>,
@@ -43,8 +45,8 @@ pub(super) struct Frame {
 }
 
 impl View {
-    pub(super) fn new(result: LiveResult, kind: Kind, parameters: Value) -> View {
-        View { id: uuid::Uuid::new_v4().to_string(), result, kind, parameters, colours: Mutex::default() }
+    pub(super) fn new(result: LiveResult, kind: Kind, hold: Hold, parameters: Value) -> View {
+        View { id: uuid::Uuid::new_v4().to_string(), result, kind, hold, parameters, colours: Mutex::default() }
     }
 
     /// Waits for the first rows, `most` at the most; gives the time that it took.

@@ -46,7 +46,7 @@ fn a_cell_that_runs_updates_what_has_changed_twice_a_second() {
     views.cell_began(1, None);
     let result = reading(5);
     reach(&result, 5);
-    let _shown = views.add_table(result.clone(), Value::Null);
+    let _shown = views.add_table(result.clone(), hold(), Value::Null);
     assert_eq!(updates(&list, Duration::from_millis(700)), [0; 0], "nothing has changed");
     for offset in 6..30 {
         reach(&result, offset);
@@ -69,7 +69,7 @@ fn at_its_end_a_cell_waits_for_what_was_in_the_log_but_not_for_long() {
     views.cell_began(1, None);
     let result = reading(40);
     reach(&result, 1);
-    let _shown = views.add_table(result.clone(), Value::Null);
+    let _shown = views.add_table(result.clone(), hold(), Value::Null);
     let catches_up = thread::Builder::new().name("test-query".to_owned()).spawn(move || {
         thread::park_timeout(Duration::from_millis(300));
         reach(&result, 40);
@@ -81,7 +81,7 @@ fn at_its_end_a_cell_waits_for_what_was_in_the_log_but_not_for_long() {
     views.cell_began(1, None);
     let result = reading(40);
     reach(&result, 1);
-    let _shown = views.add_table(result.clone(), Value::Null);
+    let _shown = views.add_table(result.clone(), hold(), Value::Null);
     let begun = Instant::now();
     views.cell_ends(|| false);
     assert!(begun.elapsed() < Duration::from_millis(500), "nobody wants to wait");
@@ -97,7 +97,7 @@ fn what_a_page_has_opened_is_updated_no_more_and_not_waited_for() {
     views.cell_began(1, None);
     let result = reading(40);
     reach(&result, 1);
-    let id = view_of(&views.add_table(result.clone(), Value::Null));
+    let id = view_of(&views.add_table(result.clone(), hold(), Value::Null));
     views.open("c", &json!({"version": 1, "view": id}));
     let begun = Instant::now();
     views.cell_ends(|| true);
@@ -115,7 +115,7 @@ fn what_an_earlier_run_of_a_cell_has_shown_is_gone() {
     for (run, cell) in [(1, Some("a")), (2, Some("b")), (3, Some("a"))] {
         views.cell_began(run, cell);
         views.cell_began(run, cell);
-        let _shown = views.add_table(result.clone(), Value::Null);
+        let _shown = views.add_table(result.clone(), hold(), Value::Null);
         views.cell_over();
     }
     reach(&result, 2);
@@ -129,7 +129,7 @@ fn a_failure_is_told_in_every_form() {
     views.cell_began(1, None);
     let result = reading(1);
     reach(&result, 1);
-    let _shown = views.add_table(result.clone(), Value::Null);
+    let _shown = views.add_table(result.clone(), hold(), Value::Null);
     result.set_status(|status| status.state = State::Failed("<the topic> is gone".to_owned()));
     let (data, _) = list.expect("update", |data| data["updated"].is_string());
     let data = &data["output"]["data"];
@@ -144,7 +144,7 @@ fn first_rows_are_waited_for_once_a_cell() {
     views.cell_began(1, None);
     let begun = Instant::now();
     for _ in 0..5 {
-        let _shown = views.add_table(reading(40), Value::Null);
+        let _shown = views.add_table(reading(40), hold(), Value::Null);
     }
     assert!((1_400..3_000).contains(&begun.elapsed().as_millis()), "{:?}", begun.elapsed());
 }
@@ -163,7 +163,7 @@ fn an_output_has_a_bound_and_says_what_it_leaves_out() {
         (200, "1", &"n".repeat(10_000), "of 200 columns"),
         (1, &"\u{1}".repeat(5_000), "c", "as of"),
     ] {
-        let bundle = views.add_table(LiveResult::fixed(wide(columns, text, name)), Value::Null);
+        let bundle = views.add_table(LiveResult::fixed(wide(columns, text, name)), hold(), Value::Null);
         assert!(bundle.bytes() <= MOST, "{columns} columns take {} bytes", bundle.bytes());
         let html = bundle.data[HTML_MIME].as_str().unwrap();
         assert!(html.contains(said), "{columns} columns: {}", &html[html.len() - 300..]);
@@ -172,7 +172,7 @@ fn an_output_has_a_bound_and_says_what_it_leaves_out() {
     let noise: Vec<f64> = (0..60_000).map(|n| f64::from((n * 7_919) % 10_007)).collect();
     let frame = df!["x" => (0..60_000i64).collect::<Vec<_>>(), "y" => noise].unwrap();
     for chart in [line("x", "y"), points("x", "y")] {
-        let bundle = views.add_chart(LiveResult::fixed(frame.clone()), chart, Value::Null).unwrap();
+        let bundle = views.add_chart(LiveResult::fixed(frame.clone()), chart, hold(), Value::Null).unwrap();
         assert!(bundle.bytes() <= MOST, "a chart takes {} bytes", bundle.bytes());
         assert!(bundle.data[LIVE_MIME]["snapshot"]["picture"]["light"].is_string());
     }
@@ -197,7 +197,7 @@ fn what_is_kept_and_where_it_comes_from_are_of_one_moment() {
     };
     let writer = thread::Builder::new().name("test-writer".to_owned()).spawn(write).unwrap();
     for _ in 0..200 {
-        let facts = views.add_table(result.clone(), Value::Null).metadata["corriente"].clone();
+        let facts = views.add_table(result.clone(), hold(), Value::Null).metadata["corriente"].clone();
         let (rows, read) = (facts["rows"].as_u64().unwrap(), facts["rows_read"].as_u64().unwrap());
         assert_eq!(rows, read, "a row for each record");
     }
