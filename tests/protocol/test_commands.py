@@ -192,7 +192,7 @@ def test_a_level_that_there_is_not_changes_nothing(kernel):
     assert kernel.ok("1 + 1").plain == "2"
 
 
-@pytest.mark.parametrize("name", ["rand", "polars", "serde"])
+@pytest.mark.parametrize("name", ["rand", "regex", "anyhow"])
 def test_a_crate_that_no_command_asked_for_is_not_fetched(kernel, name):
     said = kernel.run(f"extern crate {name};\n1")
     assert said.reply["status"] == "error" and f":dep {name}" in said.error
@@ -202,3 +202,24 @@ def test_a_crate_that_no_command_asked_for_is_not_fetched(kernel, name):
 def test_the_crates_of_the_language_are_there(kernel):
     assert kernel.ok("extern crate alloc;\nalloc::vec![1, 2].len()").plain == "2"
     assert kernel.ok("extern crate std;\n1").plain == "1"
+
+
+@pytest.mark.parametrize("asked", ['serde = "1"', "polars", 'tokio = { version = "1", features = ["net", "fs", "time"] }', 'chrono = "0.4"', 'serde_json = "1"'])
+def test_a_crate_that_cells_have_is_not_fetched(kernel, asked):
+    said = kernel.ok(f":dep {asked}\n1")
+    assert said.plain == "1" and "is there in every cell" in said.stderr
+    assert "Updating" not in said.stderr and "Compiling" not in said.stderr
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ('polars = "0.40"', ["cells have polars 0.5", "0.40", "my_polars"]),
+        ('chrono = "0.3"', ["cells have chrono 0.4", "my_chrono"]),
+        ('tokio = { version = "1", features = ["net", "test-util"] }', ["without", '"test-util"', "my_tokio"]),
+    ],
+)
+def test_a_crate_that_does_not_fit_the_one_that_cells_have_says_so(kernel, asked, words):
+    said = kernel.run(f":dep {asked}\n1")
+    assert said.reply["status"] == "error" and all(word in said.error for word in words), said.error
+    assert kernel.ok('df!("a" => [1])?.height()').plain == "1"

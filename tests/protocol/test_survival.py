@@ -143,6 +143,25 @@ def test_a_full_stack_is_called_one(fresh):
     assert fresh.ok("1 + 1").plain == "2"
 
 
+@pytest.mark.parametrize(
+    ("call", "thread"),
+    [
+        ("deep(0)", "the cell"),
+        ("std::thread::spawn(|| deep(0)).join().is_ok()", "thread"),
+        ('std::thread::Builder::new().name("worker".into()).spawn(|| deep(0))?.join().is_ok()', '"worker"'),
+        ("std::thread::scope(|scope| scope.spawn(|| deep(0)).join().is_ok())", "thread"),
+        ("tokio::task::spawn_blocking(|| deep(0)).await?", "tokio"),
+        ("tokio::spawn(async { deep(0) }).await?", "tokio"),
+        ("(0..3).map(|n| format!(\"{n}\")).map(|text| deep(text.len() as u64)).sum::<u64>()", "the cell"),
+    ],
+)
+def test_a_full_stack_names_the_thread_and_the_function(kernel, call, thread):
+    said = kernel.run("fn deep(n: u64) -> u64 { let held = [n; 64]; if n == u64::MAX { 0 } else { held[3] + std::hint::black_box(deep(n + 1)) } }\n" + call)
+    assert said.reply["status"] == "error" and "stack" in said.error, str(said)
+    assert "`deep`" in said.error and thread in said.error, said.error
+    assert kernel.ok("1 + 1").plain == "2"
+
+
 def test_a_wrong_address_is_not_called_a_full_stack(fresh):
     said = fresh.run("unsafe { std::ptr::null::<u64>().wrapping_add(1 << 30).read_volatile() }")
     assert "SIGSEGV" in said.error and "stack" not in said.error, str(said)

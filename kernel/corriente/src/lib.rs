@@ -17,6 +17,7 @@ mod streaming;
 mod times;
 mod write;
 
+pub use chrono;
 pub use exprs::{Exprs, Predicate};
 pub use frame::{StreamFrame, StreamGroupBy};
 pub use graph::PlanGraph;
@@ -24,6 +25,7 @@ pub use joins::{Joinable, Other};
 pub use parameters::{ParameterError, ParameterValue, Parameters, inject, inject_json, param, parameters};
 pub use polars;
 pub use read::{KafkaReader, read_kafka};
+pub use serde;
 pub use serde_json;
 pub use shown::StreamChart;
 pub use sql::{SqlError, Table, register, sql};

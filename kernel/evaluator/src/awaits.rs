@@ -66,7 +66,7 @@ struct Found<'a> {
 
 impl Found<'_> {
     fn put(&mut self, at: usize, remove: usize, put: &'static str) {
-        self.edits.push(Edit { at: (self.offset)(at), remove, put });
+        self.edits.push(Edit { at: (self.offset)(at), remove, put: put.into() });
     }
 
     /// A future from `begins` on is awaited.

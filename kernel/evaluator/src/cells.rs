@@ -1,6 +1,7 @@
 //! A cell from its text to its end: commands, the run in evcxr, and what the reports of the cell process make of it. Part of
 //! the session's thread.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
@@ -9,23 +10,30 @@ use link::{Bundle, Framed, ToKernel};
 use serde_json::Value;
 
 use crate::commands::{self, Stray};
+use crate::evcxr_contract::words::{self, EXECUTION, Meaning};
+use crate::items::Items;
 use crate::process::{Report, interrupted_early};
 use crate::session::{Session, error, is_library_gone, losses};
-use crate::source::{self, Prepared};
-use crate::variables::BOX_IT;
-use crate::{Evaluated, Event, Outcome, diagnostics, symbols};
+use crate::source::{self, Plan, Prepared};
+use crate::stack::Overflow;
+use crate::stand_in::{Instructions, compiled};
+use crate::{Evaluated, Event, Outcome, ambiguous, diagnostics, symbols, types, variables};
+
+/// Types by the names of variables.
+type Types = BTreeMap<String, String>;
+
+/// How often a cell may be put otherwise.
+const ATTEMPTS: u32 = 40;
 
 /// What a cell is told when Corriente was built anew under a running kernel.
 const LIBRARY_GONE: &str =
     "The library that cells link to was built anew since this kernel started. Restart the kernel.";
-const OVERFLOWED: &str = "its stack was full, as it is when a function calls itself without end";
+const ENDLESS: &str = "as it is when a function calls itself without end";
 const AT_QUESTION_MARK: &str =
     "The cell ended at a `?`. Variables from before are kept; those it was about to define are not there.";
 const AT_RETURN: &str = "The cell ended at a `return`, before its last line. Variables from before are kept; those it was about to define are not there.";
 const UNFINISHED: &str =
     "The cell has not come to its end. Variables from before are kept; those it was about to define are not there.";
-/// The phase in which evcxr runs what it compiled.
-const EXECUTION: &str = "Execution";
 const NO_INPUT: &str = "note: a cell's standard input is empty. Ask the person in front of the page with `input`, as in: let city = input(\"Which city? \")?;\n";
 const DEFINED_ONLY: &str =
     "note: `main` is defined, and not run: the statements of a cell run by themselves. Call main() to run it.\n";
@@ -38,9 +46,9 @@ impl Session {
             let unknown = Stray::Unknown { name: call.name.clone(), place: call.place.clone() };
             return commands::refusal(text, &unknown);
         }
-        let prepared = source::prepare(&split.code, &[]);
+        let parses = source::parses(&split.code);
         // Before the commands: a cell that cannot run does nothing.
-        if let Some(stray) = commands::stray(&split.code).filter(|_| !prepared.parses) {
+        if let Some(stray) = commands::stray(&split.code).filter(|_| !parses) {
             return commands::refusal(text, &stray);
         }
         let commands = self.run_commands(text, &split.commands);
@@ -52,38 +60,27 @@ impl Session {
     }
 
     pub(crate) fn run_code(&mut self, number: u64, code: &str, since: Option<Instant>) -> Outcome {
-        let mut locals: Vec<String> = Vec::new();
-        let mut prepared = source::prepare(code, &locals);
-        match &prepared.main {
-            Some(main) if main.is_async => return diagnostics::no_main(code, main.range.clone()),
-            Some(_) => self.say(DEFINED_ONLY),
-            None => {}
+        let prepared = source::prepare(code, &self.items, &Plan::default());
+        if let Some(refused) = self.refuse(code, &prepared) {
+            return refused;
         }
-        if let Some(place) = prepared.broken.clone() {
-            let hint = "a name or a pattern comes behind it, as in `let x = 1;`".to_owned();
-            return diagnostics::refused(code, "this `let` names nothing", Some(place), &[hint]);
+        let before = self.types();
+        let lost = useless(&before, &prepared.change.changed);
+        if let Err(error) = self.instruct(&prepared.change.items, lost) {
+            return failed("KernelError", &error);
         }
-        if let Some((name, place)) = self.crate_not_asked_for(&prepared) {
-            let hints = [
-                format!("`:dep {name}` in front of the code adds it"),
-                "`extern crate` is not needed: the names of crates are there by themselves".to_owned(),
-            ];
-            return diagnostics::refused(code, &format!("the crate `{name}` is not there"), Some(place), &hints);
-        }
-        let before = self.variables();
-        let types_before = self.types();
         self.process.begin();
-        let mut result = self.context.execute(&prepared.text);
-        // Nothing has run yet when evcxr says that it cannot keep a variable; so the cell has it to itself.
-        while let Some(name) = nameless(&result).filter(|name| !locals.contains(name)) {
-            locals.push(name);
-            prepared = source::prepare(code, &locals);
-            result = self.context.execute(&prepared.text);
-        }
+        let (prepared, plan, result) = self.compile_and_run(code, prepared);
         let reports = self.process.end();
+        if result.is_ok() {
+            // evcxr has taken it in, even if it panicked.
+            self.items = prepared.change.items.clone();
+            self.items.loaded(compiled(&self.folder));
+        }
         if self.process.turns.was_stopped() {
             return interrupted_early();
         }
+        let names: Vec<String> = before.iter().map(|(name, _)| name.clone()).collect();
         let outcome = match result {
             Ok(outputs) => {
                 if let Some(since) = since {
@@ -102,30 +99,27 @@ impl Session {
                 return diagnostics::outcome(code, &prepared, &errors, &self.gone);
             }
             Err(Error::SubprocessTerminated(why)) => {
-                let overflowed = reports.iter().any(|report| matches!(report, Report::Gone { overflowed: true, .. }));
-                let why = if overflowed { OVERFLOWED.to_owned() } else { death(&why) };
+                let overflow = reports.into_iter().find_map(|report| match report {
+                    Report::Gone { overflow, .. } => overflow,
+                    _ => None,
+                });
+                let why = overflow.map_or_else(|| death(&why), |place| self.overflowed(&place));
                 self.revive();
-                self.gone.process_ended(&before);
-                died(&why, &before, self.process.turns.was_ended())
+                self.gone.process_ended(&names);
+                died(&why, &names, self.process.turns.was_ended())
             }
-            Err(other) => {
-                let text = other.to_string();
-                error("Error", text.lines().next().unwrap_or(""), text.lines().map(str::to_owned).collect())
-            }
+            Err(other) => misunderstood(code, &other),
         };
         if source::reads_stdin(code) {
             self.say(NO_INPUT);
         }
-        self.settle_types(number, code, &types_before);
+        self.settle_types(number, code, &before);
         let after = self.variables();
-        self.gone.cell_ended(number, code, &before, &after);
-        if outcome == Outcome::Ok && !locals.is_empty() {
-            self.gone.nameless(number, &locals);
-            let are = if locals.len() == 1 { "is" } else { "are" };
-            self.say(&format!(
-                "note: {} {are} there in this cell only, because the type has no name; {BOX_IT}\n",
-                locals.join(", ")
-            ));
+        // What it made and gave away again was there, too.
+        let made = if outcome == Outcome::Ok { prepared.bound.as_slice() } else { &[] };
+        self.gone.cell_ended(number, code, &[names.as_slice(), made].concat(), &after);
+        if outcome == Outcome::Ok && !plan.locals.is_empty() {
+            self.tell_locals(number, &plan);
         }
         if outcome == Outcome::Ok { self.settle_parameters(number) } else { outcome }
     }
@@ -140,6 +134,130 @@ impl Session {
             |name| variable(name).map(|there| format!("let mut {there} = corriente::param({name:?}, {there})?;\n"));
         let code: String = injected.iter().filter_map(takes).collect();
         if code.is_empty() { Outcome::Ok } else { self.run_code(number, &code, None) }
+    }
+
+    /// What the kernel itself has against a cell.
+    fn refuse(&self, code: &str, prepared: &Prepared) -> Option<Outcome> {
+        match &prepared.main {
+            Some(main) if main.is_async => return Some(diagnostics::no_main(code, main.range.clone())),
+            Some(_) => self.say(DEFINED_ONLY),
+            None => {}
+        }
+        if let Some(place) = prepared.broken.clone() {
+            let hint = "a name or a pattern comes behind it, as in `let x = 1;`".to_owned();
+            return Some(diagnostics::refused(code, "this `let` names nothing", Some(place), &[hint]));
+        }
+        let (name, place) = self.crate_not_asked_for(prepared)?;
+        let hints = [
+            format!("`:dep {name}` in front of the code adds it"),
+            "`extern crate` is not needed: the names of crates are there by themselves".to_owned(),
+        ];
+        Some(diagnostics::refused(code, &format!("the crate `{name}` is not there"), Some(place), &hints))
+    }
+
+    /// Tells the stand-in `cargo` what it must know of the next cell.
+    pub(crate) fn instruct(&self, items: &Items, lost: Vec<String>) -> Result<(), String> {
+        let written = Instructions { statics: items.statics(), lost }.write(&self.folder);
+        written.map_err(|error| format!("the session's folder cannot be written to: {error}"))
+    }
+
+    /// Has evcxr run a cell. What it or the compiler does not take for a reason that is not the person's is put otherwise, and
+    /// tried again; up to then nothing has run.
+    fn compile_and_run(&mut self, code: &str, mut prepared: Prepared) -> (Prepared, Plan, Result<EvalOutputs, Error>) {
+        let (mut plan, mut known) = (Plan::default(), None);
+        for _ in 0..ATTEMPTS {
+            let result = self.context.execute(&prepared.text);
+            let mended = match &result {
+                Err(Error::Message(text)) => self.plan_for(&words::meaning(text), &prepared, &mut plan, &mut known),
+                Err(Error::CompilationErrors(errors)) => self.plan_around(errors, &prepared, &mut plan, &mut known),
+                _ => false,
+            };
+            if !mended || self.process.turns.was_stopped() {
+                return (prepared, plan, result);
+            }
+            prepared = source::prepare(code, &self.items, &plan);
+        }
+        let result = self.context.execute(&prepared.text);
+        (prepared, plan, result)
+    }
+
+    /// What to do about a variable that evcxr does not know how to keep. `known` are the types that the compiler tells, once it
+    /// was asked.
+    fn plan_for(&mut self, meaning: &Meaning, prepared: &Prepared, plan: &mut Plan, known: &mut Option<Types>) -> bool {
+        let (Meaning::Closure { variable } | Meaning::Nameless { variable, .. } | Meaning::UnknownType { variable }) =
+            meaning
+        else {
+            return false;
+        };
+        if plan.locals.contains(variable) {
+            return false;
+        }
+        let said = match meaning {
+            Meaning::UnknownType { .. } => known.get_or_insert_with(|| self.ask_types(prepared)).get(variable).cloned(),
+            Meaning::Nameless { type_name, .. } => Some(type_name.clone()),
+            _ => None,
+        };
+        if let Some(type_name) = said {
+            if types::has_name(&type_name) && !plan.types.contains_key(variable) {
+                plan.types.insert(variable.clone(), type_name);
+                return true;
+            }
+            plan.nameless.insert(variable.clone(), type_name);
+        }
+        plan.locals.push(variable.clone());
+        true
+    }
+
+    /// What to do about errors that are not the person's: a name of the person's that is also the prelude's, a type that the
+    /// analyzer has taken for another.
+    fn plan_around(
+        &mut self,
+        errors: &[CompilationError],
+        prepared: &Prepared,
+        plan: &mut Plan,
+        known: &mut Option<Types>,
+    ) -> bool {
+        let uses: Vec<String> =
+            ambiguous::settled(errors).into_iter().filter(|found| !plan.uses.contains(found)).collect();
+        if !uses.is_empty() {
+            plan.uses.extend(uses);
+            return true;
+        }
+        if known.is_some() || errors.iter().any(CompilationError::is_from_user_code) {
+            return false;
+        }
+        let types = &*known.insert(self.ask_types(prepared));
+        let named = types.iter().filter(|(_, type_name)| types::has_name(type_name));
+        let before = plan.types.len();
+        plan.types.extend(named.map(|(name, type_name)| (name.clone(), type_name.clone())));
+        plan.types.len() > before
+    }
+
+    /// Asks the compiler for the types of what a cell's `let`s name.
+    fn ask_types(&mut self, prepared: &Prepared) -> Types {
+        let text = format!("{}{}", prepared.text, types::questions(&prepared.bound));
+        let first = prepared.text.matches('\n').count() + 2;
+        // Without an answer the variable is the cell's alone.
+        let errors = self.context.check(&text).unwrap_or_default();
+        types::answers(&errors, &prepared.bound, first)
+    }
+
+    /// Says which variables a cell had to itself, and how to keep them.
+    fn tell_locals(&mut self, number: u64, plan: &Plan) {
+        for name in &plan.locals {
+            let how = variables::how_to_keep(plan.nameless.get(name).map(String::as_str));
+            self.gone.nameless(number, name, how);
+            self.say(&format!("note: {name} is there in this cell only, because its type has no name; {how}\n"));
+        }
+    }
+
+    /// Where a stack was full, in words.
+    fn overflowed(&self, place: &Overflow) -> String {
+        let functions = symbols::functions(&place.frames);
+        match functions.into_iter().find(|(name, _)| !name.is_empty()) {
+            Some((name, _)) => format!("the stack of {} was full in `{name}`, {ENDLESS}", place.thread()),
+            None => format!("the stack of {} was full, {ENDLESS}", place.thread()),
+        }
     }
 
     /// A crate that the cell names as its own and that no `:dep` has asked for: evcxr would fetch it.
@@ -254,11 +372,30 @@ fn not_found(error: &CompilationError) -> Option<String> {
     message.split('`').nth(1).map(str::to_owned)
 }
 
-/// The variable that evcxr refuses to keep, from its words.
-fn nameless(result: &Result<EvalOutputs, Error>) -> Option<String> {
-    let Err(Error::Message(text)) = result else { return None };
-    let name = text.strip_prefix("The variable `")?.split('`').next()?;
-    text.contains("cannot be persisted").then(|| name.to_owned())
+/// The variables that are made of types that were defined anew.
+fn useless(variables: &[(String, String)], changed: &BTreeSet<String>) -> Vec<String> {
+    let is_made_of = |type_name: &str| crate::complete::words(type_name).any(|word| changed.contains(&word));
+    variables.iter().filter(|(_, type_name)| is_made_of(type_name)).map(|(name, _)| name.clone()).collect()
+}
+
+/// The end of a cell that evcxr does not take, in words of ours.
+fn misunderstood(code: &str, error: &Error) -> Outcome {
+    match words::meaning(&error.to_string()) {
+        Meaning::Closure { variable } | Meaning::Nameless { variable, .. } | Meaning::UnknownType { variable } => {
+            let hint = "say what it is, as in `let x: Vec<i32> = …;`, or use it within braces".to_owned();
+            diagnostics::refused(code, &format!("the type of `{variable}` cannot be found out"), None, &[hint])
+        }
+        Meaning::MissingSemicolon => {
+            let hint = "a statement ends with `;` where another follows".to_owned();
+            diagnostics::refused(code, "there is no `;` in front of a `let`", None, &[hint])
+        }
+        Meaning::NoCompiler { said } => failed("KernelError", &format!("the cell cannot be compiled: {said}")),
+        Meaning::Other { said } => failed("Error", &said),
+    }
+}
+
+fn failed(name: &str, text: &str) -> Outcome {
+    error(name, text.lines().next().unwrap_or(""), text.lines().map(str::to_owned).collect())
 }
 
 /// How long a cell took, in words.
@@ -269,7 +406,7 @@ fn times(all: Duration, outputs: &EvalOutputs) -> String {
 
 /// How a process ended, from what evcxr says of it.
 fn death(said: &str) -> String {
-    let status = said.rsplit_once("status: ").map_or(said, |(_, status)| status).trim().trim_end_matches('.');
+    let status = words::status(said);
     let signals = [
         ("signal: 4 ", "it ran an instruction that there is not (SIGILL)"),
         ("signal: 6 ", "it was aborted (SIGABRT)"),

@@ -1,27 +1,37 @@
 //! Errors as a notebook's reader sees them: the compiler's words, with the lines of the cell and nothing of what was put
 //! around them. Drawn by `annotate-snippets`, which draws the compiler's own.
 
+use std::ops::Range;
+
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use evcxr::CompilationError;
 use serde_json::Value;
 
 use crate::Outcome;
+use crate::evcxr_contract::words::{self, HIDDEN};
 use crate::hints::{self, Facts};
 use crate::session::error;
 use crate::source::{self, Prepared};
 use crate::variables::{BORROWS, Gone};
 
-/// What the stand-in `cargo` puts behind the code of an error that evcxr is not to know.
-pub(crate) const HIDDEN: &str = " ";
+/// The compiler's codes for what is borrowed for longer than it lives: a variable of a notebook lives on beyond its cell.
+const BORROWED: [&str; 2] = ["E0597", "E0521"];
 
-/// What evcxr says of a variable that borrows from another.
-const REFERENCE: &str = "contains a reference with a non-static lifetime";
+/// What the compiler calls an error.
+const ERROR: &str = "error";
+
+/// What to do about an error in what an earlier cell has defined.
+const EARLIER: &str = "this is from an earlier cell, and does not go together with what this one defines: put both into one cell, and run that";
 
 /// The end of a cell that does not compile.
 pub(crate) fn outcome(code: &str, prepared: &Prepared, errors: &[CompilationError], gone: &Gone) -> Outcome {
     let mut shown: Vec<&CompilationError> = errors.iter().filter(|e| e.is_from_user_code()).collect();
     if shown.is_empty() {
         shown = errors.iter().collect();
+    }
+    // Of an error in what is put around a cell, evcxr may take a proposal for the error itself.
+    if shown.iter().any(|e| e.level() == ERROR) {
+        shown.retain(|e| e.level() == ERROR);
     }
     let first = shown.first().map(|e| message(e)).unwrap_or_default();
     let text = shown.iter().map(|e| draw(code, prepared, e, gone)).collect::<Vec<_>>().join("\n\n");
@@ -72,7 +82,7 @@ fn way(frames: &[(String, Option<usize>)]) -> Vec<String> {
 }
 
 /// The end of a cell that the kernel itself refuses.
-pub(crate) fn refused(code: &str, fact: &str, place: Option<std::ops::Range<usize>>, hints: &[String]) -> Outcome {
+pub(crate) fn refused(code: &str, fact: &str, place: Option<Range<usize>>, hints: &[String]) -> Outcome {
     let title = Level::ERROR.primary_title(fact);
     let group = match place {
         Some(range) => title.element(Snippet::source(code).annotation(AnnotationKind::Primary.span(range))),
@@ -84,19 +94,18 @@ pub(crate) fn refused(code: &str, fact: &str, place: Option<std::ops::Range<usiz
 }
 
 /// The end of a cell that is written as a program.
-pub(crate) fn no_main(code: &str, place: std::ops::Range<usize>) -> Outcome {
+pub(crate) fn no_main(code: &str, place: Range<usize>) -> Outcome {
     let hint = "write what is in it at the top of the cell: the statements run by themselves, with `.await` and `?`, on the runtime that is there already";
     refused(code, "a cell has no `main`", Some(place), &[hint.to_owned()])
 }
 
 /// What is wrong, without what evcxr says of itself.
 fn message(error: &CompilationError) -> String {
-    let message = error.message();
-    match message.split('`').nth(1).filter(|_| message.contains(REFERENCE)) {
+    match words::borrowing(error) {
         Some(name) => {
             format!("the variable `{name}` has a reference to another variable, and is no longer good in the next cell")
         }
-        None => message,
+        None => words::plain(&error.message()),
     }
 }
 
@@ -109,7 +118,7 @@ fn draw(code: &str, prepared: &Prepared, error: &CompilationError, gone: &Gone) 
     }
     let mut snippet = Snippet::source(code);
     let mut any = false;
-    let labels: Vec<(AnnotationKind, std::ops::Range<usize>, String)> = error
+    let labels: Vec<(AnnotationKind, Range<usize>, String)> = error
         .spanned_messages()
         .iter()
         .filter_map(|message| {
@@ -127,24 +136,61 @@ fn draw(code: &str, prepared: &Prepared, error: &CompilationError, gone: &Gone) 
         any = true;
         snippet = snippet.annotation(kind.span(range.clone()).label(label.as_str()));
     }
-    let mut group = if any { title.element(snippet) } else { Group::with_title(title) };
+    let elsewhere = if any || !error.is_from_user_code() { None } else { elsewhere(code, &error.json) };
+    let mut group = match &elsewhere {
+        _ if any => title.element(snippet),
+        Some(Elsewhere { place: Some(range), label, .. }) => {
+            title.element(snippet.annotation(AnnotationKind::Primary.span(range.clone()).label(label.as_str())))
+        }
+        Some(Elsewhere { line, range, label, .. }) => {
+            let kind = AnnotationKind::Primary.span(range.clone()).label(label.as_str());
+            let group = title.element(Snippet::source(line.as_str()).path("an earlier cell").annotation(kind));
+            group.element(Level::HELP.message(EARLIER))
+        }
+        None => Group::with_title(title),
+    };
     let children = children(error);
     for (level, text) in &children {
         group = group.element(level.clone().message(text.as_str()));
     }
-    let said: Vec<String> = labels.iter().map(|(.., label)| label.clone()).collect();
+    let elsewhere = elsewhere.iter().map(|found| &found.label);
+    let said: Vec<String> = labels.iter().map(|(.., label)| label).chain(elsewhere).cloned().collect();
     let ours = hints::of(&Facts { code: id.as_deref().unwrap_or(""), message: &message, labels: &said }, gone);
-    if error.message().contains(REFERENCE) {
+    if words::borrowing(error).is_some() || BORROWED.contains(&id.as_deref().unwrap_or("")) {
         group = group.element(Level::HELP.message(BORROWS));
     }
     for hint in &ours {
         group = group.element(Level::HELP.message(hint.as_str()));
     }
-    let hint = error.evcxr_extra_hint();
-    if let Some(hint) = hint {
-        group = group.element(Level::NOTE.message(hint));
-    }
     Renderer::styled().render(&[group]).to_string()
+}
+
+/// A line that an error is about, and that evcxr does not know for one of the cell's.
+struct Elsewhere {
+    line: String,
+    /// Where in the line, in bytes.
+    range: Range<usize>,
+    label: String,
+    /// Where in the cell, in bytes, if it is there all the same: evcxr takes a `use` apart.
+    place: Option<Range<usize>>,
+}
+
+fn elsewhere(code: &str, error: &Value) -> Option<Elsewhere> {
+    let spans = error["spans"].as_array()?;
+    let span = spans.iter().find(|span| span["is_primary"] == true).or(spans.first())?;
+    let text = &span["text"][0];
+    let line = text["text"].as_str()?.to_owned();
+    let at = |name: &str| {
+        let characters = usize::try_from(text[name].as_u64()?).ok()?.checked_sub(1)?;
+        Some(line.chars().take(characters).map(char::len_utf8).sum::<usize>())
+    };
+    let range = at("highlight_start")?..at("highlight_end")?;
+    let word = line.get(range.clone())?;
+    let is_use = line.trim_start().starts_with("use ");
+    let begins = code.find("use ").filter(|_| is_use);
+    let place = begins.and_then(|from| Some(from + code[from..].find(word)?)).map(|from| from..from + word.len());
+    let label = span["label"].as_str().unwrap_or_default().to_owned();
+    Some(Elsewhere { line, range, label, place })
 }
 
 /// The compiler's notes and helps, each with its suggestion as text. Notes at places in other people's code are left out.

@@ -45,6 +45,7 @@ pub(crate) fn of(error: &Facts<'_>, gone: &Gone) -> Vec<String> {
         "E0425" => quoted(error.message).and_then(|name| gone.explain(name)).unwrap_or_default(),
         "E0599" => method(error.message).map(str::to_owned).into_iter().collect(),
         "E0308" => mismatch(error).map(str::to_owned).into_iter().collect(),
+        "E0432" | "E0433" => error.labels.iter().find_map(|label| not_linked(label)).into_iter().collect(),
         "E0369" if is_about("Expr", error) => vec![ON_COLUMNS.to_owned()],
         "E0728" => {
             vec![
@@ -58,6 +59,12 @@ pub(crate) fn of(error: &Facts<'_>, gone: &Gone) -> Vec<String> {
 const ON_COLUMNS: &str = "on columns a comparison is a method: .eq(…), .neq(…), .gt(…), .lt(…), .and(…); a value is written lit(50) or lit(\"text\")";
 const A_RESULT: &str =
     "this may fail, and gives a Result: put `?` behind it, and the cell ends with the error if it does";
+
+/// How to have a crate that is not there.
+fn not_linked(label: &str) -> Option<String> {
+    let name = label.split_once("unlinked crate `")?.1.split('`').next()?;
+    Some(format!("a crate is added by a line in front of the code: `:dep {name}`"))
+}
 
 fn method(message: &str) -> Option<&'static str> {
     // The last name is the type's; it may have a path before it and parameters behind.
@@ -131,6 +138,13 @@ mod tests {
         check("E0308", "mismatched types", "expected `Window`, found `&str`", "tumbling(");
         check("E0308", "mismatched types", "expected `&str`, found integer", "\"30s\"");
         check("E0308", "mismatched types", "expected `DataFrame`, found `Result<DataFrame, CollectError>`", "`?`");
+        check(
+            "E0433",
+            "cannot find module or crate `rand`",
+            "use of unresolved module or unlinked crate `rand`",
+            ":dep rand",
+        );
+        check("E0433", "cannot find `process` in `tokio`", "could not find `process` in `tokio`", "");
         check("E0369", "binary operation `>` cannot be applied to type `Expr`", "", ".gt(");
     }
 

@@ -1,6 +1,7 @@
 //! Cell text to running Rust. A session on evcxr, in a thread of its own; cells are compiled against the one dylib by a
 //! stand-in `cargo`, and run in a cell process that the [`link`] reaches. Knows nothing of Jupyter.
 
+mod ambiguous;
 mod awaits;
 mod beside;
 mod cells;
@@ -11,9 +12,13 @@ mod crates;
 mod diagnostics;
 mod distribution;
 mod error;
+mod evcxr_contract;
 mod file_system;
 mod hints;
+mod items;
+mod macros;
 mod place;
+mod present;
 mod process;
 mod progress;
 mod questions;
@@ -25,11 +30,13 @@ mod signatures;
 mod source;
 mod stack;
 mod stand_in;
+mod statics;
 mod stop;
 mod symbols;
 mod sysroot;
 mod toolchain;
 mod turn;
+mod types;
 mod variables;
 
 use std::sync::Arc;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::EvaluatorError;
 use crate::crates;
+use crate::evcxr_contract::marks;
 use crate::file_system::forbids_programs;
 use crate::stand_in::BOUND;
 use crate::sysroot;
@@ -100,11 +101,12 @@ impl Place {
         set(env::USER_CARGO_HOME, &user_home);
         set("PATH", Path::new(&format!("{}:{user_path}", place.bin().display())));
         set("CARGO_HOME", &place.cargo_home());
-        set("EVCXR_TMPDIR", &place.cells());
+        set(marks::FOLDER, &place.cells());
         // A person's evcxr start-up files are not for this kernel. The level is said here, because the analyzer loads everything
         // anew when it changes.
-        std::fs::write(place.path().join("config/evcxr.toml"), "[evcxr]\nopt_level = \"0\"\n").map_err(no_folder)?;
-        set("EVCXR_CONFIG_DIR", &place.path().join("config"));
+        let (name, text) = marks::SETTINGS_FILE;
+        std::fs::write(place.path().join("config").join(name), text).map_err(no_folder)?;
+        set(marks::SETTINGS, &place.path().join("config"));
         if let Some(library) = sysroot::prepare(toolchain) {
             // The analyzer's own name for it.
             set("RUST_SRC_PATH", &library);

@@ -15,6 +15,7 @@ use link::{Bundle, Channel, Framed, Giver, LinkError, Listener, Parameter, ToCel
 
 use crate::complete::Known;
 use crate::session::{Wish, error};
+use crate::stack::Overflow;
 use crate::stop::Stop;
 use crate::turn::{Interrupt, Turns};
 use crate::{Evaluated, EvaluatorError, Event, Outcome, Place, children, stack};
@@ -83,11 +84,11 @@ pub(crate) enum Report {
     Returned,
     Completed,
     Barrier(u64),
-    /// The process has ended, and whether it was at the end of its stack.
+    /// The process has ended, and where it was at the end of its stack, if it was.
     Gone {
         /// Which one, as [`Link::number`] counts them.
         number: u64,
-        overflowed: bool,
+        overflow: Option<Overflow>,
     },
 }
 
@@ -166,14 +167,14 @@ impl CellProcess {
                 }
             }
             process.leaves(number);
-            let mut overflowed = false;
+            let mut overflow = None;
             if let Some(written) = written {
-                overflowed = process.socket.parent().is_some_and(|folder| stack::overflowed(folder, written.process));
+                overflow = process.socket.parent().and_then(|folder| stack::overflowed(folder, written.process));
                 // What it started ends with it.
                 children::end_group(written.process);
                 written.rest(|channel, text| (process.events)(Event::Stream { channel, text, cell: None }));
             }
-            process.report(Report::Gone { number, overflowed });
+            process.report(Report::Gone { number, overflow });
             (process.events)(Event::ProcessGone);
             // An idle session looks after the process at once; a busy one has noticed by itself.
             let _ = wishes.send(Wish::LookAfter);

@@ -9,17 +9,16 @@ use serde_json::Value;
 
 use crate::commands;
 use crate::complete::{Completion, Match, end_of_word};
+use crate::evcxr_contract::{keys, words::NO_DOCUMENTATION};
 use crate::session::Session;
-
-/// What evcxr says where the analyzer knows nothing.
-const NO_DOCUMENTATION: &str = "No documentation found";
 
 impl Session {
     /// Has completion know what the cell brought, for when the analyzer cannot be asked.
     pub(crate) fn learn(&self, code: &str) {
         let mut known = self.process.known();
         known.learn(code);
-        known.names.extend(self.context.defined_item_names().map(|name| (name.to_owned(), "function")));
+        let items = self.context.defined_item_names().filter(|name| !keys::is_ours(name));
+        known.names.extend(items.map(|name| (name.to_owned(), "function")));
         known.types.clear();
         for (name, type_name) in self.context.variables_and_types() {
             known.names.insert(name.to_owned(), "instance");
@@ -47,6 +46,7 @@ impl Session {
         let matches = found
             .completions
             .into_iter()
+            .filter(|found| !keys::is_ours(&found.code))
             .map(|found| Match { text: without_arguments(found.code), kind: found.kind.to_owned(), label: found.label })
             .collect();
         Completion { matches, start, end }

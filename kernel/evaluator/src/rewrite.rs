@@ -1,6 +1,8 @@
 //! Changes to a cell's text before the compiler sees it, and the way back from a place in the changed text to the person's
 //! own. Lines never move: a change stays within its line, or adds lines behind everything. Functions of text.
 
+use std::borrow::Cow;
+
 /// One change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Edit {
@@ -9,7 +11,7 @@ pub(crate) struct Edit {
     /// Bytes that go, all on one line.
     pub(crate) remove: usize,
     /// What comes there.
-    pub(crate) put: &'static str,
+    pub(crate) put: Cow<'static, str>,
 }
 
 /// The changes of a cell, in the order of its text.
@@ -25,6 +27,18 @@ struct Placed {
     put: usize,
 }
 
+impl Edit {
+    /// Something is put at a place.
+    pub(crate) fn put(at: usize, put: impl Into<Cow<'static, str>>) -> Edit {
+        Edit { at, remove: 0, put: put.into() }
+    }
+
+    /// Something on one line goes.
+    pub(crate) fn take(range: &std::ops::Range<usize>) -> Edit {
+        Edit { at: range.start, remove: range.len(), put: Cow::Borrowed("") }
+    }
+}
+
 impl Edits {
     /// The text with the changes made. Of changes at one place the first in the list comes first.
     pub(crate) fn make(code: &str, mut edits: Vec<Edit>) -> (String, Edits) {
@@ -32,7 +46,7 @@ impl Edits {
         let (mut text, mut from, mut placed) = (String::with_capacity(code.len() + 64), 0, Vec::new());
         for Edit { at, remove, put } in edits {
             text.push_str(&code[from..at]);
-            text.push_str(put);
+            text.push_str(&put);
             from = at + remove;
             let (line, column) = position(code, at);
             // What follows a line break that was put in is on another line, which is not the person's.
@@ -80,9 +94,9 @@ mod tests {
         let code = "é = f(a).await;\nlet b = c;";
         let at = |word: &str| code.find(word).unwrap_or(0);
         let edits = vec![
-            Edit { at: at("f("), remove: 0, put: BLOCK_ON },
-            Edit { at: at(".await"), remove: 1, put: ")" },
-            Edit { at: at("await"), remove: 5, put: "" },
+            Edit::put(at("f("), BLOCK_ON),
+            Edit { at: at(".await"), remove: 1, put: ")".into() },
+            Edit::take(&(at("await")..at("await") + 5)),
         ];
         let (text, edits) = Edits::make(code, edits);
         assert_eq!(text, "é = corriente::cell::block_on(f(a));\nlet b = c;");

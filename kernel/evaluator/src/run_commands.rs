@@ -6,8 +6,11 @@ use link::{Bundle, Giver, Parameter};
 use serde_json::{Map, Value};
 
 use crate::commands::{self, Call};
+use crate::evcxr_contract::words;
+use crate::present::{Asked, asked};
 use crate::process::interrupted_early;
 use crate::session::Session;
+use crate::stand_in::present;
 use crate::{Outcome, diagnostics};
 
 /// How much cells may be optimised.
@@ -72,8 +75,17 @@ impl Session {
         if let Some(call) = calls.iter().find(|call| call.arguments.is_empty()) {
             return refused(text, call, "the crate's name is missing", "as in `:dep regex = \"1\"`");
         }
-        let lines: Vec<String> = calls.iter().map(|call| format!(":dep {}", call.arguments)).collect();
-        self.ask_evcxr(text, &calls[0], &lines.join("\n"))
+        // Where they cannot be told, cargo finds out what does not go together.
+        let present = present().unwrap_or_default();
+        let mut lines = Vec::new();
+        for call in calls {
+            match asked(&call.arguments, &present) {
+                Asked::There { note } => self.say(&note),
+                Asked::Conflict { fact, hint } => return refused(text, call, &fact, &hint),
+                Asked::Other => lines.push(format!(":dep {}", call.arguments)),
+            }
+        }
+        if lines.is_empty() { Outcome::Ok } else { self.ask_evcxr(text, &calls[0], &lines.join("\n")) }
     }
 
     /// Has evcxr run commands; a failure is shown at `call`.
@@ -97,13 +109,7 @@ impl Session {
             }
             Err(other) => other.to_string(),
         };
-        let told = told.trim().trim_start_matches("error: ");
-        let told = match told {
-            "No last error to explain" => "there was no compile error that could be explained",
-            "Sorry, last error has no explanation" => "the compiler knows no more of the last error than it has said",
-            other => other,
-        };
-        diagnostics::refused(text, told, Some(call.place.clone()), &[])
+        diagnostics::refused(text, &words::of_command(&told), Some(call.place.clone()), &[])
     }
 
     fn list_variables(&self) -> Bundle {

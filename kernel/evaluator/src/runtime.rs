@@ -8,14 +8,8 @@ use std::fs::File;
 use std::io::{BufRead as _, BufReader, Error, Write as _};
 use std::os::fd::{AsRawFd as _, FromRawFd as _};
 
-/// The variable by which evcxr tells a cell process what it is.
-const IS_RUNTIME: &str = "EVCXR_IS_RUNTIME";
-/// evcxr's one instruction: then comes the library's path, and the function in it.
-const LOAD_AND_RUN: &str = "LOAD_AND_RUN ";
-/// Said when a cell has run.
-const COMPLETE: &str = "EVCXR_EXECUTION_COMPLETE";
-/// Said before it when a cell has ended without its variables.
-const PANICKED: &str = "EVCXR_PANIC_NOTIFICATION";
+use crate::evcxr_contract::marks::{COMPLETE, IS_RUNTIME, LOAD_AND_RUN, PANICKED};
+use crate::statics;
 
 /// A cell: takes the variables and gives them back.
 type Run = extern "C" fn(*mut c_void) -> *mut c_void;
@@ -82,6 +76,14 @@ fn load(library: &str, function: &str) -> Result<Run, String> {
     let handle = unsafe { libc::dlopen(library.as_ptr(), libc::RTLD_LAZY | libc::RTLD_LOCAL) };
     if handle.is_null() {
         return Err(why());
+    }
+    let shared = name(statics::MARK)?;
+    // SAFETY: the handle is that of a library, and both names end with a zero.
+    unsafe {
+        if !libc::dlsym(handle, shared.as_ptr()).is_null() {
+            // What it has is for the libraries that come later.
+            libc::dlopen(library.as_ptr(), libc::RTLD_LAZY | libc::RTLD_NOLOAD | libc::RTLD_GLOBAL);
+        }
     }
     // SAFETY: the handle is that of a library, and the name ends with a zero.
     let found = unsafe { libc::dlsym(handle, function.as_ptr()) };

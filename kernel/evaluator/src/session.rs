@@ -1,6 +1,7 @@
 //! The session's thread: it owns evcxr, takes wish after wish, and keeps a cell process alive. What it does for a cell is in
 //! `cells`, for a question in `questions`.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
@@ -9,6 +10,8 @@ use evcxr::{CommandContext, CompilationError, Error, EvalContext};
 use link::{Bundle, Channel};
 
 use crate::complete::Completion;
+use crate::evcxr_contract::marks;
+use crate::items::Items;
 use crate::process::{CellProcess, interrupted_early};
 use crate::stand_in::Waiting;
 use crate::toolchain::{LIBRARY_PATH, Toolchain};
@@ -49,7 +52,7 @@ pub struct Execution {
 
 /// What every process runs first: it joins the link. The `?` makes evcxr expect one in later cells, so that they compile
 /// once.
-const INIT: &str = "corriente::init();\nOk::<(), String>(())?;";
+const INIT: &str = "corriente::init();\n::core::result::Result::Ok::<(), &str>(())?;";
 /// The macros by name, because std's own would make a `*` ambiguous.
 const PRELUDE: &str = "use corriente::prelude::*;\nuse corriente::{print, println, eprint, eprintln};\n";
 const WARM_UP: &str = "let frame = df!(\"a\" => [1])?.lazy().filter(col(\"a\").gt(lit(0))); frame.";
@@ -57,6 +60,9 @@ const WARM_UP: &str = "let frame = df!(\"a\" => [1])?.lazy().filter(col(\"a\").g
 const CELL: &str = "CORRIENTE_CELL";
 /// The libraries of the newest cells stay on the disk, for backtraces; the processes have loaded the others.
 const LIBRARIES: u64 = 16;
+
+/// How a cell ends that the kernel itself fails at.
+const MISTAKE: &str = "The kernel has made a mistake with this cell; what it knows of it is in the log that Jupyter keeps. Variables are kept, and the cells that follow run.";
 
 type Events = Arc<dyn Fn(Event) + Send + Sync>;
 
@@ -68,7 +74,7 @@ pub(crate) fn spawn(
     process: Arc<CellProcess>,
     events: Events,
 ) -> Result<Receiver<()>, EvaluatorError> {
-    let (socket, libraries) = (place.socket(), place.libraries());
+    let (socket, folder, libraries) = (place.socket(), place.path().to_owned(), place.libraries());
     let (lives, ended) = channel();
     let run = move || {
         let _lives = lives;
@@ -82,7 +88,7 @@ pub(crate) fn spawn(
                 command.env(name, value);
             }
         }
-        match Session::begin(command, libraries, Arc::clone(&process), Arc::clone(&events)) {
+        match Session::begin(command, folder, libraries, Arc::clone(&process), Arc::clone(&events)) {
             Ok(mut session) => {
                 events(Event::Ready(Ok(())));
                 session.warm_up();
@@ -124,6 +130,10 @@ pub(crate) struct Session {
     pub(crate) process: Arc<CellProcess>,
     pub(crate) events: Events,
     pub(crate) gone: Gone,
+    /// What cells have defined.
+    pub(crate) items: Items,
+    /// Where the session is.
+    pub(crate) folder: PathBuf,
     /// Where the cells' libraries are.
     pub(crate) libraries: PathBuf,
     compiler: Waiting,
@@ -134,6 +144,7 @@ pub(crate) struct Session {
 impl Session {
     fn begin(
         command: std::process::Command,
+        folder: PathBuf,
         libraries: PathBuf,
         process: Arc<CellProcess>,
         events: Events,
@@ -152,7 +163,7 @@ impl Session {
             let events = Arc::clone(&events);
             forward(lines, move |line| events(Event::Stream { channel, text: format!("{line}\n"), cell: None }))?;
         }
-        context.execute(":linker system").map_err(failed)?;
+        context.execute(marks::OWN_LINKER).map_err(failed)?;
         context.execute(&format!("{PRELUDE}{INIT}")).map_err(failed)?;
         process.await_joined(0);
         Ok(Session {
@@ -160,6 +171,8 @@ impl Session {
             process,
             events,
             gone: Gone::default(),
+            items: Items::default(),
+            folder,
             libraries,
             compiler: Waiting::default(),
             bare: false,
@@ -194,8 +207,11 @@ impl Session {
         }
         self.process.is_at(id, cell);
         // It cannot fail, and what it says is of no interest.
-        let _ = self.context.execute(&format!(":build_env {CELL}={id}"));
-        let outcome = file_system::explained(self.run(number, &code), &self.libraries);
+        let _ = self.context.execute(&marks::build_variable(CELL, id));
+        // A mistake of the kernel's own ends the cell, and not the notebook.
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.run(number, &code)))
+            .unwrap_or_else(|_| error("KernelError", MISTAKE, vec![MISTAKE.to_owned()]));
+        let outcome = file_system::explained(outcome, &self.libraries);
         self.learn(&code);
         let values = if outcome == Outcome::Ok { self.evaluate(number, expressions) } else { Vec::new() };
         self.remove_libraries();
@@ -229,7 +245,12 @@ impl Session {
     /// Starts another process, and forgets what was defined.
     pub(crate) fn clear(&mut self) -> Outcome {
         let before = self.process.joined();
-        let cleared = self.context.execute(":clear").and_then(|_| self.context.execute(&format!("{PRELUDE}{INIT}")));
+        self.items = Items::default();
+        if let Err(refused) = self.instruct(&self.items, Vec::new()) {
+            return error("KernelError", &refused, vec![refused.clone()]);
+        }
+        let cleared =
+            self.context.execute(marks::CLEAR).and_then(|_| self.context.execute(&format!("{PRELUDE}{INIT}")));
         self.process.hold(self.context.process_handle());
         self.process.known().clear();
         self.process.forget_parameters();
@@ -283,6 +304,11 @@ impl Session {
     /// evcxr notices that its process is gone when it wants to use it, and starts another; that one joins the link.
     pub(crate) fn revive(&mut self) {
         let before = self.process.joined();
+        // Statics were in the libraries that the process had loaded.
+        self.items.process_ended();
+        if let Err(refused) = self.instruct(&self.items, Vec::new()) {
+            self.say(&format!("{refused}\n"));
+        }
         for _ in 0..3 {
             let joined = self.context.execute(INIT);
             self.process.hold(self.context.process_handle());

@@ -1,6 +1,7 @@
 //! A cell's text before evcxr sees it: the last expression is handed to our own `show!`, so that it compiles once and may
 //! be anything; what is awaited is waited for; and a mark behind the last line tells that it was reached.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use ra_ap_syntax::ast::{self, AstNode, HasAttrs as _, HasModuleItem as _, HasName as _};
@@ -8,17 +9,34 @@ use ra_ap_syntax::{Edition, SourceFile, SyntaxError, SyntaxKind};
 
 use crate::awaits::awaits;
 use crate::commands;
+use crate::crates::NAMED;
+use crate::items::{Change, Items};
 use crate::rewrite::{Edit, Edits};
 
 const SHOW: &str = "corriente::show!(";
 const END: &str = "\ncorriente::cell::completed();";
 /// The crates that are there without being asked for.
 const ALWAYS: [&str; 5] = ["alloc", "core", "corriente", "self", "std"];
+/// What makes a `let` one that the cell does not keep.
+const LOCAL: (&str, &str) = ("corriente::local! { ", " }");
 /// What stands around a cell's text to make a file of it.
 const HEAD: &str = "async fn cell() {\n";
 
+/// What is found out of a cell when evcxr cannot compile it as it is.
+#[derive(Debug, Default)]
+pub(crate) struct Plan {
+    /// The variables that are not to be kept.
+    pub(crate) locals: Vec<String>,
+    /// What evcxr says of their types.
+    pub(crate) nameless: BTreeMap<String, String>,
+    /// The types of variables that the analyzer does not know.
+    pub(crate) types: BTreeMap<String, String>,
+    /// What says which of two names is meant.
+    pub(crate) uses: Vec<String>,
+}
+
 /// A cell ready for evcxr.
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 pub(crate) struct Prepared {
     /// What evcxr is given.
     pub(crate) text: String,
@@ -27,12 +45,14 @@ pub(crate) struct Prepared {
     pub(crate) main: Option<Main>,
     /// The crates that it names with `extern crate`, and where.
     pub(crate) crates: Vec<Named>,
-    /// Whether it is Rust, as far as a parser can say.
-    pub(crate) parses: bool,
     /// Whether it says when its last line is reached.
     pub(crate) tells: bool,
     /// Where something stands that evcxr would pass over in silence.
     pub(crate) broken: Option<Range<usize>>,
+    /// The variables that its `let`s name.
+    pub(crate) bound: Vec<String>,
+    /// What it defines.
+    pub(crate) change: Change,
 }
 
 /// A name, and where it is given, in bytes.
@@ -61,16 +81,22 @@ pub enum Completeness {
     Invalid,
 }
 
-/// Prepares a cell without commands, in which the variables `locals` are not to be kept. A text that does not parse is left as
-/// it is, for the compiler to say why.
-pub(crate) fn prepare(code: &str, locals: &[String]) -> Prepared {
+/// Whether a cell without commands is Rust, as far as a parser can say.
+pub(crate) fn parses(code: &str) -> bool {
+    SourceFile::parse(&format!("{HEAD}{code}\n}}"), Edition::Edition2024).errors().is_empty()
+}
+
+/// Prepares a cell without commands, in a notebook that has these items. A text that does not parse is left as it is, for the
+/// compiler to say why.
+pub(crate) fn prepare(code: &str, items: &Items, plan: &Plan) -> Prepared {
     let guard: Vec<Edit> = guard(code).into_iter().collect();
     let unchanged = || {
         let (text, edits) = Edits::make(code, guard.clone());
-        Prepared { text, edits, main: None, crates: Vec::new(), parses: false, tells: false, broken: None }
+        let change = items.unchanged();
+        Prepared { text, edits, main: None, crates: Vec::new(), tells: false, broken: None, bound: Vec::new(), change }
     };
     if code.trim().is_empty() {
-        return Prepared { parses: true, ..unchanged() };
+        return unchanged();
     }
     let wrapped = format!("{HEAD}{code}\n}}");
     let parsed = SourceFile::parse(&wrapped, Edition::Edition2024);
@@ -79,26 +105,42 @@ pub(crate) fn prepare(code: &str, locals: &[String]) -> Prepared {
     }
     let Some(body) = body(&parsed.tree()) else { return unchanged() };
     let mut edits = guard.clone();
-    let tail = body.tail_expr().filter(|tail| !is_item_macro(tail));
+    let mut change = items.change(&body);
+    edits.extend(change.edits.drain(..).map(|edit| Edit { at: offset(edit.at), ..edit }));
+    let tail = body.tail_expr().filter(|tail| !change.is_item(tail.syntax()));
     let range = tail.map(|tail| tail.syntax().text_range());
     if let Some(range) = range {
-        edits.push(Edit { at: offset(range.start().into()), remove: 0, put: SHOW });
+        edits.push(Edit::put(offset(range.start().into()), SHOW));
     }
-    for range in lets_of(&body, locals) {
-        edits.push(Edit { at: offset(range.start().into()), remove: 0, put: "corriente::local! { " });
-        edits.push(Edit { at: offset(range.end().into()), remove: 0, put: " }" });
+    let lets: Vec<ast::LetStmt> = body
+        .statements()
+        .filter_map(|statement| match statement {
+            ast::Stmt::LetStmt(statement) => Some(statement),
+            _ => None,
+        })
+        .collect();
+    for statement in &lets {
+        edits.extend(keep(statement, plan));
     }
     let (crates, built_in) = crates(&body);
     for range in built_in {
-        edits.push(Edit { at: range.start, remove: 0, put: "corriente::local! { " });
-        edits.push(Edit { at: range.end, remove: 0, put: " }" });
+        edits.push(Edit::put(range.start, LOCAL.0));
+        edits.push(Edit::put(range.end, LOCAL.1));
     }
     edits.extend(awaits(&body, offset));
     if let Some(range) = range {
-        edits.push(Edit { at: offset(range.end().into()), remove: 0, put: "\n);" });
+        edits.push(Edit::put(offset(range.end().into()), "\n);"));
     }
-    let (text, edits) = Edits::make(code, edits);
-    Prepared { text: text + END, edits, main: main(&body), crates, parses: true, tells: true, broken: None }
+    let (mut text, edits) = Edits::make(code, edits);
+    text.push_str(END);
+    for behind in [change.behind.trim_end()].into_iter().chain(plan.uses.iter().map(String::as_str)) {
+        if !behind.is_empty() {
+            text.push('\n');
+            text.push_str(behind);
+        }
+    }
+    let bound = lets.iter().flat_map(names_of).filter_map(|name| Some(name.name()?.text().to_string())).collect();
+    Prepared { text, edits, main: main(&body), crates, tells: true, broken: None, bound, change }
 }
 
 /// evcxr looks for its own commands and for a shell's in the lines before the code: what the code begins with is to be neither.
@@ -110,7 +152,7 @@ fn guard(code: &str) -> Option<Edit> {
         (at, line)
     });
     let (at, line) = lines.find(|(_, line)| !line.trim().is_empty() && !line.starts_with("//"))?;
-    (line.starts_with('!') || line.trim_start().starts_with(':')).then_some(Edit { at, remove: 0, put: "/**/" })
+    (line.starts_with('!') || line.trim_start().starts_with(':')).then(|| Edit::put(at, "/**/"))
 }
 
 /// The crates of a cell's `extern crate`: those that must have been asked for, and where those are that are always there, which
@@ -122,7 +164,7 @@ fn crates(body: &ast::StmtList) -> (Vec<Named>, Vec<Range<usize>>) {
         let Some(name) = item.name_ref().map(|name| name.text().to_string()) else { continue };
         let range = item.syntax().text_range();
         let range = offset(range.start().into())..offset(range.end().into());
-        if ALWAYS.contains(&name.as_str()) {
+        if ALWAYS.contains(&name.as_str()) || NAMED.contains(&name.as_str()) {
             built_in.push(range);
         } else {
             wanted.push((name, range));
@@ -131,19 +173,27 @@ fn crates(body: &ast::StmtList) -> (Vec<Named>, Vec<Range<usize>>) {
     (wanted, built_in)
 }
 
-/// Where the cell gives these names.
-fn lets_of(body: &ast::StmtList, names: &[String]) -> Vec<ra_ap_syntax::TextRange> {
-    let is_one = |statement: &ast::LetStmt| {
-        let patterns =
-            statement.pat().into_iter().flat_map(|pattern| pattern.syntax().descendants().collect::<Vec<_>>());
-        let mut bound = patterns.filter_map(ast::IdentPat::cast).filter_map(|pattern| pattern.name());
-        bound.any(|name| names.iter().any(|wanted| name.text() == *wanted))
+/// The changes to a `let` that evcxr would not know how to keep: it is the cell's alone, or its type is written behind it.
+fn keep(statement: &ast::LetStmt, plan: &Plan) -> Vec<Edit> {
+    let name = |pattern: &ast::IdentPat| Some(pattern.name()?.text().to_string());
+    let names = names_of(statement);
+    let (begins, ends) = (statement.syntax().text_range().start(), statement.syntax().text_range().end());
+    let (begins, ends) = (offset(begins.into()), offset(ends.into()));
+    if names.iter().filter_map(name).any(|name| plan.locals.contains(&name)) {
+        return vec![Edit::put(begins, LOCAL.0), Edit::put(ends, LOCAL.1)];
+    }
+    let typed = |pattern: &ast::IdentPat| {
+        let name = name(pattern)?;
+        let word = if pattern.mut_token().is_some() { "mut " } else { "" };
+        Some(Edit::put(ends, format!(" let {word}{name}: {} = {name};", plan.types.get(&name)?)))
     };
-    let lets = body.statements().filter_map(|statement| match statement {
-        ast::Stmt::LetStmt(statement) => Some(statement),
-        _ => None,
-    });
-    lets.filter(is_one).map(|statement| statement.syntax().text_range()).collect()
+    names.iter().filter_map(typed).collect()
+}
+
+/// What a `let` names.
+fn names_of(statement: &ast::LetStmt) -> Vec<ast::IdentPat> {
+    let patterns = statement.pat().into_iter().flat_map(|pattern| pattern.syntax().descendants().collect::<Vec<_>>());
+    patterns.filter_map(ast::IdentPat::cast).collect()
 }
 
 /// A `let` that names nothing, in bytes.
@@ -236,13 +286,6 @@ fn body(file: &SourceFile) -> Option<ast::StmtList> {
     function.body()?.stmt_list()
 }
 
-/// `thread_local! { … }` and the like stand where an item may stand, and give no value.
-fn is_item_macro(tail: &ast::Expr) -> bool {
-    let ast::Expr::MacroExpr(call) = tail else { return false };
-    let name = call.macro_call().and_then(|call| call.path()).map(|path| path.syntax().text().to_string());
-    matches!(name.as_deref(), Some("thread_local" | "std::thread_local"))
-}
-
 fn offset(in_file: usize) -> usize {
     in_file - HEAD.len()
 }
@@ -289,7 +332,7 @@ mod tests {
     use super::*;
 
     fn check(code: &str, expected: &str) {
-        assert_eq!(prepare(code, &[]).text, expected);
+        assert_eq!(prepare(code, &Items::default(), &Plan::default()).text, expected);
     }
 
     #[test]
@@ -317,26 +360,29 @@ mod tests {
         check("!f(1);", &format!("/**/!f(1);{done}"));
         check("// one\n ::std::mem::drop(1);", &format!("// one\n/**/ ::std::mem::drop(1);{done}"));
         check("!(", "/**/!(");
-        assert_eq!(prepare("!f(1);", &[]).column(1, 6), 2);
+        assert_eq!(prepare("!f(1);", &Items::default(), &Plan::default()).column(1, 6), 2);
         check("/*\n:quit\n*/ f();", &format!("/*\n:quit\n*/ f();{done}"));
     }
 
     #[test]
     fn a_crate_must_be_asked_for() {
         let done = "\ncorriente::cell::completed();";
-        assert_eq!(prepare("extern crate rand;", &[]).crates, [("rand".to_owned(), 0..18)]);
+        assert_eq!(
+            prepare("extern crate rand;", &Items::default(), &Plan::default()).crates,
+            [("rand".to_owned(), 0..18)]
+        );
         check("extern crate alloc;", &format!("corriente::local! {{ extern crate alloc; }}{done}"));
     }
 
     #[test]
     fn a_let_that_names_nothing_is_found() {
-        assert_eq!(prepare("let a = 1;\nlet = ;", &[]).broken, Some(11..14));
-        assert_eq!(prepare("let a = ;", &[]).broken, None);
+        assert_eq!(prepare("let a = 1;\nlet = ;", &Items::default(), &Plan::default()).broken, Some(11..14));
+        assert_eq!(prepare("let a = ;", &Items::default(), &Plan::default()).broken, None);
     }
 
     #[test]
     fn columns_move_back() {
-        let prepared = prepare("let x = 1; x.foo()", &[]);
+        let prepared = prepare("let x = 1; x.foo()", &Items::default(), &Plan::default());
         assert_eq!(prepared.column(1, 5), 5);
         assert_eq!(prepared.column(1, 12 + SHOW.len()), 12);
         assert_eq!(prepared.column(1, 14 + SHOW.len()), 14);
@@ -360,7 +406,8 @@ mod tests {
 
     #[test]
     fn what_cannot_be_kept_is_local() {
-        let text = prepare("let f = |x: i32| x;\nlet y = f(1);", &["f".to_owned()]).text;
+        let plan = Plan { locals: vec!["f".to_owned()], ..Plan::default() };
+        let text = prepare("let f = |x: i32| x;\nlet y = f(1);", &Items::default(), &plan).text;
         assert!(text.starts_with("corriente::local! { let f = |x: i32| x; }\nlet y = f(1);"), "{text}");
     }
 
@@ -385,7 +432,7 @@ mod tests {
             ("fn main() {}\nmain();", None),
             ("let main = 1;", None),
         ] {
-            let main = prepare(code, &[]).main;
+            let main = prepare(code, &Items::default(), &Plan::default()).main;
             assert_eq!(main.as_ref().map(|main| main.is_async), is_async, "{code}");
             assert!(main.is_none_or(|main| &code[main.range] == "fn main"), "{code}");
         }

@@ -6,10 +6,7 @@ use std::path::Path;
 
 use addr2line::Loader;
 
-/// The crate that every cell is compiled as.
-const CELL: &str = "ctx::";
-/// What evcxr's own functions around the cell's text begin with.
-const AROUND: &str = "run_user_code";
+use crate::evcxr_contract::marks::{CRATE, RUNS};
 
 /// The cells' functions at these places, with their lines in what was compiled; zero where a line is not known, and no
 /// name for what is in a cell's own lines.
@@ -44,7 +41,8 @@ fn at(library: &Loader, address: u64) -> Vec<(String, u32)> {
 fn kept(all: Vec<(String, u32)>) -> Vec<(String, u32)> {
     let name = |symbol: &str| {
         let name = symbol.strip_prefix('<').unwrap_or(symbol);
-        name.strip_prefix(CELL).or(name.starts_with(AROUND).then_some(name)).map(readable)
+        let own = name.strip_prefix(CRATE).and_then(|rest| rest.strip_prefix("::"));
+        own.or(name.starts_with(RUNS).then_some(name)).map(readable)
     };
     let mut kept: Vec<(String, u32)> =
         all.into_iter().filter_map(|(symbol, line)| Some((name(&symbol)?, line))).collect();
@@ -57,7 +55,7 @@ fn readable(name: &str) -> String {
     let (path, hash) = name.rsplit_once("::").unwrap_or((name, ""));
     let is_hash = hash.len() == 17 && hash.starts_with('h') && hash[1..].bytes().all(|byte| byte.is_ascii_hexdigit());
     let path = if is_hash { path } else { name };
-    if path.starts_with(AROUND) { String::new() } else { path.replace("::{{closure}}", " (a closure in it)") }
+    if path.starts_with(RUNS) { String::new() } else { path.replace("::{{closure}}", " (a closure in it)") }
 }
 
 #[cfg(test)]

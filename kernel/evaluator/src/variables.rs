@@ -15,15 +15,28 @@ enum Fate {
     /// Its process ended.
     ProcessEnded,
     /// Nothing outside of its cell could say what it is.
-    Nameless { cell: u64 },
+    Nameless { cell: u64, how: &'static str },
 }
 
-/// How what has no name is kept all the same.
-pub(crate) const BOX_IT: &str =
-    "a closure is kept in a box of a type that has one: `let f: Box<dyn Fn(i32) -> i32> = Box::new(|x| x + 1);`";
+const BOX_A_CLOSURE: &str =
+    "a closure is kept in a box of a type that has one: `let f: Box<dyn Fn(i32) -> i32> = Box::new(move |x| x + 1);`";
+const BOX_AN_ITERATOR: &str = "an iterator is kept as what it gives, `let all: Vec<_> = it.collect();`, or in a box of a type that has a name: `let it: Box<dyn Iterator<Item = i32>> = Box::new(it);`";
+const BOX_A_FUTURE: &str = "a future is kept as what it gives, `let value = future.await;`, or in a box of a type that has a name: `let future: std::pin::Pin<Box<dyn Future<Output = i32> + Send>> = Box::pin(future);`";
+const BOX_IT: &str = "keep what it gives, or keep it in a box of a type that has a name, as in `let f: Box<dyn Fn(i32) -> i32> = Box::new(move |x| x + 1);`";
+
+/// How to keep what has no name, by what is known of its type.
+pub(crate) fn how_to_keep(type_name: Option<&str>) -> &'static str {
+    match type_name {
+        None => BOX_A_CLOSURE,
+        Some(name) if name.contains("Iterator") || name.contains("::iter::") => BOX_AN_ITERATOR,
+        Some(name) if name.contains("Future") || name.contains("async") => BOX_A_FUTURE,
+        Some(name) if name.contains("Fn") || name.starts_with("{closure") => BOX_A_CLOSURE,
+        Some(_) => BOX_IT,
+    }
+}
 
 /// What to do with a reference.
-pub(crate) const BORROWS: &str = "keep a copy of what it refers to (`.clone()`, `.to_owned()`, `.into_static()`), or use it within braces: `{ let part = &text[..]; part.len() }`";
+pub(crate) const BORROWS: &str = "keep what it refers to as a value of its own, with `.clone()`, `.cloned()`, `.to_owned()`, `.into_static()` or `.collect()` of such; or use it within braces: `{ let part = &text[..]; part.len() }`";
 
 /// The variables that are gone, with why.
 #[derive(Debug, Default)]
@@ -49,9 +62,9 @@ impl Gone {
         self.0.extend(names.iter().map(|name| (name.clone(), Fate::ProcessEnded)));
     }
 
-    /// A cell had these to itself.
-    pub(crate) fn nameless(&mut self, cell: u64, names: &[String]) {
-        self.0.extend(names.iter().map(|name| (name.clone(), Fate::Nameless { cell })));
+    /// A cell had this one to itself; `how` would have kept it.
+    pub(crate) fn nameless(&mut self, cell: u64, name: &str, how: &'static str) {
+        self.0.insert(name.to_owned(), Fate::Nameless { cell, how });
     }
 
     /// Nothing was ever there.
@@ -71,9 +84,9 @@ impl Gone {
             Fate::Retyped { cell } => vec![format!(
                 "`{name}` was lost when its type was defined anew, in cell [{cell}]; run the cell that makes `{name}` again"
             )],
-            Fate::Nameless { cell } => vec![
+            Fate::Nameless { cell, how } => vec![
                 format!("`{name}` was there in cell [{cell}] only: its type has no name under which it could be kept"),
-                BOX_IT.to_owned(),
+                (*how).to_owned(),
             ],
             Fate::ProcessEnded => {
                 vec![format!("`{name}` was lost when the cell process ended; run the cell that makes `{name}` again")]

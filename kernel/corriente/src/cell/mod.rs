@@ -7,6 +7,7 @@ mod course;
 mod failure;
 mod frames;
 mod join;
+mod key;
 mod output;
 mod print;
 mod rich;
@@ -30,6 +31,8 @@ pub use failure::fail;
 pub use join::{
     join1, join2, join3, join4, join5, join6, try_join1, try_join2, try_join3, try_join4, try_join5, try_join6,
 };
+#[doc(hidden)]
+pub use key::{NameOfType, name_of_type};
 pub use print::printed;
 pub use rich::{Rich, html, latex, markdown, png, svg};
 #[doc(hidden)]

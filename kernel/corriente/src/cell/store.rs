@@ -35,6 +35,14 @@ impl VariableStore {
         self.check(name, TypeId::of::<T>())
     }
 
+    /// Reports a variable that is of no use any more, because what its type is made of was defined anew, and lets it go. Its
+    /// value is left alone: the code that would drop it knows the new type.
+    pub fn lose_variable(&mut self, name: &str) -> bool {
+        std::mem::forget(self.0.remove(name));
+        report(name);
+        false
+    }
+
     /// Gives a variable away, after [`VariableStore::check_variable`].
     ///
     /// # Panics
@@ -67,8 +75,7 @@ impl VariableStore {
     fn check(&mut self, name: &str, wanted: TypeId) -> bool {
         let same = self.0.get(name).is_none_or(|held| held.as_ref().type_id() == wanted);
         if !same {
-            client::send(ToKernel::Retyped { name: name.to_owned() }.into());
-            output::tell_evcxr(&format!("{VARIABLE_CHANGED_TYPE}{name}"));
+            report(name);
         }
         same
     }
@@ -76,6 +83,12 @@ impl VariableStore {
     fn take(&mut self, name: &str) -> Box<dyn Any> {
         self.0.remove(name).unwrap_or_else(|| missing(name))
     }
+}
+
+/// Tells the kernel and evcxr that a variable is lost.
+fn report(name: &str) {
+    client::send(ToKernel::Retyped { name: name.to_owned() }.into());
+    output::tell_evcxr(&format!("{VARIABLE_CHANGED_TYPE}{name}"));
 }
 
 fn missing(name: &str) -> ! {

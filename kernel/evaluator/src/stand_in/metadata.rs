@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::{Cell, dependencies, real, say};
+use crate::crates::NAMED;
 use crate::distribution;
 use crate::place::env;
 use crate::toolchain::{CARGO, TARGET, WORKSPACE};
@@ -30,19 +31,48 @@ const KEPT: &[&str] = &[
     "polars-io",
     "polars-time",
     "polars-utils",
+    "chrono",
+    "serde",
+    "serde_core",
     "serde_json",
     "tokio",
 ];
+
+/// A crate that every cell has under its own name.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Present {
+    pub(crate) name: String,
+    pub(crate) version: String,
+    pub(crate) features: Vec<String>,
+}
+
+/// The crates that every cell has, as they were built.
+///
+/// # Errors
+/// What cargo says, when it cannot tell.
+pub(crate) fn present() -> Result<Vec<Present>, String> {
+    let ours = ours()?;
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let one = |name: &&str| {
+        let package = ours["packages"].as_array()?.iter().find(|package| package["name"] == **name)?;
+        let features = ours["features"][package["id"].as_str()?].as_array().into_iter().flatten().map(text).collect();
+        Some(Present { name: (*name).to_owned(), version: text(&package["version"]), features })
+    };
+    Ok(NAMED.iter().filter_map(one).collect())
+}
 
 pub(super) fn run(cell: &Cell) -> Result<i32, String> {
     let ours = ours()?;
     let mut packages = kept(&ours["packages"], |package| &package["name"], KEPT);
     let ids: Vec<String> = packages.iter().filter_map(|package| package["id"].as_str().map(str::to_owned)).collect();
     let mut nodes = nodes(&ours, &ids);
-    let corriente = packages.iter().find(|package| package["name"] == "corriente").map(|package| package["id"].clone());
-    let mut direct = vec![edge("corriente", &corriente.ok_or("the workspace has no prelude")?)];
-
     let settings = cell.settings()?;
+    let asked = dependencies::of(&settings);
+    let mut direct = Vec::new();
+    for name in ["corriente"].into_iter().chain(NAMED).filter(|name| !asked.contains_key(*name)) {
+        let found = packages.iter().find(|package| package["name"] == name).map(|package| package["id"].clone());
+        direct.push(edge(name, &found.ok_or_else(|| format!("the workspace has no {name}"))?));
+    }
     if let Some(folder) = dependencies::write_crate(cell, &settings)? {
         let theirs = ask(&folder, false)?;
         let root = theirs["resolve"]["root"].clone();
@@ -90,6 +120,13 @@ pub(crate) fn of_library(folder: &Path) -> Result<Value, String> {
     let mut metadata = ask(Path::new(WORKSPACE), true).or_else(|_| ask(Path::new(WORKSPACE), false))?;
     let mut packages = kept(&metadata["packages"], |package| &package["name"], KEPT);
     packages.iter_mut().for_each(keep_library);
+    let named: Vec<&Value> =
+        packages.iter().filter(|package| NAMED.iter().any(|name| package["name"] == *name)).collect();
+    let ids: Vec<String> = named.iter().filter_map(|package| package["id"].as_str().map(str::to_owned)).collect();
+    let features = |node: &Value| Some((node["id"].as_str()?.to_owned(), node["features"].clone()));
+    let all = metadata["resolve"]["nodes"].as_array().into_iter().flatten().filter_map(features);
+    let features = all.filter(|(id, _)| ids.contains(id)).collect::<serde_json::Map<String, Value>>();
+    metadata["features"] = Value::Object(features);
     metadata["packages"] = Value::Array(packages);
     let nodes = metadata["resolve"]["nodes"].as_array_mut().into_iter().flatten();
     for node in nodes.filter(|node| node["id"].as_str().is_some_and(|id| id.contains("#tokio@"))) {
@@ -119,7 +156,7 @@ fn key() -> Value {
     };
     match (changed("Cargo.lock"), changed("Cargo.toml"), changed("kernel/corriente/Cargo.toml")) {
         (Some(lock), Some(manifest), Some(prelude)) => {
-            json!({"workspace": workspace, "lock": lock, "manifest": manifest, "prelude": prelude, "kept": [KEPT, &OF_TOKIO]})
+            json!({"workspace": workspace, "lock": lock, "manifest": manifest, "prelude": prelude, "kept": [KEPT, &OF_TOKIO, &NAMED]})
         }
         _ => Value::Null,
     }

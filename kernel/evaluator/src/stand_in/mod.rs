@@ -2,18 +2,21 @@
 //! compiled by the recorded compiler directly against the dylib, which takes a tenth of what cargo would; anything else
 //! goes to the real tool.
 
+mod arrange;
 mod build;
 mod dependencies;
+mod instructions;
 mod linker;
 mod metadata;
-mod source;
 mod waiting;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+pub(crate) use instructions::{Instructions, compiled};
 pub(crate) use metadata::of_library as metadata_of_library;
+pub(crate) use metadata::{Present, present};
 pub(crate) use waiting::{BOUND, Waiting};
 
 use crate::place::env;
