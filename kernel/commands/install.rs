@@ -70,6 +70,9 @@ pub(crate) fn install(wanted: &Install) -> anyhow::Result<()> {
         link_program(&places, &wanted.name, &command);
         tell_removed(&copies.remove_unused(&places));
     }
+    if !places.has_jupyter() {
+        println!("There is no Jupyter there yet. It comes with:  python -m pip install jupyterlab");
+    }
     println!("Reload JupyterLab's page, and choose \"{}\".", wanted.display_name.as_ref().unwrap_or(&usual));
     Ok(())
 }

@@ -15,7 +15,7 @@ from test_streams import read
 from test_without_page import run_as, shown
 
 # The nightly group edits more often.
-EDITS = int(os.environ.get("CORRIENTE_EDITS", "30"))
+EDITS = int(os.environ.get("CORRIENTE_EDITS", "20"))
 MEBIBYTES, THREADS = 60, 3
 
 
@@ -85,9 +85,11 @@ def test_editing_a_cell_leaves_nothing_behind(tmp_path, accounts, edit):
         while more() > THREADS:
             assert time.monotonic() < end, f"threads before: {threads}\nand now: {names_of_threads(process)}"
             time.sleep(0.1)
-        assert kernel.ok("streams().len() <= 2").plain == "true"
-        assert took() <= MEBIBYTES, f"{took()} MiB and {more()} threads more after {EDITS} edits"
+        # What the variable has, and of what has no cell the two newest.
+        assert kernel.ok("streams().len() <= 3").plain == "true"
         print(f"{took()} MiB and {more()} threads more after {EDITS} edits")
+        # A program has views of three versions at once, and what they take is not bounded by this.
+        assert edit is by_a_program or took() <= MEBIBYTES, f"{took()} MiB more after {EDITS} edits"
 
 
 def test_what_a_variable_has_started_goes_on(kernel, accounts):

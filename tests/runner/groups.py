@@ -1,6 +1,7 @@
 """The groups of tests: what each tests, what it needs beside the build's own tools, and how it runs."""
 
 import shutil
+import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ import counts
 import environment
 import machine
 from counts import Counts
-from places import CHECKOUT
+from places import CACHE, CHECKOUT, build_environment
 from programs import run
 
 TESTS = CHECKOUT / "tests"
@@ -25,7 +26,10 @@ VICTIM = ["cargo", "build", "--release", "--workspace", "--locked", "--example",
 # What the nightly group does more of: the random cases of each program of properties, the events of a long run, the kills of a
 # query, the edits of a cell.
 PROPERTIES = ("aggregates", "guarantee", "idle", "join", "late", "optimized", "pushdown", "shared", "twins", "windows")
-CASES, EVENTS, KILLS, EDITS = "10000", "100000000", "200", "200"
+CASES, EVENTS, KILLS, EDITS, SOAK = "10000", "100000000", "200", "200", "500"
+
+# A system that is promised and not here, and the crates of ours that need no C library.
+ELSEWHERE, WITHOUT_C = "aarch64-apple-darwin", ("evaluator", "jupyter", "link")
 
 # A program, what it is for, and the packages that bring it.
 NODE = ("node", "Node.js runs the tests of the front end's JavaScript", "nodejs")
@@ -64,7 +68,20 @@ def lint():
     formatted, _ = run(["cargo", "fmt", "--all", "--check"], minutes=2)
     clippy = ["cargo", "clippy", "--release", "--workspace", "--all-targets", "--locked", "--quiet"]
     clean, _ = run([*clippy, "--", "-D", "warnings"], minutes=40)
-    return counts.of_check(formatted) + counts.of_check(clean)
+    return counts.of_check(formatted) + counts.of_check(clean) + elsewhere()
+
+
+def elsewhere():
+    """Type-checks what can be without that system's C library: what is compiled for one system only would rot unseen."""
+    asked = ["rustc", "--print", "target-libdir", "--target", ELSEWHERE]
+    library = subprocess.run(asked, cwd=CHECKOUT, env=build_environment(), capture_output=True, text=True).stdout.strip()
+    if not library or not Path(library).exists():
+        print(f"Skipped: Rust's library for {ELSEWHERE} is not installed. Install it with:  rustup target add {ELSEWHERE}")
+        return Counts(skipped=1)
+    packages = [word for crate in WITHOUT_C for word in ("--package", crate)]
+    command = ["cargo", "check", "--lib", "--locked", "--quiet", "--target", ELSEWHERE, *packages]
+    checked, _ = run(command, minutes=30, CARGO_TARGET_DIR=str(CACHE / "target-elsewhere"), RUSTFLAGS="-Dwarnings")
+    return counts.of_check(checked)
 
 
 def docs():
@@ -109,6 +126,7 @@ def nightly():
     code, output = run([*CARGO_TEST, "--test", "memory"], minutes=60, keep_output=True, CORRIENTE_EVENTS=EVENTS)
     total += counts.of_cargo(output, code)
     total += kernel_tests("protocol/test_leaves_nothing.py", minutes=60, CORRIENTE_EDITS=EDITS)
+    total += kernel_tests("protocol/test_soak.py", minutes=60, CORRIENTE_SOAK_CELLS=SOAK)
     return total + on_kafka(lambda **place: python_tests("kafka", minutes=120, CORRIENTE_KILLS=KILLS, **place))
 
 
@@ -157,7 +175,7 @@ def python_tests(folder, minutes, with_kernel=False, **variables):
 GROUPS = (
     Group("docs", "what README.md names exists; the crates know only whom the design lets them know", docs),
     Group("scripts", "install/ and tests/run themselves", scripts),
-    Group("lint", "formatting, and clippy without warnings", lint),
+    Group("lint", "formatting, clippy without warnings, and what can be type-checked for macOS", lint),
     Group("unit", "the Rust tests of every crate: units, properties, the source on the embedded broker", unit),
     Group("front", "the front end's JavaScript without a browser", front, (NODE,)),
     Group("protocol", "the installed kernel, driven over the Jupyter protocol: cells, errors, streams", protocol),

@@ -3,7 +3,7 @@
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-use evaluator::{Evaluator, Event, Outcome, Place, Toolchain};
+use evaluator::{Evaluator, Event, Execution, Outcome, Place, Toolchain};
 
 use super::{Found, Problem};
 
@@ -32,7 +32,7 @@ pub(super) fn run(toolchain: Toolchain) -> Found {
         }
     };
     let mut session = Evaluator::start(&place, toolchain, hear).map_err(|error| failed(error.to_string()))?;
-    session.execute(1, 1, CELL.to_owned(), Vec::new());
+    session.execute(Execution { id: 1, number: 1, cell: None, code: CELL.to_owned(), expressions: Vec::new() });
     let mut shown = String::new();
     let found = loop {
         match events.recv_timeout(WITHIN.saturating_sub(began.elapsed())) {

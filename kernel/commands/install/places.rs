@@ -95,6 +95,15 @@ impl Places {
         super::papermill::packages(self.python.as_ref()?, self.words == USER)
     }
 
+    /// Whether a Jupyter looks into these folders, as far as can be told: one of the Python, and of a user the one on the PATH.
+    pub(crate) fn has_jupyter(&self) -> bool {
+        let runs = |program: &Path, words: &[&str]| {
+            Command::new(program).args(words).output().is_ok_and(|answer| answer.status.success())
+        };
+        self.python.as_ref().is_some_and(|python| runs(python, &["-c", "import jupyter_core"]))
+            || (self.words == USER && runs(Path::new("jupyter"), &["--version"]))
+    }
+
     /// The folder of a kernelspec.
     pub(crate) fn kernel(&self, name: &str) -> PathBuf {
         self.data.join("kernels").join(name)

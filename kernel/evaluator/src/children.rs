@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-/// A time, in the system's ticks since it started.
+/// A time, in the system's ticks since it started; on macOS since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Moment(u64);
 
@@ -12,17 +12,21 @@ impl Moment {
         let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
         // SAFETY: the call writes to where it is told.
         unsafe { libc::clock_gettime(CLOCK, &raw mut time) };
+        Moment::at(u64::try_from(time.tv_sec).unwrap_or(0), u64::try_from(time.tv_nsec).unwrap_or(0))
+    }
+
+    fn at(seconds: u64, nanoseconds: u64) -> Moment {
         // SAFETY: the call has no preconditions.
         let ticks = u64::try_from(unsafe { libc::sysconf(libc::_SC_CLK_TCK) }).unwrap_or(100).max(1);
-        let (seconds, rest) = (u64::try_from(time.tv_sec).unwrap_or(0), u64::try_from(time.tv_nsec).unwrap_or(0));
-        Moment(seconds * ticks + rest * ticks / 1_000_000_000)
+        Moment(seconds * ticks + nanoseconds * ticks / 1_000_000_000)
     }
 }
 
 #[cfg(target_os = "linux")]
 const CLOCK: libc::clockid_t = libc::CLOCK_BOOTTIME;
+// As processes are timed in macOS's table.
 #[cfg(not(target_os = "linux"))]
-const CLOCK: libc::clockid_t = libc::CLOCK_MONOTONIC;
+const CLOCK: libc::clockid_t = libc::CLOCK_REALTIME;
 
 /// A process of a cell's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,13 +94,47 @@ fn signal(process: u32, signal: libc::c_int) {
     }
 }
 
+/// All processes that are not dead.
+#[cfg(target_vendor = "apple")]
+fn table() -> Vec<Child> {
+    // SAFETY: without a buffer the call tells how many there are.
+    let count = unsafe { libc::proc_listallpids(std::ptr::null_mut(), 0) };
+    // Some may be started meanwhile.
+    let mut processes: Vec<libc::pid_t> = vec![0; usize::try_from(count).unwrap_or(0) + 64];
+    let bytes = libc::c_int::try_from(size_of_val(processes.as_slice())).unwrap_or(0);
+    // SAFETY: the buffer has as many bytes as are told.
+    let found = unsafe { libc::proc_listallpids(processes.as_mut_ptr().cast(), bytes) };
+    processes.truncate(usize::try_from(found).unwrap_or(0));
+    processes.into_iter().filter_map(told).collect()
+}
+
+/// What macOS's table has of a process.
+#[cfg(target_vendor = "apple")]
+fn told(process: libc::pid_t) -> Option<Child> {
+    let size = libc::c_int::try_from(size_of::<libc::proc_bsdinfo>()).ok()?;
+    // SAFETY: all zero is a value of the structure, which has as many bytes as are told.
+    let (written, about) = unsafe {
+        let mut about: libc::proc_bsdinfo = std::mem::zeroed();
+        (libc::proc_pidinfo(process, libc::PROC_PIDTBSDINFO, 0, (&raw mut about).cast(), size), about)
+    };
+    let started = Moment::at(about.pbi_start_tvsec, about.pbi_start_tvusec * 1000);
+    (written == size && about.pbi_status != libc::SZOMB).then_some(Child {
+        process: about.pbi_pid,
+        parent: about.pbi_ppid,
+        group: about.pbi_pgid,
+        started,
+    })
+}
+
 /// All processes that are not dead; empty where the system has no table to read.
+#[cfg(not(target_vendor = "apple"))]
 fn table() -> Vec<Child> {
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     entries.filter_map(|entry| read(&std::fs::read_to_string(entry.path().join("stat")).ok()?)).collect()
 }
 
 /// A line of Linux's table; see proc_pid_stat(5).
+#[cfg(any(test, not(target_vendor = "apple")))]
 fn read(line: &str) -> Option<Child> {
     let process = line.split(' ').next()?.parse().ok()?;
     // The program's name is in brackets, and may have anything in it.

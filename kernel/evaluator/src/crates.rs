@@ -43,7 +43,7 @@ fn name_crates(toolchain: &Toolchain, folder: &Path) -> std::io::Result<()> {
     let named = folder.join(NAMES);
     std::fs::create_dir(&named)?;
     let start = |name: &str| {
-        let mut compiler = Command::new(RUSTC);
+        let mut compiler = Command::new(&*RUSTC);
         compiler.args(["--crate-name", name, "--edition", "2024", "--crate-type", "rlib", "-Cmetadata=named", "-"]);
         compiler.arg(format!("--extern=corriente={}", toolchain.dylib().display()));
         compiler.arg(format!("-Ldependency={}", folder.display())).arg("--out-dir").arg(&named);

@@ -17,7 +17,7 @@ pub(crate) struct FunctionStates {
 }
 
 /// A key, and the state that it has, if any.
-type KeyState = (Box<[u8]>, Option<Vec<u8>>);
+type StateOfKey = (Box<[u8]>, Option<Vec<u8>>);
 
 /// The column that has the states themselves.
 const STATE: &str = "state in CBOR";
@@ -42,7 +42,7 @@ impl StateTable for FunctionStates {
     fn freeze(&mut self, all: bool) -> PolarsResult<PendingTable> {
         let called = self.called.replace(PlHashSet::default()).unwrap_or_default();
         // A key that was forgotten has no state.
-        let states: Vec<KeyState> = match all {
+        let states: Vec<StateOfKey> = match all {
             true => self.states.save()?.into_iter().map(|(key, state)| (key, Some(state))).collect(),
             false => {
                 let state = |key: Box<[u8]>| self.states.save_one(&key).map(|state| (key, state));

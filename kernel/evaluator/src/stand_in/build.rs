@@ -64,15 +64,9 @@ pub(super) fn run(session: &Path, cell: &Cell, emit: Emit) -> Result<i32, String
     words.push(if emit == Emit::Library { "--emit=link" } else { "--emit=metadata" }.to_owned());
     let optimise = settings.get("profile").and_then(|p| p.get("dev")).and_then(|d| d.get("opt-level"));
     words.push(format!("-Copt-level={}", optimise.map_or_else(|| "0".to_owned(), level)));
-    for option in [
-        "prefer-dynamic",
-        "debug-assertions=on",
-        "overflow-checks=on",
-        "debuginfo=line-tables-only",
-        "codegen-units=4",
-        // What a cell defines it uses itself, whatever else has the same symbol.
-        "link-arg=-Wl,-Bsymbolic",
-    ] {
+    for option in
+        ["prefer-dynamic", "debug-assertions=on", "overflow-checks=on", "debuginfo=line-tables-only", "codegen-units=4"]
+    {
         words.push(format!("-C{option}"));
     }
     words.push(format!("--out-dir={}", out.display()));
@@ -91,12 +85,13 @@ pub(super) fn run(session: &Path, cell: &Cell, emit: Emit) -> Result<i32, String
     words.extend(theirs);
     let library = out.join(format!("{}ctx{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX));
     let compile = |words: Vec<String>| compile(session, &cell.folder, &Call::here(words), emit, patched, &library);
+    let by_c_compiler = [words.as_slice(), linker::BY_C_COMPILER.map(str::to_owned).as_slice()].concat();
     let done = match linker::arguments(session) {
         Some(direct) if alone => {
-            let done = compile([words.clone(), direct].concat())?;
-            if done.code != 0 && linker::failed(&done.messages) { compile(words)? } else { done }
+            let done = compile([words, direct].concat())?;
+            if done.code != 0 && linker::failed(&done.messages) { compile(by_c_compiler)? } else { done }
         }
-        _ => compile(words)?,
+        _ => compile(by_c_compiler)?,
     };
 
     for line in done.messages.lines() {

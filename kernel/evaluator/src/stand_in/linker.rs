@@ -9,13 +9,22 @@ use std::path::{Path, PathBuf};
 
 use crate::toolchain::{LIBRARIES, SYSROOT};
 
+/// The compiler's arguments where the C compiler links. What a cell defines it uses itself, whatever else has the same symbol; on
+/// macOS that is so without a word.
+#[cfg(target_os = "linux")]
+pub(super) const BY_C_COMPILER: [&str; 1] = ["-Clink-arg=-Wl,-Bsymbolic"];
+#[cfg(not(target_os = "linux"))]
+pub(super) const BY_C_COMPILER: [&str; 0] = [];
+
 /// The linker's name.
 const LINKER: &str = "rust-lld";
 /// The system's libraries that the compiler names for every cell: as it names them, and as the system does.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
 const LOADED: [(&str, &str); 3] = [("c", "libc.so.6"), ("gcc_s", "libgcc_s.so.1"), ("m", "libm.so.6")];
 /// Those that it names as well, and that have been parts of the C library since 2021. It is named last, and has them.
 const PARTS: [&str; 4] = ["dl", "pthread", "rt", "util"];
 /// Where the first release of the C library that has these parts begins.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
 const WHOLE: (u32, u32) = (2, 34);
 
 /// The compiler's arguments for a cell without crates of its own; `None` where the C compiler is to link it. `session` is the
@@ -40,6 +49,7 @@ fn direct(session: &Path, libraries: &Path) -> Option<Vec<String>> {
     Some(vec![
         format!("-Clinker={}", linker.display()),
         "-Clinker-flavor=ld.lld".to_owned(),
+        "-Clink-arg=-Bsymbolic".to_owned(),
         format!("-Lnative={}", folder.display()),
     ])
 }
@@ -133,7 +143,7 @@ mod tests {
     fn every_library_that_the_compiler_names_is_found() {
         let (folder, libraries) = compiler(true);
         let first = direct(folder.path(), &libraries);
-        assert_eq!(first.as_ref().map(Vec::len), Some(3));
+        assert_eq!(first.as_ref().map(Vec::len), Some(4));
         for (name, file) in LOADED {
             let text = std::fs::read_to_string(folder.path().join(format!("linked/lib{name}.so"))).unwrap();
             let path = text.strip_prefix("INPUT(\"").and_then(|rest| rest.strip_suffix("\")\n")).unwrap();
