@@ -52,6 +52,9 @@ mod alone;
 mod calendar;
 /// The seam to the time.
 mod clock;
+/// Random numbers for tests.
+#[cfg(test)]
+mod random;
 /// Frames that grow.
 mod rows;
 

@@ -19,8 +19,6 @@ mod sum;
 pub(crate) mod function_states;
 /// The rows of groups.
 pub(crate) mod group_rows;
-/// The states themselves.
-mod key_states;
 /// Keys, each with a time.
 pub(crate) mod key_times;
 /// Pairs of rows.

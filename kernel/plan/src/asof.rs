@@ -2,10 +2,9 @@
 
 use polars::prelude::*;
 
-use crate::expr::check_row_wise;
-use crate::join::{as_column, steps};
+use crate::PlanError;
+use crate::join::{as_column, check_pairs, steps};
 use crate::window::fixed;
-use crate::{PlanError, zones};
 
 /// In which direction the nearest row is looked for; the words are Polars'.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -96,12 +95,6 @@ impl Asof {
         [by_left, by_right]: [&[Expr]; 2],
     ) -> Result<(), PlanError> {
         let refused = |detail: String, hint| Err(PlanError::Refused { operation, detail, hint });
-        if by_left.len() != by_right.len() {
-            return refused(
-                format!("{} columns are to be equal to {}", by_left.len(), by_right.len()),
-                "Name the same number on both sides.",
-            );
-        }
         if let Some(expr) = by_left.iter().chain(by_right).find(|expr| as_column(expr).is_none()) {
             return refused(
                 format!("`{expr:?}` is an expression, and rows are matched by columns"),
@@ -109,12 +102,8 @@ impl Asof {
             );
         }
         let times = self.times().map(col);
-        check_row_wise(operation, left, by_left)?;
-        check_row_wise(operation, left, &times[..1])?;
-        check_row_wise(operation, right, by_right)?;
-        check_row_wise(operation, right, &times[1..])?;
-        zones::check_equal(operation, (left, by_left), (right, by_right))?;
-        zones::check_equal(operation, (left, &times[..1]), (right, &times[1..]))?;
+        check_pairs(operation, [left, right], [by_left, by_right])?;
+        check_pairs(operation, [left, right], [&times[..1], &times[1..]])?;
         let dtype = |schema: &SchemaRef, expr: &Expr| {
             as_column(expr).and_then(|name| schema.get(name)).cloned().unwrap_or(DataType::Null)
         };

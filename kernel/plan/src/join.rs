@@ -295,6 +295,24 @@ pub(crate) fn steps(length: Duration, unit: TimeUnit) -> i64 {
     }
 }
 
+/// Refuses expressions of two sides that rows cannot be matched by, each of the left with that of the right.
+pub(crate) fn check_pairs(
+    operation: &'static str,
+    [left, right]: [&SchemaRef; 2],
+    on: [&[Expr]; 2],
+) -> Result<(), PlanError> {
+    if on[0].len() != on[1].len() {
+        return Err(PlanError::Refused {
+            operation,
+            detail: format!("{} columns are to be equal to {}", on[0].len(), on[1].len()),
+            hint: "Name the same number on both sides.",
+        });
+    }
+    check_row_wise(operation, left, on[0])?;
+    check_row_wise(operation, right, on[1])?;
+    zones::check_equal(operation, (left, on[0]), (right, on[1]))
+}
+
 /// The name, if an expression is a plain column.
 pub(crate) fn as_column(expr: &Expr) -> Option<&PlSmallStr> {
     if let Expr::Column(name) = expr { Some(name) } else { None }
@@ -382,16 +400,7 @@ impl<'a> JoinBuilder<'a> {
     /// The columns of the join, as Polars itself has them.
     fn result(&self, join: impl FnOnce(LazyFrame, LazyFrame) -> LazyFrame) -> Result<SchemaRef, PlanError> {
         let ([left, right], on) = (&self.frames, self.on);
-        if on[0].len() != on[1].len() {
-            return Err(PlanError::Refused {
-                operation: self.operation,
-                detail: format!("{} columns are to be equal to {}", on[0].len(), on[1].len()),
-                hint: "Name the same number on both sides.",
-            });
-        }
-        check_row_wise(self.operation, left.schema(), on[0])?;
-        check_row_wise(self.operation, right.schema(), on[1])?;
-        zones::check_equal(self.operation, (left.schema(), on[0]), (right.schema(), on[1]))?;
+        check_pairs(self.operation, [left.schema(), right.schema()], on)?;
         let none = DataFrame::empty_with_schema(right.schema()).lazy();
         schema_after(self.operation, left.schema(), &[], |left| join(left, none))
     }

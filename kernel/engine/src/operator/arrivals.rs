@@ -4,7 +4,7 @@ use crate::physical::{SIDE, SIDE_TIME, TimedJoin};
 use polars::prelude::*;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::columns::{POSITION, encoded, integers};
+use super::columns::{NullKeys, POSITION, encoded, integers};
 use crate::state::timed_rows::TimedRows;
 
 /// The rows of both sides that are not late.
@@ -32,8 +32,7 @@ impl Arrivals {
         let is_right = rows.column(SIDE)?.bool()?.clone();
         let orders = rows.column(POSITION).is_ok().then(|| integers(&rows, POSITION)).transpose()?;
         let keys: Vec<Column> = join.keys.iter().map(|key| rows.column(key).cloned()).collect::<PolarsResult<_>>()?;
-        let nulls: Vec<BooleanChunked> =
-            keys.iter().filter(|key| key.null_count() > 0).map(|key| key.is_null()).collect();
+        let nulls = NullKeys::of(&keys);
         let mut arrivals =
             Arrivals { keys: encoded(&keys, rows.height())?, sides: [Vec::new(), Vec::new()], late: 0, rows };
         for (row, (time, is_right)) in times.iter().zip(is_right.iter()).enumerate() {
@@ -42,8 +41,7 @@ impl Arrivals {
                 continue;
             }
             let order = orders.as_ref().and_then(|orders| orders.get(row)).unwrap_or_default();
-            let has_key = nulls.iter().all(|nulls| nulls.get(row) != Some(true));
-            let arrival = Arrival { row: row as IdxSize, time, order, has_key };
+            let arrival = Arrival { row: row as IdxSize, time, order, has_key: !nulls.has(row) };
             arrivals.sides[usize::from(is_right == Some(true))].push(arrival);
         }
         Ok(arrivals)

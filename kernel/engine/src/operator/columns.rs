@@ -57,6 +57,19 @@ pub(crate) fn encoded(keys: &[Column], height: usize) -> PolarsResult<BinaryOffs
     encode_rows_unordered(&texts)
 }
 
+/// Which rows lack one of their keys.
+pub(crate) struct NullKeys(Vec<BooleanChunked>);
+
+impl NullKeys {
+    pub(crate) fn of(keys: &[Column]) -> NullKeys {
+        NullKeys(keys.iter().filter(|key| key.null_count() > 0).map(|key| key.is_null()).collect())
+    }
+
+    pub(crate) fn has(&self, row: usize) -> bool {
+        self.0.iter().any(|nulls| nulls.get(row) == Some(true))
+    }
+}
+
 /// The keys' columns again, by the names and types of `fields`: those that the keys were encoded from. Bytes of other types
 /// would be read as what they are not, which [`kept_as`] keeps from happening.
 pub(crate) fn decoded(keys: &[&[u8]], fields: &[Field]) -> PolarsResult<Vec<Column>> {

@@ -13,7 +13,7 @@ use polars::prelude::*;
 
 use nearest::NearestIndex;
 
-use super::columns::{encoded, named_keys};
+use super::columns::{NullKeys, encoded, named_keys};
 
 /// A frame this many times as long as the batch is looked into by its index; a shorter one Polars joins as quickly whole.
 const LONGER: usize = 4;
@@ -22,18 +22,10 @@ const LONGER: usize = 4;
 pub(crate) struct LookupTable {
     lookup: Lookup,
     frame: DataFrame,
-    /// Made when it is first needed.
-    index: Option<Index>,
-}
-
-/// How rows of the frame are found.
-enum Index {
-    /// Those of equal keys.
-    Equal(LookupIndex),
-    /// By Polars alone: the keys' types are compared as no hash can be.
-    Whole,
-    /// The nearest in time.
-    Nearest(NearestIndex),
+    /// Of an as-of join, made when it is first needed.
+    nearest: Option<NearestIndex>,
+    /// Of a join of equal keys, made when it is first needed. There is none where the keys' types are compared as no hash can be.
+    equal: Option<Option<LookupIndex>>,
 }
 
 /// From the hash of a key to the rows that have it.
@@ -49,7 +41,7 @@ struct LookupIndex {
 
 impl LookupTable {
     pub(super) fn new(lookup: &Lookup) -> LookupTable {
-        LookupTable { lookup: lookup.clone(), frame: lookup.frame().clone(), index: None }
+        LookupTable { lookup: lookup.clone(), frame: lookup.frame().clone(), nearest: None, equal: None }
     }
 
     /// How often it is to be read anew, if it is.
@@ -60,41 +52,41 @@ impl LookupTable {
     /// Reads it anew. Where that fails the one that was there stays.
     pub(crate) fn read_anew(&mut self) -> PolarsResult<()> {
         if let Some(frame) = self.lookup.read()? {
-            (self.frame, self.index) = (frame, None);
+            (self.frame, self.nearest, self.equal) = (frame, None, None);
         }
         Ok(())
     }
 
     /// Joins rows with it; they stay in the order they came in.
     pub(super) fn join(&mut self, rows: DataFrame) -> PolarsResult<LazyFrame> {
-        let ([keys, _], on) = (self.lookup.keys(), self.lookup.nearest());
-        let is_short = self.frame.height() <= rows.height() * LONGER || rows.height() == 0 || keys.is_empty();
-        if on.is_none() && is_short {
-            return Ok(self.equal(rows, self.frame.clone()));
-        }
-        let met = rows.clone().lazy().select(named_keys(keys)).collect()?;
-        let index = match (&mut self.index, on) {
-            (Some(index), _) => index,
-            (none, Some(on)) => none.insert(Index::Nearest(NearestIndex::new(&self.lookup, on, &self.frame)?)),
-            (none, None) => none
-                .insert(LookupIndex::new(&self.lookup, &self.frame, met.dtypes())?.map_or(Index::Whole, Index::Equal)),
+        let Some(on) = self.lookup.nearest() else { return self.join_equal(rows) };
+        let index = match &mut self.nearest {
+            Some(index) => index,
+            none => none.insert(NearestIndex::new(&self.lookup, on, &self.frame)?),
         };
-        match (index, on) {
-            (Index::Nearest(index), Some(on)) => Ok(index.join(&self.lookup, on, rows)?.lazy()),
-            (Index::Equal(index), _) => {
-                let frame = index.met_by(met, &self.frame)?;
-                Ok(self.equal(rows, frame))
-            }
-            _ => Ok(self.equal(rows, self.frame.clone())),
-        }
+        Ok(index.join(&self.lookup, on, rows)?.lazy())
     }
 
-    /// The join with the frame, or with some rows of it in its order, among which are all that these rows can meet.
-    fn equal(&self, rows: DataFrame, frame: DataFrame) -> LazyFrame {
-        let ([left, right], how) = (self.lookup.keys(), self.lookup.how().cloned().unwrap_or_default());
-        let mut options = JoinArgs::new(how);
+    /// Joins rows by Polars: with the frame, or with some rows of it in its order, among which are all that these rows can meet.
+    fn join_equal(&mut self, rows: DataFrame) -> PolarsResult<LazyFrame> {
+        let has_no_keys = self.lookup.keys()[0].is_empty();
+        let is_short = self.frame.height() <= rows.height() * LONGER || rows.height() == 0 || has_no_keys;
+        let frame = if is_short { self.frame.clone() } else { self.met_by(&rows)? };
+        let [left, right] = self.lookup.keys();
+        let mut options = JoinArgs::new(self.lookup.how().cloned().unwrap_or_default());
         options.maintain_order = MaintainOrderJoin::LeftRight;
-        rows.lazy().join(frame.lazy(), left, right, options)
+        Ok(rows.lazy().join(frame.lazy(), left, right, options))
+    }
+
+    /// The rows of the frame that these rows can meet, or all.
+    fn met_by(&mut self, rows: &DataFrame) -> PolarsResult<DataFrame> {
+        let [keys, _] = self.lookup.keys();
+        let keys = rows.clone().lazy().select(named_keys(keys)).collect()?;
+        let index = match &mut self.equal {
+            Some(index) => index,
+            none => none.insert(LookupIndex::new(&self.lookup, &self.frame, keys.dtypes())?),
+        };
+        index.as_ref().map_or_else(|| Ok(self.frame.clone()), |index| index.met_by(keys, &self.frame))
     }
 }
 
@@ -140,16 +132,11 @@ impl LookupIndex {
         let casts = self.casts.iter().zip(keys.columns());
         let keys = casts.map(|(cast, key)| cast.as_ref().map_or_else(|| Ok(key.clone()), |to| key.cast(to)));
         let keys = keys.collect::<PolarsResult<Vec<Column>>>()?;
-        let rows = encoded(&keys, height)?;
-        let mut hashes: Vec<Option<u64>> =
-            rows.iter().map(|row| Some(self.hasher.hash_one(row.unwrap_or_default()))).collect();
-        for key in keys.iter().filter(|key| key.null_count() > 0) {
-            let is_null = key.is_null();
-            for (hash, is_null) in hashes.iter_mut().zip(is_null.iter()) {
-                *hash = hash.filter(|_| is_null != Some(true));
-            }
-        }
-        Ok(hashes)
+        let (rows, nulls) = (encoded(&keys, height)?, NullKeys::of(&keys));
+        let hash = |(row, key): (usize, Option<&[u8]>)| {
+            (!nulls.has(row)).then(|| self.hasher.hash_one(key.unwrap_or_default()))
+        };
+        Ok(rows.iter().enumerate().map(hash).collect())
     }
 }
 

@@ -207,6 +207,7 @@ fn scaled(mantissa: f64, exponent: i32) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::random::Random;
 
     fn sum(values: &[f64]) -> ExactSum {
         let mut sum = ExactSum::default();
@@ -214,24 +215,12 @@ mod tests {
         sum
     }
 
-    /// Random numbers (Marsaglia, "Xorshift RNGs", 2003).
-    struct Random(u64);
-
-    impl Random {
-        fn next(&mut self) -> u64 {
-            self.0 ^= self.0 << 13;
-            self.0 ^= self.0 >> 7;
-            self.0 ^= self.0 << 17;
-            self.0
-        }
-
-        /// Any float but an infinity or NaN.
-        fn float(&mut self) -> f64 {
-            loop {
-                let value = f64::from_bits(self.next());
-                if value.is_finite() {
-                    return value;
-                }
+    /// Any float but an infinity or NaN.
+    fn float(random: &mut Random) -> f64 {
+        loop {
+            let value = f64::from_bits(random.next());
+            if value.is_finite() {
+                return value;
             }
         }
     }
@@ -240,7 +229,7 @@ mod tests {
     fn a_single_value_comes_back_bit_for_bit() {
         let mut random = Random(7);
         let extremes = [f64::MAX, f64::MIN, f64::MIN_POSITIVE, 5e-324, -5e-324, 0.1, -0.1, 1.0, 4_294_967_296.0, 1e300];
-        for value in extremes.into_iter().chain((0..10_000).map(|_| random.float())) {
+        for value in extremes.into_iter().chain((0..10_000).map(|_| float(&mut random))) {
             assert_eq!(sum(&[value]).value().to_bits(), value.to_bits(), "{value:e}");
         }
         assert_eq!(sum(&[]).value(), 0.0);
@@ -251,7 +240,7 @@ mod tests {
     fn what_was_added_and_taken_away_leaves_nothing() {
         let mut random = Random(11);
         for _ in 0..300 {
-            let values: Vec<f64> = (0..random.next() % 40).map(|_| random.float()).collect();
+            let values: Vec<f64> = (0..random.next() % 40).map(|_| float(&mut random)).collect();
             let stays = [1e-300, 0.1, -3.5, 7e15];
             let mut sum = sum(&values);
             stays.iter().for_each(|value| sum.add(*value));
@@ -319,7 +308,7 @@ mod tests {
     fn a_square_is_taken_away_as_it_was_added() {
         let mut random = Random(19);
         let mut squares = ExactSum::default();
-        let values: Vec<f64> = (0..100).map(|_| random.float()).collect();
+        let values: Vec<f64> = (0..100).map(|_| float(&mut random)).collect();
         values.iter().for_each(|value| squares.add_square(*value, false));
         values.iter().for_each(|value| squares.add_square(*value, true));
         squares.settle();

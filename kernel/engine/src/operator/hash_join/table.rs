@@ -3,7 +3,7 @@
 use polars::prelude::*;
 use smallvec::SmallVec;
 
-use super::super::columns::{ROW, encoded, integers};
+use super::super::columns::{NullKeys, ROW, encoded, integers};
 use crate::change::Changes;
 use crate::physical::HashJoin;
 use crate::state::row_table::RowTable;
@@ -117,8 +117,7 @@ impl HashJoin {
     /// What each of some rows is joined by.
     pub(super) fn keys_of(&self, rows: &DataFrame) -> PolarsResult<Vec<HashKey>> {
         let keys: Vec<Column> = self.keys.iter().map(|key| rows.column(key).cloned()).collect::<PolarsResult<_>>()?;
-        let nulls: Vec<BooleanChunked> =
-            keys.iter().filter(|key| key.null_count() > 0).map(|key| key.is_null()).collect();
+        let nulls = NullKeys::of(&keys);
         let times = match self.time_key {
             Some((number, _)) => Some(integers(rows, &self.keys[number])?),
             None => None,
@@ -126,7 +125,7 @@ impl HashJoin {
         let key = |(row, bytes): (usize, Option<&[u8]>)| HashKey {
             bytes: SmallVec::from_slice(bytes.unwrap_or_default()),
             time: times.as_ref().and_then(|times| times.get(row)),
-            has_null: nulls.iter().any(|nulls| nulls.get(row) == Some(true)),
+            has_null: nulls.has(row),
         };
         Ok(encoded(&keys, rows.height())?.iter().enumerate().map(key).collect())
     }

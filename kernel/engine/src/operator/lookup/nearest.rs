@@ -5,7 +5,7 @@ use plan::{Asof, Lookup};
 use polars::prelude::*;
 
 use super::super::asof_join::Rule;
-use super::super::columns::encoded;
+use super::super::columns::{NullKeys, encoded};
 use crate::state::timed_rows::{JoinKey, TimedRow};
 
 /// The frame of an as-of join, ready to be looked into.
@@ -63,13 +63,11 @@ fn for_each_timed(
     mut each: impl FnMut(usize, Option<&[u8]>, Option<i64>),
 ) -> PolarsResult<()> {
     let keys = rows.clone().lazy().select(by).collect()?;
-    let nulls: Vec<BooleanChunked> =
-        keys.columns().iter().filter(|key| key.null_count() > 0).map(|key| key.is_null()).collect();
+    let nulls = NullKeys::of(keys.columns());
     let keys = encoded(keys.columns(), rows.height())?;
     let times = rows.column(time)?.to_physical_repr().strict_cast(&DataType::Int64)?;
     for (row, time) in times.i64()?.iter().enumerate() {
-        let has_key = nulls.iter().all(|nulls| nulls.get(row) != Some(true));
-        each(row, has_key.then(|| keys.get(row).unwrap_or_default()), time);
+        each(row, (!nulls.has(row)).then(|| keys.get(row).unwrap_or_default()), time);
     }
     Ok(())
 }

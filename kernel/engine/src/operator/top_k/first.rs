@@ -179,18 +179,7 @@ impl First {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// Random numbers (Marsaglia, "Xorshift RNGs", 2003).
-    struct Random(u64);
-
-    impl Random {
-        fn below(&mut self, n: u64) -> u64 {
-            self.0 ^= self.0 << 13;
-            self.0 ^= self.0 >> 7;
-            self.0 ^= self.0 << 17;
-            self.0 % n
-        }
-    }
+    use crate::random::Random;
 
     #[test]
     fn what_is_shown_is_the_first_of_all_rows_whatever_comes_and_goes() {

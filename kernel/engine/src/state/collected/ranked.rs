@@ -100,18 +100,7 @@ impl Ranked {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-
-    /// Random numbers (Marsaglia, "Xorshift RNGs", 2003).
-    struct Random(u64);
-
-    impl Random {
-        fn below(&mut self, n: u64) -> u64 {
-            self.0 ^= self.0 << 13;
-            self.0 ^= self.0 >> 7;
-            self.0 ^= self.0 << 17;
-            self.0 % n
-        }
-    }
+    use crate::random::Random;
 
     #[test]
     fn every_rank_is_that_of_the_values_that_are_there() {
