@@ -306,16 +306,15 @@ impl Pipeline {
 
     /// Has the last aggregation give only rows that are final.
     pub fn append(&mut self) {
-        let operators = self.stages.iter_mut().enumerate().rev().filter_map(|(number, stage)| match stage {
+        let mut operators = self.stages.iter_mut().enumerate().rev().filter_map(|(number, stage)| match stage {
             PipelineStage::Operator(node) if node.aggregates => Some((number, node)),
             _ => None,
         });
-        self.finals = operators
-            .map(|(number, node)| {
-                node.operator.only_final();
-                number
-            })
-            .next();
+        let last = operators.next();
+        self.finals = last.map(|(number, node)| {
+            node.operator.only_final();
+            number
+        });
     }
 
     /// The watermark in its column's unit.

@@ -1,7 +1,7 @@
 //! What operators keep: tables of a few kinds. Each kind can give all of itself or what changed since it was last given, and be
-//! taken over again. The physical plan names the tables of an operation, its operator owns them, and the pipeline writes and restores
-//! them in one loop. The tables belong to the
-//! query's thread; what [`StateTable::freeze`] gives may be made into a frame on another one.
+//! taken over again. The physical plan names the tables of an operation, its operator owns them, and the pipeline writes and
+//! restores them in one loop. The tables belong to the query's thread; what [`StateTable::freeze`] gives may be made into a frame
+//! on another one.
 
 /// The groups of an aggregation with fixed-size values.
 pub(crate) mod groups;

@@ -85,7 +85,7 @@ fn open_union(inputs: Vec<(PhysicalPlan, OpenSource)>) -> OpenSource {
             if let Some(filter) = plan.row_filter() {
                 source.filter(&filter);
             }
-            let steps = steps_of(&plan).map_err(|error| broken(&error))?;
+            let steps = steps_of(&plan);
             opened.push(UnionInput { source, scans, steps, plan });
         }
         Ok(Box::new(UnionSource { inputs: opened, schema, are_lanes: false }) as Box<dyn Source>)
@@ -93,7 +93,7 @@ fn open_union(inputs: Vec<(PhysicalPlan, OpenSource)>) -> OpenSource {
 }
 
 /// The steps of a plan whose operations have no state.
-fn steps_of(plan: &PhysicalPlan) -> PolarsResult<RowWise> {
+fn steps_of(plan: &PhysicalPlan) -> RowWise {
     RowWise::of(plan.stages.iter().filter_map(|stage| match &stage.operation {
         Operation::Step(step) => Some(step),
         _ => None,

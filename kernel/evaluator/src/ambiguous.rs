@@ -4,6 +4,8 @@
 use evcxr::CompilationError;
 use serde_json::Value;
 
+use crate::hints::quoted;
+
 /// The compiler's codes for a name that comes from two places: of this crate, and of others.
 const AMBIGUOUS: [&str; 2] = ["E0659", "ambiguous_glob_imports"];
 const PRELUDE: &str = "corriente::prelude";
@@ -21,7 +23,7 @@ pub(crate) fn settled(errors: &[CompilationError]) -> Vec<String> {
 }
 
 fn one(error: &Value) -> Option<String> {
-    let name = error["message"].as_str()?.split('`').nth(1)?;
+    let name = quoted(error["message"].as_str()?)?;
     let globs: Vec<&str> = error["children"].as_array()?.iter().flat_map(globs).collect();
     // Two globs of the person's are for the person to tell apart.
     let (preludes, others): (Vec<&str>, Vec<&str>) = globs.into_iter().partition(|path| *path == PRELUDE);

@@ -165,7 +165,7 @@ fn has_arm(parts: &[SyntaxElement], words: &[&str]) -> bool {
 }
 
 /// What is in a bracket, with the bracket, without blanks and comments.
-fn parts(tree: &SyntaxNode) -> Vec<SyntaxElement> {
+pub(crate) fn parts(tree: &SyntaxNode) -> Vec<SyntaxElement> {
     tree.children_with_tokens().filter(|part| !part.kind().is_trivia()).collect()
 }
 

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::commands::{self, Stray};
 use crate::evcxr_contract::words::{self, EXECUTION, Meaning};
+use crate::hints::quoted;
 use crate::items::Items;
 use crate::process::{Report, interrupted_early};
 use crate::session::{Session, error, is_library_gone, losses};
@@ -46,9 +47,8 @@ impl Session {
             let unknown = Stray::Unknown { name: call.name.clone(), place: call.place.clone() };
             return commands::refusal(text, &unknown);
         }
-        let parses = source::parses(&split.code);
         // Before the commands: a cell that cannot run does nothing.
-        if let Some(stray) = commands::stray(&split.code).filter(|_| !parses) {
+        if let Some(stray) = commands::stray(&split.code).filter(|_| !source::parses(&split.code)) {
             return commands::refusal(text, &stray);
         }
         let commands = self.run_commands(text, &split.commands);
@@ -70,11 +70,11 @@ impl Session {
             return failed("KernelError", &error);
         }
         self.process.begin();
-        let (prepared, plan, result) = self.compile_and_run(code, prepared);
+        let (mut prepared, plan, result) = self.compile_and_run(code, prepared);
         let reports = self.process.end();
         if result.is_ok() {
             // evcxr has taken it in, even if it panicked.
-            self.items = prepared.change.items.clone();
+            self.items = std::mem::take(&mut prepared.change.items);
             self.items.loaded(compiled(&self.folder));
         }
         if self.process.turns.was_stopped() {
@@ -128,6 +128,9 @@ impl Session {
     /// takes the value that was given under its name, as one of its own type.
     fn settle_parameters(&mut self, number: u64) -> Outcome {
         let injected = self.process.take_injected();
+        if injected.is_empty() {
+            return Outcome::Ok;
+        }
         let there = self.variables();
         let variable = |name: &String| there.iter().find(|there| there.strip_prefix("r#").unwrap_or(there) == name);
         let takes =
@@ -369,7 +372,7 @@ impl Session {
 /// The value that the compiler has not found.
 fn not_found(error: &CompilationError) -> Option<String> {
     let message = (error.code()? == "E0425").then(|| error.message())?;
-    message.split('`').nth(1).map(str::to_owned)
+    quoted(&message).map(str::to_owned)
 }
 
 /// The variables that are made of types that were defined anew.

@@ -102,7 +102,7 @@ fn is_about(name: &str, error: &Facts<'_>) -> bool {
 }
 
 /// The first name in backquotes.
-fn quoted(message: &str) -> Option<&str> {
+pub(crate) fn quoted(message: &str) -> Option<&str> {
     message.split('`').nth(1)
 }
 

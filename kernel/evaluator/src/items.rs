@@ -232,6 +232,9 @@ impl Change {
 
     /// What is made of a type that changed has changed too, and a static of it begins anew.
     fn spread(&mut self) {
+        if self.changed.is_empty() {
+            return;
+        }
         loop {
             let uses = |tokens: &str| words(tokens).any(|word| self.changed.contains(&word));
             let more: Vec<String> = self

@@ -4,6 +4,7 @@
 use ra_ap_syntax::ast::{self, AstNode};
 use ra_ap_syntax::{NodeOrToken, SyntaxElement, SyntaxKind, SyntaxNode, T};
 
+use crate::awaits::parts;
 use crate::rewrite::Edit;
 
 /// Macros of well-known crates that make items.
@@ -157,11 +158,6 @@ fn one_line(tree: &SyntaxNode, part: std::ops::Range<usize>) -> String {
 
 fn range(part: &SyntaxElement) -> std::ops::Range<usize> {
     part.text_range().start().into()..part.text_range().end().into()
-}
-
-/// What is in a bracket, with the bracket, without blanks and comments.
-fn parts(tree: &SyntaxNode) -> Vec<SyntaxElement> {
-    tree.children_with_tokens().filter(|part| !part.kind().is_trivia()).collect()
 }
 
 /// What is in a bracket, without it.

@@ -86,7 +86,11 @@ impl Plan {
     pub(crate) fn late_of_last(&self) -> Result<Plan, PlanError> {
         match self.node() {
             Node::Step { input, step } => {
-                Ok(input.step(Step::LateRows(Box::new(step.clone())), input.schema().clone()))
+                let late = input.step(Step::LateRows(Box::new(step.clone())), input.schema().clone());
+                Ok(match self.of_all().cloned() {
+                    Some(of_all) => late.said_of_all(of_all),
+                    None => late,
+                })
             }
             Node::Scan(_) | Node::Union(_) | Node::Join(_) => self.late_rows(),
         }

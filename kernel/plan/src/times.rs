@@ -134,7 +134,7 @@ impl Plan {
         let mut plan = self;
         while let Node::Step { input, step } = plan.node() {
             if input.times().drops(step) {
-                found = Some((plan.of_all(), input, step));
+                found = Some(plan);
             }
             plan = input;
         }
@@ -145,14 +145,13 @@ impl Plan {
             let late = Join { late: true, ..join.as_ref().clone() };
             return Ok(Plan::of(Node::Join(Box::new(late)), plan.schema().clone()));
         }
-        let Some((of_all, input, step)) = found else {
-            return refused(
+        match found {
+            Some(plan) => plan.late_of_last(),
+            None => refused(
                 "no step of the frame drops rows that come late",
                 "Ask the frame that comes of windows over the watermark's column, unique or join_stream.",
-            );
-        };
-        let late = input.step(Step::LateRows(Box::new(step.clone())), input.schema().clone());
-        Ok(of_all.cloned().map_or(late.clone(), |of_all| late.said_of_all(of_all)))
+            ),
+        }
     }
 
     /// What the watermark says of the columns.

@@ -48,8 +48,7 @@ impl Arrivals {
     }
 
     /// Gives the rows of a side an order where they have none, as those that a join or a person's function made: by a hash of what
-    /// they have in these columns and their time. Which of several of one time comes first is then the same whichever batch brought
-    /// each of them.
+    /// they have in these columns. Which of several of one time comes first is then the same whichever batch brought each of them.
     pub(super) fn order_by_values(&mut self, side: usize, columns: &[PlSmallStr]) -> PolarsResult<()> {
         let positions = self.rows.column(POSITION).ok().map(|positions| positions.is_not_null());
         let has_one = |row: IdxSize| positions.as_ref().is_some_and(|has| has.get(row as usize) == Some(true));

@@ -41,8 +41,6 @@ pub(crate) struct HashAggregate {
     /// Where only final rows are wanted, what makes a window out of its panes; then the panes are what is kept as windows.
     tree: Option<Tree>,
     only_final: bool,
-    /// Whether rows of the input change.
-    retracts: bool,
     /// Where an operator behind it wants to know how the rows of groups were.
     old: Option<OldRows>,
     table: GroupTable,
@@ -97,7 +95,6 @@ impl HashAggregate {
             plan: plan.clone(),
             outputs: outputs.to_vec(),
             schema,
-            retracts,
             old: retracted.then(OldRows::default),
             table,
             closed: Vec::new(),
@@ -108,7 +105,7 @@ impl HashAggregate {
 impl Operator for HashAggregate {
     fn execute(&mut self, delta: Delta, watermark: Option<i64>) -> PolarsResult<BatchResult> {
         let (subtracted, rows) = match delta {
-            Delta::Change(revision) if self.retracts => {
+            Delta::Change(revision) if self.table.counted.is_some() => {
                 let (subtracted, rows) = revision.subtracted_and_added()?;
                 (Some(subtracted), rows)
             }

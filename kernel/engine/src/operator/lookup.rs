@@ -44,6 +44,11 @@ impl LookupTable {
         LookupTable { lookup: lookup.clone(), frame: lookup.frame().clone(), nearest: None, equal: None }
     }
 
+    /// Forgets the rows, and keeps the columns.
+    pub(super) fn clear(&mut self) {
+        self.frame = self.frame.clear();
+    }
+
     /// How often it is to be read anew, if it is.
     pub(crate) fn refresh(&self) -> Option<Duration> {
         self.lookup.refresh()

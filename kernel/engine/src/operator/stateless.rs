@@ -20,20 +20,19 @@ pub(crate) struct RowWise {
 
 impl RowWise {
     /// Steps in their order.
-    pub(crate) fn of<'a>(steps: impl IntoIterator<Item = &'a Step>) -> PolarsResult<RowWise> {
+    pub(crate) fn of<'a>(steps: impl IntoIterator<Item = &'a Step>) -> RowWise {
         let mut row_wise = RowWise::default();
-        steps.into_iter().try_for_each(|step| row_wise.push(step))?;
-        Ok(row_wise)
+        steps.into_iter().for_each(|step| row_wise.push(step));
+        row_wise
     }
 
-    pub(crate) fn push(&mut self, step: &Step) -> PolarsResult<()> {
+    pub(crate) fn push(&mut self, step: &Step) {
         match step {
             Step::ProcessingTime(column) => self.stamps.push((self.steps.len(), column.clone())),
             Step::Join(lookup) => self.lookups.push(LookupTable::new(lookup)),
             _ => {}
         }
         self.steps.push(step.clone());
-        Ok(())
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -133,7 +132,9 @@ pub(crate) fn takes(step: &Step) -> bool {
 
 /// The columns after a step.
 pub(crate) fn schema_after(step: &Step, schema: &SchemaRef) -> PolarsResult<SchemaRef> {
-    let mut row_wise = RowWise::of([step])?;
+    let mut row_wise = RowWise::of([step]);
+    // No index of a frame is made for no rows.
+    row_wise.lookups.iter_mut().for_each(LookupTable::clear);
     Ok(row_wise.run(DataFrame::empty_with_schema(schema))?.schema().clone())
 }
 

@@ -239,7 +239,8 @@ impl Chain {
             polars_bail!(ComputeError: "an operation before the watermark has a state");
         };
         self.input = stateless::schema_after(step, &self.input)?;
-        steps.push(step)
+        steps.push(step);
+        Ok(())
     }
 
     /// What the rows are after an operation.

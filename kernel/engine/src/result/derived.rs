@@ -39,7 +39,7 @@ impl Derived {
         for Derivation { step, schema, time } in steps {
             schema.iter_names().try_for_each(check_name)?;
             if stateless::takes(step) {
-                last.push(step)?;
+                last.push(step);
             } else {
                 let around = Before { input, time: None, order: time.as_ref(), per_ms: 1, retracted: false };
                 let operator = operator(&Operation::of_result(step), &around, schema)?;

@@ -24,9 +24,8 @@ pub(crate) struct GroupRows {
 }
 
 /// Those of one group.
-#[derive(Clone)]
-pub(crate) struct Group {
-    pub(crate) rows: DataFrame,
+struct Group {
+    rows: DataFrame,
     /// The identities of the rows, where rows may change.
     ids: Vec<u64>,
     /// So many of the rows, the first, are written.
@@ -153,18 +152,17 @@ impl Group {
     }
 }
 
-/// Groups with the first of their rows that a table is to have.
-type Pieces = Vec<(u64, Group, usize)>;
+/// Groups by their numbers, with the rows of each that a table is to have, and their identities.
+type Pieces = Vec<(u64, DataFrame, Vec<u64>)>;
 
 /// The rows of some groups as a table.
 fn table(empty: &DataFrame, pieces: Pieces) -> PolarsResult<DataFrame> {
     let (mut rows, mut numbers, mut ids) = (empty.clone(), Vec::new(), Vec::new());
-    for (number, group, from) in pieces {
-        let count = group.rows.height() - from;
-        rows.vstack_mut(&group.rows.slice(from as i64, count))?;
+    for (number, of_group, ids_of_group) in pieces {
+        rows.vstack_mut(&of_group)?;
         // Rows that never change have none.
-        ids.extend((from..group.rows.height()).map(|row| group.ids.get(row).copied()));
-        numbers.extend(std::iter::repeat_n(number, count));
+        ids.extend((0..of_group.height()).map(|row| ids_of_group.get(row).copied()));
+        numbers.extend(std::iter::repeat_n(number, of_group.height()));
     }
     rows.rechunk_mut();
     rows.with_column(Column::from(Series::new(GROUP.into(), numbers)))?;
@@ -179,18 +177,14 @@ impl StateTable for GroupRows {
 
     fn freeze(&mut self, all: bool) -> PolarsResult<PendingTable> {
         let RowChanges { groups, gone } = self.noted.replace(RowChanges::default()).unwrap_or_default();
+        let numbers: Vec<u64> = if all { self.groups.keys().copied().collect() } else { groups.into_iter().collect() };
         let (empty, mut pieces): (_, Pieces) = (self.empty.clone(), Vec::new());
-        if all {
-            for (number, group) in &mut self.groups {
-                pieces.push((*number, group.clone(), 0));
-                group.written = group.rows.height();
-            }
-        } else {
-            for number in groups {
-                let Some(group) = self.groups.get_mut(&number) else { continue };
-                pieces.push((number, group.clone(), group.written));
-                group.written = group.rows.height();
-            }
+        for number in numbers {
+            let Some(group) = self.groups.get_mut(&number) else { continue };
+            let (from, height) = (if all { 0 } else { group.written }, group.rows.height());
+            let ids = group.ids.get(from..).unwrap_or_default().to_vec();
+            pieces.push((number, group.rows.slice(from as i64, height - from), ids));
+            group.written = height;
         }
         Ok(Box::new(move || {
             let rows = table(&empty, pieces)?;

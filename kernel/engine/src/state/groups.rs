@@ -2,7 +2,6 @@
 //! A snapshot of it copies nothing at first: see [`before`].
 
 use std::collections::BTreeMap;
-use std::hash::BuildHasher as _;
 
 use polars::prelude::*;
 
@@ -94,29 +93,22 @@ impl GroupTable {
     }
 
     pub(crate) fn hash(&self, key: &[u8]) -> u32 {
-        (self.hasher.hash_one(key) >> 32) as u32
+        index::hash_of_key(&self.hasher, key)
     }
 
     /// The slot of the group with a key in a window; a new group where there is none.
     #[inline]
     pub(crate) fn find_or_add(&mut self, key: &GroupKey<'_>, hash: u32, window: &mut WindowGroups) -> u32 {
-        window.index.find(hash, |slot| self.groups.is(slot, key)).unwrap_or_else(|| {
-            let slot = self.groups.add(self.next_id, key);
-            self.next_id += 1;
-            window.index.insert(hash, slot);
-            slot
-        })
+        let (slot, is_new) = self.groups.find_or_add(&mut window.index, key, hash, self.next_id);
+        self.next_id += u64::from(is_new);
+        slot
     }
 
     /// The same in the window that begins and ends so, of which the group is going to be another one.
     pub(crate) fn find_or_add_in(&mut self, start: i64, end: i64, key: &GroupKey<'_>, hash: u32) -> u32 {
         let window = self.windows.entry(start).or_insert_with(|| WindowGroups::new(end));
-        let slot = window.index.find(hash, |slot| self.groups.is(slot, key)).unwrap_or_else(|| {
-            let slot = self.groups.add(self.next_id, key);
-            self.next_id += 1;
-            window.index.insert(hash, slot);
-            slot
-        });
+        let (slot, is_new) = self.groups.find_or_add(&mut window.index, key, hash, self.next_id);
+        self.next_id += u64::from(is_new);
         if self.noted && !self.groups.change(slot) {
             window.changed.push(slot);
         }

@@ -2,11 +2,10 @@
 //! so that a snapshot copies nothing at first.
 
 use std::collections::BTreeSet;
-use std::hash::BuildHasher as _;
 
 use polars::prelude::*;
 
-use super::groups::index::GroupIndex;
+use super::groups::index::{GroupIndex, hash_of_key};
 use super::groups::rows::{FrozenGroups, GroupKey, Groups, KeyBytes};
 use super::groups::words::{Flag, Layout};
 use super::{PendingTable, StateTable};
@@ -130,7 +129,7 @@ impl KeyTimes {
     }
 
     fn hash(&self, key: &[u8]) -> u32 {
-        (self.hasher.hash_one(key) >> 32) as u32
+        hash_of_key(&self.hasher, key)
     }
 }
 
@@ -146,7 +145,9 @@ struct FrozenKeys {
 impl FrozenKeys {
     /// A line a key; one that went has no time.
     fn table(mut self) -> PolarsResult<DataFrame> {
+        // A slot that was given back may have been given to another key.
         self.slots.sort_unstable();
+        self.slots.dedup();
         let mut all = lines(self.keys_name.clone(), &self.gone, vec![None; self.gone.len()])?;
         for slots in self.slots.chunks(1 << 16) {
             let some = self.keys.read(slots);
@@ -169,15 +170,8 @@ fn lines(keys_name: PlSmallStr, keys: &[KeyBytes], times: Vec<Option<i64>>) -> P
 impl StateTable for KeyTimes {
     fn freeze(&mut self, all: bool) -> PolarsResult<PendingTable> {
         let KeyChanges { mut slots, gone } = self.noted.replace(KeyChanges::default()).unwrap_or_default();
-        if all {
-            slots = self.index.slots().collect();
-        } else {
-            // A slot that was given back may have been given to another key.
-            slots.sort_unstable();
-            slots.dedup();
-            slots.retain(|slot| self.keys.is_marked(*slot, self.there));
-        }
-        let gone = if all { Vec::new() } else { gone };
+        slots.retain(|slot| self.keys.is_marked(*slot, self.there));
+        let (slots, gone) = if all { (self.index.slots().collect(), Vec::new()) } else { (slots, gone) };
         let frozen =
             FrozenKeys { keys_name: self.keys_name.clone(), keys: self.keys.frozen(), time: self.time, slots, gone };
         self.keys.none_changed();

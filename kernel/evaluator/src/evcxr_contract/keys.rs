@@ -32,14 +32,10 @@ pub(crate) fn around_made(key: &str, ends_itself: bool) -> (String, &'static str
     (format!("const {key}: () = {{ "), if ends_itself { " };" } else { "; };" })
 }
 
-/// Whether a constant is one around the call of a macro.
-pub(crate) fn is_made(name: &str) -> bool {
-    name.starts_with(MADE)
-}
-
-/// The number in a name of ours, by which items come in the order in which they were defined.
-pub(crate) fn number(name: &str) -> Option<u32> {
-    name.strip_prefix(MADE).or_else(|| name.strip_prefix(BLOCK))?.parse().ok()
+/// The number in the name of a constant around the call of a macro, by which calls come in the order in which they were made; `None`
+/// for another name.
+pub(crate) fn made_number(name: &str) -> Option<u32> {
+    name.strip_prefix(MADE)?.parse().ok()
 }
 
 /// Whether a name is no person's.

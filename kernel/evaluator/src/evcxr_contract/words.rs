@@ -3,6 +3,8 @@
 
 use evcxr::CompilationError;
 
+use crate::hints::quoted;
+
 /// What the stand-in `cargo` puts behind the code of an error that evcxr is not to know.
 pub(crate) const HIDDEN: &str = " ";
 /// What it says where the analyzer knows nothing.
@@ -54,7 +56,7 @@ pub(crate) fn meaning(text: &str) -> Meaning {
 /// The variable that an error says to borrow from another.
 pub(crate) fn borrowing(error: &CompilationError) -> Option<String> {
     let message = error.message();
-    message.contains(REFERENCE).then(|| message.split('`').nth(1).map(str::to_owned))?
+    message.contains(REFERENCE).then(|| quoted(&message).map(str::to_owned))?
 }
 
 /// The compiler's sentence without the words that evcxr puts into it.

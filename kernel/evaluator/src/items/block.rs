@@ -68,25 +68,22 @@ pub(super) fn impl_block(item: &ast::Impl) -> (Kind, String, Vec<(String, String
         of_trait: of_trait.as_deref().map(first),
     };
     let list = item.assoc_item_list();
-    let named = |item: ast::AssocItem| {
-        let text = item.syntax().text().to_string();
-        let name = item.syntax().children().find_map(ast::Name::cast).map(|name| name.text().to_string());
-        (name.unwrap_or_else(|| text.clone()), text)
-    };
-    let members = list.iter().flat_map(|list| list.assoc_items()).map(named).collect();
+    let members = list.iter().flat_map(|list| list.assoc_items()).map(|item| member(item.syntax())).collect();
     (kind, head(item.syntax(), list.as_ref().map(AstNode::syntax)), members)
 }
 
 pub(super) fn extern_block(item: &ast::ExternBlock) -> (Kind, String, Vec<(String, String)>) {
     let abi = item.abi().map(|abi| tokens(abi.syntax())).unwrap_or_default();
     let list = item.extern_item_list();
-    let named = |item: ast::ExternItem| {
-        let text = item.syntax().text().to_string();
-        let name = item.syntax().children().find_map(ast::Name::cast).map(|name| name.text().to_string());
-        (name.unwrap_or_else(|| text.clone()), text)
-    };
-    let members = list.iter().flat_map(|list| list.extern_items()).map(named).collect();
+    let members = list.iter().flat_map(|list| list.extern_items()).map(|item| member(item.syntax())).collect();
     (Kind::Extern { abi }, head(item.syntax(), list.as_ref().map(AstNode::syntax)), members)
+}
+
+/// The name of a member, or its text where it has none, and its text.
+fn member(item: &SyntaxNode) -> (String, String) {
+    let text = item.text().to_string();
+    let name = item.children().find_map(ast::Name::cast).map(|name| name.text().to_string());
+    (name.unwrap_or_else(|| text.clone()), text)
 }
 
 /// The text of an item up to the bracket that its members are in, and with it.

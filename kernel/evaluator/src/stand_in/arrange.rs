@@ -50,11 +50,11 @@ pub(super) fn arrange(text: &str, living: &BTreeMap<String, String>, unique: Opt
         match &item {
             ast::Item::MacroRules(_) => macros.push(whole),
             ast::Item::Module(module) if is_macro_use(module) => macros.push(whole),
-            ast::Item::Const(item) if name(item).is_some_and(|name| keys::is_made(&name)) => {
+            ast::Item::Const(item) if made_number(item).is_some() => {
                 if let Some(within) = within(item) {
                     changes.push(Change { place: range.start..within.start, put: String::new() });
                     changes.push(Change { place: within.end..range.end, put: String::new() });
-                    made.push((name(item).and_then(|name| keys::number(&name)), whole));
+                    made.push((made_number(item), whole));
                 }
             }
             item if !source::is_around(item) => {
@@ -184,8 +184,8 @@ fn bytes(node: &SyntaxNode) -> Range<usize> {
     node.text_range().start().into()..node.text_range().end().into()
 }
 
-fn name(item: &ast::Const) -> Option<String> {
-    Some(item.name()?.text().to_string())
+fn made_number(item: &ast::Const) -> Option<u32> {
+    keys::made_number(item.name()?.text())
 }
 
 /// What is in the block that is the value of a constant.

@@ -81,17 +81,19 @@ pub(super) fn run(session: &Path, cell: &Cell, emit: Emit) -> Result<i32, String
         (!asked.contains_key(name)).then(|| format!("--extern={name}={}", file.display()))
     }));
     let theirs = dependencies::build(cell, &settings)?;
-    let alone = theirs.is_empty() && emit == Emit::Library;
+    // What evcxr keeps of a cell that names a library is in every later one.
+    let alone = theirs.is_empty() && emit == Emit::Library && !patched.contains("#[link(");
     words.extend(theirs);
     let library = out.join(format!("{}ctx{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX));
     let compile = |words: Vec<String>| compile(session, &cell.folder, &Call::here(words), emit, patched, &library);
-    let by_c_compiler = [words.as_slice(), linker::BY_C_COMPILER.map(str::to_owned).as_slice()].concat();
-    let done = match linker::arguments(session) {
-        Some(direct) if alone => {
-            let done = compile([words, direct].concat())?;
-            if done.code != 0 && linker::failed(&done.messages) { compile(by_c_compiler)? } else { done }
+    let with = |more: Vec<String>| [words.as_slice(), more.as_slice()].concat();
+    let by_c_compiler = || compile(with(linker::BY_C_COMPILER.map(str::to_owned).to_vec()));
+    let done = match alone.then(|| linker::arguments(session)).flatten() {
+        Some(direct) => {
+            let done = compile(with(direct))?;
+            if done.code != 0 && linker::failed(&done.messages) { by_c_compiler()? } else { done }
         }
-        _ => compile(by_c_compiler)?,
+        None => by_c_compiler()?,
     };
 
     for line in done.messages.lines() {

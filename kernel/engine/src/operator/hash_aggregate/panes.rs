@@ -128,12 +128,10 @@ impl HashAggregate {
         let (mut slots, mut gathered) = (Vec::with_capacity(keys.len()), Vec::new());
         for (bytes, number) in keys.iter().map(Option::unwrap_or_default).zip(&placed.of) {
             let (key, hash, index) = (GroupKey::new(bytes), self.table.hash(bytes), &mut indexes[*number as usize]);
-            let slot = index.find(hash, |slot| self.table.groups.is(slot, &key)).unwrap_or_else(|| {
-                let slot = self.table.groups.add(0, &key);
-                index.insert(hash, slot);
+            let (slot, is_new) = self.table.groups.find_or_add(index, &key, hash, 0);
+            if is_new {
                 gathered.push(Gathered { pane: placed.windows[*number as usize].0, hash, slot });
-                slot
-            });
+            }
             slots.push(slot);
         }
         self.table.grow();

@@ -91,11 +91,7 @@ impl HashAggregate {
             let start = grid.floor(one.pane, length);
             let last = start + length - grid.length();
             let window = stretches.entry(start).or_insert_with(|| WindowGroups::new(grid.end(grid.newest(last))));
-            let slot = window.index.find(one.hash, |slot| self.table.groups.is(slot, key)).unwrap_or_else(|| {
-                let slot = self.table.groups.add(id, key);
-                window.index.insert(one.hash, slot);
-                slot
-            });
+            let (slot, _) = self.table.groups.find_or_add(&mut window.index, key, one.hash, id);
             self.table.groups.as_old_as(slot, id);
             pairs.push((one.slot, slot));
         }
@@ -130,14 +126,13 @@ impl HashAggregate {
         }
         let rows = if made.is_empty() { None } else { Some(self.rows_of(&mut made)?) };
         self.table.forget(made.into_iter().map(|(_, slot)| slot));
+        let mut ended = Vec::new();
         for stretches in [&mut self.table.windows].into_iter().chain(&mut tree.storeys) {
             while let Some((_, window)) = take_ended(stretches, watermark) {
-                for slot in window.index.slots() {
-                    self.table.cells.iter_mut().for_each(|cells| cells.clear(slot));
-                    self.table.groups.remove(slot);
-                }
+                ended.extend(window.index.slots());
             }
         }
+        self.table.forget(ended.into_iter());
         tree.closed = tree.closed.max(Some(watermark));
         self.tree = Some(tree);
         Ok(rows)
@@ -153,12 +148,10 @@ impl HashAggregate {
                 self.table.groups.expect(1)?;
                 let (key, id) = (self.table.groups.key(from), self.table.groups.id(from));
                 let key = GroupKey::new(&key);
-                let slot = index.find(hash, |slot| self.table.groups.is(slot, &key)).unwrap_or_else(|| {
-                    let slot = self.table.groups.add(id, &key);
-                    index.insert(hash, slot);
+                let (slot, is_new) = self.table.groups.find_or_add(&mut index, &key, hash, id);
+                if is_new {
                     made.push((start, slot));
-                    slot
-                });
+                }
                 self.table.groups.as_old_as(slot, id);
                 pairs.push((from, slot));
             }

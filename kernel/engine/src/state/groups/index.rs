@@ -3,7 +3,16 @@
 //! Open addressing with linear probing (D. E. Knuth, The Art of Computer Programming, vol. 3, 6.4, algorithms L and R). A window is
 //! forgotten whole; single slots are taken out only where rows change.
 
+use std::hash::BuildHasher as _;
+
+use polars::prelude::PlRandomState;
+
 use super::memory::plain_zeros;
+
+/// The hash by which the group of a key is found.
+pub(crate) fn hash_of_key(hasher: &PlRandomState, key: &[u8]) -> u32 {
+    (hasher.hash_one(key) >> 32) as u32
+}
 
 /// A table from hashes to slots.
 pub(crate) struct GroupIndex {

@@ -9,6 +9,7 @@ use polars::prelude::{PolarsResult, polars_ensure};
 use smallvec::SmallVec;
 
 use super::before::BeforeImages;
+use super::index::GroupIndex;
 use super::memory::zeros;
 use super::words::{Flag, Layout, Packed};
 use crate::state::cow_vec::CowVec;
@@ -163,6 +164,23 @@ impl Groups {
             ComputeError: "an aggregation has more than {} groups. Aggregate by fewer keys, or over windows with a watermark", u32::MAX
         );
         Ok(())
+    }
+
+    /// The slot of the group with a key, by the index that has it; and whether there was none, and it was made with this identity.
+    #[inline]
+    pub(crate) fn find_or_add(
+        &mut self,
+        index: &mut GroupIndex,
+        key: &GroupKey<'_>,
+        hash: u32,
+        id: u64,
+    ) -> (u32, bool) {
+        if let Some(slot) = index.find(hash, |slot| self.is(slot, key)) {
+            return (slot, false);
+        }
+        let slot = self.add(id, key);
+        index.insert(hash, slot);
+        (slot, true)
     }
 
     /// A slot for a new group, whose values are as nothing has been taken in.
