@@ -22,7 +22,8 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session", autouse=True)
 def history(tmp_path_factory):
-    """The file of the cells that were run; not the user's own."""
+    """The file of the cells that were run; like all that a kernel notes, not in the user's own folder."""
+    os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
     file = tmp_path_factory.mktemp("history") / "cells.jsonl"
     os.environ["CORRIENTE_HISTORY"] = str(file)
     return file

@@ -1,7 +1,6 @@
 """Parameters of a notebook: from papermill, from a line `:param`, from the environment; data, and never code."""
 
 import json
-import os
 import sys
 
 import nbformat
@@ -76,11 +75,11 @@ def test_a_parameter_of_any_kind_arrives_as_it_was_given(tmp_path):
     )
     (tmp_path / "parameters.json").write_text(json.dumps(values))
     (tmp_path / "run.py").write_text(
-        "import json, papermill\n"
+        f"import json, os, papermill\nos.chdir({str(tmp_path)!r})\n"
         "papermill.execute_notebook('in.ipynb', 'out.ipynb', json.load(open('parameters.json')), progress_bar=False)\n"
     )
     nbformat.write(book, tmp_path / "in.ipynb")
-    command([sys.executable, "-c", f"import os; os.chdir({str(tmp_path)!r}); exec(open('run.py').read())"])
+    command([sys.executable, tmp_path / "run.py"])
     said = texts(nbformat.read(tmp_path / "out.ipynb", as_version=4))
     assert json.loads(said[2]) == list(HOSTILE.values())
     assert said[3:] == [
@@ -134,4 +133,4 @@ def test_a_secret_is_not_shown(kernel, history):
     assert "hunter2" not in kernel.run('param("db_password", 1)?').everything
     assert kernel.ok('param("db_password", "")? == "hunter2"').plain == "true"
     assert "= hunter2" not in history.read_text()
-    assert os.environ.get("CORRIENTE_PARAM_DB_PASSWORD") is None
+    assert kernel.ok('std::env::var_os("CORRIENTE_PARAM_DB_PASSWORD").is_none()').plain == "true"

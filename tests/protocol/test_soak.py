@@ -26,11 +26,10 @@ class Day:
     def __init__(self, kernel, seed):
         self.kernel, self.dice = kernel, random.Random(seed)
         self.forget()
-        self.scale = None
 
     def forget(self):
         """The cell process has ended: statics begin anew, and variables are gone."""
-        self.hits, self.kept, self.row = 0, None, None
+        self.hits, self.kept = 0, None
 
     def shows(self, code, expect):
         said = self.kernel.ok(code)
@@ -91,9 +90,9 @@ def a_static(day, n):
 
 
 def a_macro(day, n):
-    day.scale = day.dice.randint(1, 9)
-    day.kernel.ok(f"macro_rules! scale {{ ($x:expr) => {{ $x * {day.scale} }}; }}\nfn scaled(n: i64) -> i64 {{ scale!(n) }}")
-    day.shows(f"scaled({n})", str(n * day.scale))
+    scale = day.dice.randint(1, 9)
+    day.kernel.ok(f"macro_rules! scale {{ ($x:expr) => {{ $x * {scale} }}; }}\nfn scaled(n: i64) -> i64 {{ scale!(n) }}")
+    day.shows(f"scaled({n})", str(n * scale))
 
 
 def a_made_item(day, n):

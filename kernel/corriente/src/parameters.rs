@@ -6,13 +6,13 @@ mod value;
 use std::any::type_name;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 
 use link::{Bundle, Giver, Parameter as Given};
 use polars::prelude::{Column, DataFrame, NamedFrom as _, Series};
 use serde_json::{Map, Value};
 
-use crate::cell::{self, Show};
+use crate::cell::{self, Show, lock};
 pub use value::ParameterValue;
 
 /// What the names of environment variables that give parameters begin with.
@@ -197,10 +197,6 @@ fn is_secret(name: &str) -> bool {
 fn quoted(text: &str) -> String {
     let shown: String = text.chars().take(MOST_SHOWN).collect();
     format!("{shown:?}{}", if shown.len() < text.len() { "…" } else { "" })
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -126,10 +126,9 @@ impl Views {
 
     /// A cell, or a part of it, begins; `cell` is the notebook's, the same when it is run again.
     pub fn cell_began(&self, run: u64, cell: Option<&str>) {
-        self.0.outputs.began(run, cell);
         let gone = self.registry().began(run, cell);
-        // Whoever still looks at one is told that it is of an earlier run.
         gone.iter().for_each(|view| self.0.outputs.taken(view));
+        self.0.outputs.began(run);
     }
 
     /// A cell is at its end, on its own thread. Where no page holds what it has shown, waits a moment, while `wanted`, until
@@ -205,11 +204,13 @@ impl Views {
         registry.order.push_back(view.id.clone());
         let known = Known { view: Arc::clone(&view), cell: registry.cell.clone(), opened: false };
         registry.views.insert(view.id.clone(), known);
+        let mut forgotten = Vec::new();
         while registry.views.len() > MAX_VIEWS {
             let Some(oldest) = registry.order.pop_front() else { break };
-            registry.views.remove(&oldest);
+            forgotten.extend(registry.views.remove(&oldest));
         }
         drop(registry);
+        forgotten.iter().for_each(|known| self.0.outputs.taken(&known.view));
         if self.0.outputs.shown(&view, Stand::of(&status)) {
             let (outputs, port) = (Arc::clone(&self.0.outputs), Arc::clone(&self.0.port));
             // Without a thread they are brought up to date at the ends of cells alone.
@@ -245,9 +246,9 @@ impl Registry {
         self.order.retain(|id| !gone.contains(id));
         let views: Vec<Arc<View>> =
             gone.iter().filter_map(|id| self.views.remove(id)).map(|known| known.view).collect();
-        for (view, session) in self.sessions.values().filter(|(view, _)| gone.contains(view)) {
-            // One that has ended meanwhile has ended.
-            let _ = (view, session.send(Event::Replaced));
+        for (_, session) in self.sessions.values().filter(|(view, _)| gone.contains(view)) {
+            // Whoever looks at one is told that it is of an earlier run; one that has ended meanwhile has ended.
+            drop(session.send(Event::Replaced));
         }
         views
     }

@@ -93,8 +93,7 @@ fn windows(rows: &[Row], window: &plan::Window, aggs: &[Expr]) -> Frame {
     alone(rows, source().group_by_dynamic(&col("event_time"), &[col("key")], window, aggs).unwrap())
 }
 
-fn groups(rows: &[Row], aggs: &[Expr]) -> Plan {
-    let _ = rows;
+fn groups(aggs: &[Expr]) -> Plan {
     source().group_by(&[col("key"), col("flag")], aggs).unwrap()
 }
 
@@ -115,22 +114,22 @@ fn changing(rows: &[Row], how: &JoinType) -> Frame {
 
 /// Every operator that keeps something, in the ways in which it keeps it, and whether only final rows are asked for.
 const OPERATORS: [(&str, bool, Build); 22] = [
-    ("values merged", false, |rows| alone(rows, groups(rows, &counted()))),
+    ("values merged", false, |rows| alone(rows, groups(&counted()))),
     ("values merged in windows", false, |rows| windows(rows, &tumbling("5s"), &collected())),
     ("values merged, final", true, |rows| windows(rows, &tumbling("5s"), &collected())),
     ("panes", false, |rows| windows(rows, &hopping("9s", "3s"), &counted())),
     ("panes, final", true, |rows| windows(rows, &hopping("40s", "1s"), &counted())),
     ("all rows", false, |rows| alone(rows, source().group_by(&[], &counted()).unwrap())),
     ("groups of groups", false, |rows| {
-        alone(rows, groups(rows, &counted()).group_by(&[col("n")], &[col("sum").sum(), col("min").max()]).unwrap())
+        alone(rows, groups(&counted()).group_by(&[col("n")], &[col("sum").sum(), col("min").max()]).unwrap())
     }),
-    ("rows of groups", false, |rows| alone(rows, groups(rows, &listed()))),
+    ("rows of groups", false, |rows| alone(rows, groups(&listed()))),
     ("rows of windows", false, |rows| windows(rows, &hopping("9s", "3s"), &listed())),
     ("rows of groups of groups", false, |rows| {
-        alone(rows, groups(rows, &counted()).group_by(&[col("n")], &[col("sum").first().alias("one")]).unwrap())
+        alone(rows, groups(&counted()).group_by(&[col("n")], &[col("sum").first().alias("one")]).unwrap())
     }),
     ("groups of rows of groups", false, |rows| {
-        alone(rows, groups(rows, &listed()).group_by(&[col("n")], &[len().alias("groups")]).unwrap())
+        alone(rows, groups(&listed()).group_by(&[col("n")], &[len().alias("groups")]).unwrap())
     }),
     ("sessions", false, |rows| windows(rows, &session("2s"), &counted())),
     ("groups of sessions", false, |rows| {
@@ -142,7 +141,7 @@ const OPERATORS: [(&str, bool, Build); 22] = [
     }),
     ("groups in order", false, |rows| {
         let order = SortMultipleOptions::default();
-        alone(rows, groups(rows, &counted()).sort(&[col("sum")], &order).unwrap())
+        alone(rows, groups(&counted()).sort(&[col("sum")], &order).unwrap())
     }),
     ("different values", false, |rows| alone(rows, source().unique(Some(&["key", "event_time"])).unwrap())),
     ("a limit", false, |rows| alone(rows, source().limit(7).unwrap())),
@@ -187,9 +186,9 @@ fn lines(saved: &Snapshot) -> BTreeMap<String, Vec<String>> {
 fn same(batch: usize, ours: &mut Pipeline, twin: &mut Pipeline) -> Result<(), String> {
     let said = |error: PolarsError| error.to_string();
     let (ours, twin) = (lines(&ours.snapshot(true).map_err(said)?), lines(&twin.snapshot(true).map_err(said)?));
-    for (name, lines) in &ours {
-        let theirs = twin.get(name).cloned().unwrap_or_default();
-        if *lines != theirs {
+    for name in ours.keys().chain(twin.keys()) {
+        let [lines, theirs] = [&ours, &twin].map(|tables| tables.get(name).cloned().unwrap_or_default());
+        if lines != theirs {
             let (lines, theirs) = (lines.join("\n  "), theirs.join("\n  "));
             return Err(format!("after batch {batch}, table {name}:\nkept\n  {lines}\nrestored\n  {theirs}"));
         }

@@ -25,6 +25,7 @@ use serde_json::Value;
 
 pub use ask::{InputError, input, password};
 pub use client::CommEvent;
+pub(crate) use client::lock;
 pub use course::CellEvent;
 pub use failure::fail;
 #[doc(hidden)]

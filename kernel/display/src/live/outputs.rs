@@ -53,8 +53,6 @@ struct State {
     shown: VecDeque<Shown>,
     /// The run of a cell that is going on, or was last.
     run: u64,
-    /// The notebook's cell.
-    cell: Option<String>,
     /// Since when a cell runs.
     since: Option<Instant>,
     /// Whether the cell is at its end, where its own thread does what is left.
@@ -71,7 +69,6 @@ struct State {
 struct Shown {
     view: Arc<View>,
     run: u64,
-    cell: Option<String>,
     has: Stand,
     at: Instant,
 }
@@ -109,8 +106,8 @@ impl Outputs {
     #[must_use]
     pub(super) fn shown(&self, view: &Arc<View>, has: Stand) -> bool {
         let mut state = self.state();
-        let (run, cell) = (state.run, state.cell.clone());
-        state.shown.push_back(Shown { view: Arc::clone(view), run, cell, has, at: Instant::now() });
+        let run = state.run;
+        state.shown.push_back(Shown { view: Arc::clone(view), run, has, at: Instant::now() });
         if state.shown.len() > MOST {
             state.shown.pop_front();
         }
@@ -124,20 +121,19 @@ impl Outputs {
         self.changed.notify_all();
     }
 
-    /// A page has opened a view.
+    /// A view is brought up to date no more: a page has opened it, or the notebook has it no longer.
     pub(super) fn taken(&self, view: &View) {
         self.state().shown.retain(|shown| shown.view.id != view.id);
         self.changed.notify_all();
     }
 
-    /// A run of a cell begins. What an earlier run of the same cell has shown is gone from the notebook.
-    pub(super) fn began(&self, run: u64, cell: Option<&str>) {
+    /// A run of a cell begins.
+    pub(super) fn began(&self, run: u64) {
         let mut state = self.state();
         if state.run != run {
             (state.since, state.waited) = (None, Duration::ZERO);
-            state.shown.retain(|shown| cell.is_none() || shown.cell.as_deref() != cell);
         }
-        (state.run, state.cell, state.ending) = (run, cell.map(str::to_owned), false);
+        (state.run, state.ending) = (run, false);
         state.since.get_or_insert_with(Instant::now);
         self.changed.notify_all();
     }

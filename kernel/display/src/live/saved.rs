@@ -75,12 +75,16 @@ pub(super) fn picture(
         let light = STANDARD.encode(picture.png_light((width, height))?);
         let html = html::picture(&light, (width, height), &alt, foot);
         let mut form = json!({"width": width, "height": height, "light": light, "alt": alt});
-        let dark = STANDARD.encode(picture.png_dark((width, height))?);
-        if html.len() + light.len() + dark.len() <= MOST_BYTES {
-            form["dark"] = Value::String(dark);
-        } else if html.len() + light.len() > MOST_BYTES && width > MOST_PIXELS.0 / 4 {
+        let left = MOST_BYTES.checked_sub(html.len() + light.len());
+        if left.is_none() && width > MOST_PIXELS.0 / 4 {
             (width, height) = (width * 3 / 4, height * 3 / 4);
             continue;
+        }
+        if let Some(left) = left {
+            let dark = STANDARD.encode(picture.png_dark((width, height))?);
+            if dark.len() <= left {
+                form["dark"] = Value::String(dark);
+            }
         }
         return Ok(Saved { form, text: format!("{alt}\n{foot}"), html });
     }

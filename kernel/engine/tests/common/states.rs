@@ -11,15 +11,17 @@ pub(crate) struct States(Option<Snapshot>);
 impl States {
     /// Adds the state as it is now.
     pub(crate) fn keep(&mut self, pipeline: &mut Pipeline) -> PolarsResult<()> {
-        let later = pipeline.snapshot(self.0.is_none())?;
-        self.0.get_or_insert_default().go_on(later);
-        Ok(())
+        self.add(pipeline, self.0.is_none())
     }
 
     /// Adds all of the state as it is now.
     pub(crate) fn keep_all(&mut self, pipeline: &mut Pipeline) -> PolarsResult<()> {
-        let all = pipeline.snapshot(true)?;
-        self.0.get_or_insert_default().go_on(all);
+        self.add(pipeline, true)
+    }
+
+    fn add(&mut self, pipeline: &mut Pipeline, all: bool) -> PolarsResult<()> {
+        let later = pipeline.snapshot(all)?;
+        self.0.get_or_insert_default().go_on(later);
         Ok(())
     }
 
